@@ -1,0 +1,64 @@
+"""The one module that a plugin's declarations import.
+
+    from ganzoo.api import BuildContext, GeneratorSpec, hookimpl
+
+It imports neither torch nor the engine. Whatever is listed in `__all__` keeps its meaning for
+as long as `API_VERSION` stays the same.
+"""
+
+from pluggy import HookimplMarker
+
+from ganzoo.errors import RunError, UserError
+from ganzoo.protocols import (
+    Batch,
+    Density,
+    Loss,
+    Metric,
+    Networks,
+    Regularizer,
+    RunInfo,
+    Schedule,
+)
+from ganzoo.specs import (
+    API_VERSION,
+    BuildContext,
+    DatasetSpec,
+    DiscriminatorSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    LearningRateCourse,
+    LossSpec,
+    MetricSpec,
+    Phase,
+    RegularizerSpec,
+    ScheduleSpec,
+)
+
+hookimpl = HookimplMarker("ganzoo")
+"""Marks a function as an implementation of one of the hooks in `ganzoo.hookspecs`."""
+
+__all__ = [
+    "API_VERSION",
+    "Batch",
+    "BuildContext",
+    "DatasetSpec",
+    "Density",
+    "DiscriminatorSpec",
+    "EncoderSpec",
+    "GeneratorSpec",
+    "LearningRateCourse",
+    "Loss",
+    "LossSpec",
+    "Metric",
+    "MetricSpec",
+    "Networks",
+    "Phase",
+    "Regularizer",
+    "RegularizerSpec",
+    "RunError",
+    "RunInfo",
+    "Schedule",
+    "ScheduleSpec",
+    "UserError",
+    "hookimpl",
+]

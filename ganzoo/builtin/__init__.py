@@ -1,0 +1,1 @@
+"""What the core itself offers, through the same hooks as any other plugin."""

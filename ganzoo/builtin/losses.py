@@ -1,0 +1,48 @@
+"""The two losses of the first GAN (Goodfellow et al. 2014, arXiv:1406.2661), declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from ganzoo.api import BuildContext, Loss, LossSpec, Phase, hookimpl
+
+
+class MinimaxLoss(LossSpec):
+    """The two-player game itself: G minimises E log(1 - D(G(z))), which D maximises.
+
+    D maximises E log D(x) + E log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1). The
+    gradient of G vanishes while D tells its samples apart with ease.
+    """
+
+    type: ClassVar[str] = "minimax"
+    phases: ClassVar[Mapping[str, Phase]] = {
+        "discriminator": Phase(trains={"discriminator"}),
+        "generator": Phase(trains={"generator"}, reads_data=False),
+    }
+
+    def build(self, context: BuildContext) -> Loss:
+        from ganzoo.builtin.adversarial import AdversarialLoss, minimax_generator_term
+
+        return AdversarialLoss(minimax_generator_term)
+
+
+class NonSaturatingLoss(LossSpec):
+    """G maximises E log D(G(z)), whose gradient is large where D is sure; D as in minimax.
+
+    Goodfellow et al. 2014, end of section 3.
+    """
+
+    type: ClassVar[str] = "non-saturating"
+    phases: ClassVar[Mapping[str, Phase]] = MinimaxLoss.phases
+
+    def build(self, context: BuildContext) -> Loss:
+        from ganzoo.builtin.adversarial import AdversarialLoss, non_saturating_generator_term
+
+        return AdversarialLoss(non_saturating_generator_term)
+
+
+@hookimpl
+def ganzoo_losses() -> Sequence[type[LossSpec]]:
+    """The losses of the core."""
+    return [MinimaxLoss, NonSaturatingLoss]

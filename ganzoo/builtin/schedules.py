@@ -1,0 +1,138 @@
+"""The schedules of the core. A schedule is plain arithmetic on the iteration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from ganzoo.api import BuildContext, LearningRateCourse, Schedule, ScheduleSpec, hookimpl
+
+Groups = Sequence[Sequence[str]]
+
+DISCRIMINATOR = ("discriminator",)
+GENERATOR = ("generator",)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A schedule made of a rule for the phases and a course of the learning rate."""
+
+    rule: Callable[[int], Groups]
+    learning_rate: LearningRateCourse
+    iterations: int
+
+    def phases(self, iteration: int) -> Groups:
+        """Groups of phases of one iteration, in order."""
+        return self.rule(iteration)
+
+    def lr_factor(self, phase: str, iteration: int) -> float:
+        """Linear rise over the warm-up, then constant, then a fall to `final` at the end."""
+        course = self.learning_rate
+        factor = min(1.0, (iteration + 1) / course.warm_up) if course.warm_up else 1.0
+        if course.course == "constant":
+            return factor
+        begin = max(course.warm_up, round(course.constant * self.iterations))
+        progress = (iteration - begin) / max(1, self.iterations - 1 - begin)
+        progress = min(max(progress, 0.0), 1.0)
+        if course.course == "cosine":
+            progress = (1 - math.cos(math.pi * progress)) / 2
+        return factor * (1 + (course.final - 1) * progress)
+
+
+class AlternatingSchedule(ScheduleSpec):
+    """k discriminator steps, then m generator steps, each on a fresh batch."""
+
+    type: ClassVar[str] = "alternating"
+    runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
+
+    discriminator_steps: PositiveInt = Field(1, description="k, steps of D in an iteration")
+    generator_steps: PositiveInt = Field(1, description="m, steps of G in an iteration")
+    first: Literal["discriminator", "generator"] = Field(
+        "discriminator", description="which of the two goes first"
+    )
+
+    def groups(self, discriminator_steps: int) -> Groups:
+        """The iteration's groups with `discriminator_steps` steps of D."""
+        discriminator = [DISCRIMINATOR] * discriminator_steps
+        generator = [GENERATOR] * self.generator_steps
+        if self.first == "generator":
+            return (*generator, *discriminator)
+        return (*discriminator, *generator)
+
+    def build(self, context: BuildContext) -> Schedule:
+        groups = self.groups(self.discriminator_steps)
+        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+
+
+class WarmUpSchedule(AlternatingSchedule):
+    """Alternating, with more discriminator steps at the start of the run."""
+
+    type: ClassVar[str] = "warm-up"
+
+    warm_up_iterations: NonNegativeInt = Field(
+        25, description="iterations with more steps of D, at the start"
+    )
+    warm_up_discriminator_steps: PositiveInt = Field(
+        100, description="steps of D in each of those iterations"
+    )
+
+    def build(self, context: BuildContext) -> Schedule:
+        early = self.groups(self.warm_up_discriminator_steps)
+        late = self.groups(self.discriminator_steps)
+        return Course(
+            lambda iteration: early if iteration < self.warm_up_iterations else late,
+            self.learning_rate,
+            context.iterations,
+        )
+
+
+class SimultaneousSchedule(ScheduleSpec):
+    """D and G step together from the same point, on the same batch.
+
+    Both gradients are taken before either network moves: simultaneous gradient descent
+    (Mescheder et al. 2017, arXiv:1705.10461).
+    """
+
+    type: ClassVar[str] = "simultaneous"
+    runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
+
+    def build(self, context: BuildContext) -> Schedule:
+        groups = ((*DISCRIMINATOR, *GENERATOR),)
+        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+
+
+class JointSchedule(ScheduleSpec):
+    """One phase that trains all networks together, for losses with a single objective."""
+
+    type: ClassVar[str] = "joint"
+    runs: ClassVar[frozenset[str]] = frozenset({"joint"})
+
+    def build(self, context: BuildContext) -> Schedule:
+        return Course(lambda iteration: (("joint",),), self.learning_rate, context.iterations)
+
+
+class DiscriminatorOnlySchedule(ScheduleSpec):
+    """Only the discriminator is trained, for generators that have nothing to train."""
+
+    type: ClassVar[str] = "discriminator-only"
+    runs: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+
+    def build(self, context: BuildContext) -> Schedule:
+        groups = (DISCRIMINATOR,)
+        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+
+
+@hookimpl
+def ganzoo_schedules() -> Sequence[type[ScheduleSpec]]:
+    """The schedules of the core."""
+    return [
+        AlternatingSchedule,
+        WarmUpSchedule,
+        SimultaneousSchedule,
+        JointSchedule,
+        DiscriminatorOnlySchedule,
+    ]

@@ -1,0 +1,25 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+
+from ganzoo.errors import GanzooError
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 the run failed, 2 the input is wrong."""
+    from ganzoo.cli.app import app
+    from ganzoo.cli.output import complain
+
+    try:
+        app()
+    except GanzooError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of stdout has gone, as in `ganzoo components | head`.
+        sys.stderr.close()
+        sys.exit(0)

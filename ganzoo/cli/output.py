@@ -1,0 +1,59 @@
+"""Where words go: people read stderr, programs read stdout. User text never is rich markup."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ganzoo.errors import GanzooError
+
+
+def stdout() -> Console:
+    """A console on stdout; when it is no terminal, lines are as long as they need to be."""
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(markup=False, highlight=False, width=width)
+
+
+def stderr() -> Console:
+    """A console on stderr."""
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def talks() -> bool:
+    """Whether this process speaks: of several ranks only the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def complain(error: GanzooError) -> None:
+    """Show an error to its user."""
+    if talks():
+        stderr().print(Text(str(error)))
+
+
+def warn(text: str) -> None:
+    """Show a warning."""
+    if talks():
+        stderr().print(Text(f"warning: {text}"))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table of texts."""
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        result.add_column(column, overflow="fold")
+    for row in rows:
+        result.add_row(*(Text(cell) for cell in row))
+    return result
+
+
+def warn_about_broken_plugins() -> None:
+    """One line on stderr for each plugin that could not be loaded."""
+    from ganzoo import plugins
+
+    for plugin in plugins.installed().broken:
+        warn(f"plugin {plugin.name} ({plugin.version}) {plugin.error}")

@@ -1,0 +1,15 @@
+"""`ganzoo resume`."""
+
+from __future__ import annotations
+
+from ganzoo.cli.arguments import RunArgument
+from ganzoo.cli.output import warn_about_broken_plugins
+
+
+def resume(run: RunArgument) -> None:
+    """Go on with a run from its newest whole checkpoint; prints the run's folder."""
+    from ganzoo import zoo
+    from ganzoo.cli.progress import display, report
+
+    warn_about_broken_plugins()
+    report(zoo.resume(run, progress=display()))

@@ -1,0 +1,28 @@
+"""`ganzoo sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganzoo.cli.arguments import RunArgument
+from ganzoo.cli.output import warn_about_broken_plugins
+
+
+def sample(
+    run: RunArgument,
+    out: Annotated[
+        Path, typer.Option(help="A .png (grid), a .npy (array) or a folder (one PNG a sample).")
+    ],
+    num: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+) -> None:
+    """Draw samples from the generator of a run; prints the path of what it wrote."""
+    from ganzoo import zoo
+    from ganzoo.engine.export import write_samples
+
+    warn_about_broken_plugins()
+    write_samples(zoo.open_run(run).sample(num, seed=seed), out)
+    print(out)

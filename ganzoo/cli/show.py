@@ -1,0 +1,14 @@
+"""`ganzoo show`."""
+
+from __future__ import annotations
+
+from ganzoo.cli.arguments import Overrides, RecipeArgument
+from ganzoo.cli.output import warn_about_broken_plugins
+
+
+def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Print the resolved recipe as TOML, every default written out."""
+    from ganzoo.recipe import load_recipe
+
+    warn_about_broken_plugins()
+    print(load_recipe(recipe, *(overrides or ())).to_toml(), end="")

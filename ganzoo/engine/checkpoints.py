@@ -1,0 +1,70 @@
+"""Checkpoints: tensors and plain data, whole or absent, the newest few kept."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from ganzoo.engine.networks import clean_state
+from ganzoo.errors import RunError
+from ganzoo.runs import RunFolder, whole_file
+
+
+def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], keep: int) -> Path:
+    """Write the state as a checkpoint and remove all but the newest `keep`."""
+    path = folder.checkpoint(state["iteration"])
+    with whole_file(path) as file:
+        torch.save(dict(state), file)
+    for old in folder.checkpoints()[keep:]:
+        old.unlink()
+    return path
+
+
+def newest_checkpoint(folder: RunFolder, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, or None where there is none.
+
+    One that is cut short or otherwise broken is passed over with a warning.
+    """
+    for path in folder.checkpoints():
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            warn(f"{path} cannot be read and is passed over: {reason}")
+            continue
+        return state
+    return None
+
+
+def save_weights(folder: RunFolder, slot: str, network: nn.Module) -> None:
+    """Write a network's weights and buffers as `<slot>.safetensors`."""
+    with whole_file(folder.weights(slot)) as file:
+        file.write(safetensors.torch.save(clean_state(network)))
+
+
+def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module]) -> None:
+    """Put a run's weights into freshly built networks, the moving average into the generator.
+
+    A run that is not done yet is read from its newest checkpoint. Raises `RunError` where there
+    is neither.
+    """
+    if all(folder.weights(slot).exists() for slot in networks):
+        for slot, network in networks.items():
+            network.load_state_dict(safetensors.torch.load(folder.weights(slot).read_bytes()))
+        return
+    state = newest_checkpoint(folder, lambda text: None)
+    if state is None:
+        raise RunError(
+            f"{folder.path} has no weights yet",
+            hint=f"`ganzoo resume {folder.path}` trains it; a checkpoint is enough",
+        )
+    for slot, network in networks.items():
+        network.load_state_dict(state["networks"][slot])
+    if state["average"] is not None:
+        networks["generator"].load_state_dict(state["average"])

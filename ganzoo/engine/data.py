@@ -1,0 +1,201 @@
+"""What a data set is, and how batches of it reach the networks.
+
+The order of the data is a pure function of the seed and the batch number, so a resumed run goes
+on in the middle of an epoch without any state but a counter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ganzoo.engine.random import generator_for
+from ganzoo.protocols import Density
+
+
+class Stream(Protocol):
+    """A data set that is read from disk sample by sample."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Sample `index`, uint8 `(C, H, W)` or float32 `(D,)`, and its class or -1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A data set in memory."""
+
+    values: Tensor
+    """Images uint8 `(M, C, H, W)` in [0, 255], or points float32 `(M, D)`."""
+    labels: Tensor | None = None
+    """Classes, int64 `(M,)`."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What `DatasetSpec.build` returns."""
+
+    train: Samples | Stream
+    held_out: Samples | Stream | None = None
+    """Samples of the same law that are never trained on, or None where there are none."""
+    density: Density | None = None
+    """The law itself, where it is known."""
+
+
+def to_unit(values: Tensor) -> Tensor:
+    """Images from uint8 [0, 255] to float32 [-1, 1]; points, being float32, as they are."""
+    return values.float().div_(127.5).sub_(1) if values.dtype == torch.uint8 else values
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images from float [-1, 1] (clipped) to uint8 [0, 255], the inverse of `to_unit`."""
+    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The endless order of the training samples: one fresh permutation after another.
+
+    Batch b is made of the places b * batch_size and following, so batches straddle epochs and
+    all have the same size.
+    """
+
+    length: int
+    batch_size: int
+    seed: int
+
+    def batch(self, number: int) -> Tensor:
+        """Indices of batch `number` (from 0), int64 `(batch_size,)`, on the CPU."""
+        start = number * self.batch_size
+        stop = start + self.batch_size
+        parts: list[Tensor] = []
+        while start < stop:
+            epoch, offset = divmod(start, self.length)
+            parts.append(self._permutation(epoch)[offset : offset + stop - start])
+            start += len(parts[-1])
+        return torch.cat(parts)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        cached: tuple[int, Tensor] | None = self.__dict__.get("_cached")
+        if cached is None or cached[0] != epoch:
+            generator = generator_for(self.seed, "order", epoch)
+            cached = (epoch, torch.randperm(self.length, generator=generator))
+            object.__setattr__(self, "_cached", cached)
+        return cached[1]
+
+
+class Feed:
+    """Writes batches into static buffers.
+
+    In-memory data live on the device (images as uint8) and are gathered and normalised there;
+    a stream is read by the worker processes of a DataLoader. With several ranks, a batch is
+    split evenly between them.
+    """
+
+    def __init__(
+        self,
+        data: Samples | Stream,
+        sample_shape: tuple[int, ...],
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        share = batch_size // world_size
+        self.order = Order(len(data), batch_size, seed)
+        self._share = slice(rank * share, (rank + 1) * share)
+        self._device = device
+        self.x = torch.zeros(share, *sample_shape, device=device)
+        if len(sample_shape) == 3:
+            self.x = self.x.to(memory_format=memory_format)
+        self.indices = torch.zeros(share, dtype=torch.int64, device=device)
+        self.labels: Tensor | None = None
+        self._samples: Samples | None = None
+        if isinstance(data, Samples):
+            labels = None if data.labels is None else data.labels.to(device)
+            self._samples = Samples(data.values.to(device), labels)
+            self._gathered = torch.zeros_like(self.x, dtype=data.values.dtype)
+        else:
+            self._stream = data
+            self._reader: Iterator[tuple[Tensor, Tensor]] | None = None
+            self._next = -1
+        if not isinstance(data, Samples) or data.labels is not None:
+            self.labels = torch.zeros(share, dtype=torch.int64, device=device)
+
+    def fill(self, number: int) -> None:
+        """Put batch `number` into `x`, `indices` and `labels`."""
+        indices = self.order.batch(number)[self._share]
+        # pin_memory makes the copy asynchronous: the host does not wait for the device.
+        self.indices.copy_(
+            indices.pin_memory() if self._device.type == "cuda" else indices, non_blocking=True
+        )
+        if self._samples is not None:
+            # Gathered straight into the layout of `x`, then converted in place.
+            torch.index_select(self._samples.values, 0, self.indices, out=self._gathered)
+            values = self._gathered
+            if self.labels is not None and self._samples.labels is not None:
+                torch.index_select(self._samples.labels, 0, self.indices, out=self.labels)
+        else:
+            values, labels = self._read(number)
+            assert self.labels is not None
+            self.labels.copy_(labels, non_blocking=True)
+        self.x.copy_(values, non_blocking=True)
+        if values.dtype == torch.uint8:
+            self.x.div_(127.5).sub_(1)
+
+    def _read(self, number: int) -> tuple[Tensor, Tensor]:
+        """Batch `number` of a stream; reading goes on in the background from there."""
+        if self._reader is None or number != self._next:
+            workers = min(8, max(1, (os.cpu_count() or 1) - 1))
+            loader = DataLoader(
+                _Dataset(self._stream),
+                batch_sampler=_Batches(self.order, self._share, number),
+                num_workers=workers,
+                # Without one of its own, a loader draws a seed from the noise stream.
+                generator=torch.Generator(),
+                pin_memory=self._device.type == "cuda",
+            )
+            self._reader = iter(loader)
+        self._next = number + 1
+        return next(self._reader)
+
+
+class _Dataset(Dataset[tuple[Tensor, int]]):
+    """A `Stream` under the type that DataLoader asks for."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.stream[index]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Batch sampler of a DataLoader: this rank's share of each batch from `start` on."""
+
+    order: Order
+    share: slice
+    start: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        number = self.start
+        while True:
+            yield self.order.batch(number)[self.share].tolist()
+            number += 1

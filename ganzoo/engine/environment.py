@@ -1,0 +1,50 @@
+"""What a run was made with, for `environment.json`."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganzoo.engine.backend import Backend
+from ganzoo.plugins import CORE
+from ganzoo.recipe import Recipe
+
+
+def environment(recipe: Recipe, backend: Backend, world_size: int) -> dict[str, Any]:
+    """Versions of everything used, the device, the choices of `auto`, the fingerprint."""
+    plugins = {component.plugin for _, component in recipe.components()}
+    return {
+        "fingerprint": recipe.fingerprint,
+        "ganzoo": version(CORE),
+        "plugins": dict(sorted((plugin.distribution, plugin.version) for plugin in plugins)),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device_name": _device_name(backend.device),
+        "processes": world_size,
+        "choices": backend.described(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """Commit of the working directory, with `-dirty` where files differ, or None outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            command, cwd=Path.cwd(), capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

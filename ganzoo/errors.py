@@ -1,0 +1,46 @@
+"""The two ways a command can fail, as exceptions that carry a text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GanzooError(Exception):
+    """Base of every error whose message is meant for the user; shown without a traceback.
+
+    `hint` says what to do next. `exit_code` is the exit status of the command line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n  = ".join([self.message, *(self.hint or "").splitlines()])
+
+
+class UserError(GanzooError):
+    """What the user gave (a recipe, a path, an option) is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(GanzooError):
+    """A run that had begun could not go on: diverged, no space left, a broken part. Exit code 1."""
+
+
+class InterruptedRun(GanzooError):
+    """The user stopped a run; its last checkpoint is whole. Exit code 130, as shells expect."""
+
+    exit_code = 130
+
+
+def one_of(names: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`: a list of names for a message."""
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return ", ".join(quoted[:-1]) + " or " + quoted[-1]

@@ -1,0 +1,1 @@
+"""Measures what a run has learned. Imports torch."""

@@ -1,0 +1,120 @@
+"""The contract between the core and its plugins.
+
+A plugin is a module that implements some of these hooks, named by an entry point in the group
+`ganzoo`. Hooks of the first kind take no argument and list component classes; hooks of the
+second kind are told what happens in a run. An implementation may take fewer arguments than its
+hook has. A module may set `GANZOO_API_VERSION = 1` to say which component API it was written
+for; one that says nothing means 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pluggy import HookspecMarker
+
+from ganzoo.protocols import RunInfo
+from ganzoo.specs import (
+    DatasetSpec,
+    DiscriminatorSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    LossSpec,
+    MetricSpec,
+    RegularizerSpec,
+    ScheduleSpec,
+)
+
+hookspec = HookspecMarker("ganzoo")
+
+GROUP = "ganzoo"
+"""The entry-point group in which plugins are looked for."""
+
+
+@hookspec
+def ganzoo_generators() -> Sequence[type[GeneratorSpec]]:  # type: ignore[empty-body]
+    """Generators that this plugin offers.
+
+    @hookimpl
+    def ganzoo_generators():
+        return [MyGenerator]
+    """
+
+
+@hookspec
+def ganzoo_discriminators() -> Sequence[type[DiscriminatorSpec]]:  # type: ignore[empty-body]
+    """Discriminators that this plugin offers."""
+
+
+@hookspec
+def ganzoo_encoders() -> Sequence[type[EncoderSpec]]:  # type: ignore[empty-body]
+    """Encoders that this plugin offers."""
+
+
+@hookspec
+def ganzoo_losses() -> Sequence[type[LossSpec]]:  # type: ignore[empty-body]
+    """Losses that this plugin offers."""
+
+
+@hookspec
+def ganzoo_regularizers() -> Sequence[type[RegularizerSpec]]:  # type: ignore[empty-body]
+    """Regularizers that this plugin offers."""
+
+
+@hookspec
+def ganzoo_schedules() -> Sequence[type[ScheduleSpec]]:  # type: ignore[empty-body]
+    """Schedules that this plugin offers."""
+
+
+@hookspec
+def ganzoo_datasets() -> Sequence[type[DatasetSpec]]:  # type: ignore[empty-body]
+    """Data sets that this plugin offers."""
+
+
+@hookspec
+def ganzoo_metrics() -> Sequence[type[MetricSpec]]:  # type: ignore[empty-body]
+    """Metrics that this plugin offers."""
+
+
+@hookspec
+def ganzoo_run_started(run: RunInfo) -> None:
+    """A run begins, or goes on from `run.start_iteration`."""
+
+
+@hookspec
+def ganzoo_statistics_logged(
+    run: RunInfo, iteration: int, images: int, statistics: Mapping[str, float]
+) -> None:
+    """Statistics were read from the device.
+
+    `images` counts the real samples seen so far; `statistics` are means since the last call.
+    """
+
+
+@hookspec
+def ganzoo_samples_drawn(run: RunInfo, iteration: int, picture: Path) -> None:
+    """A picture of samples from the fixed latents was written."""
+
+
+@hookspec
+def ganzoo_checkpoint_written(run: RunInfo, iteration: int, checkpoint: Path) -> None:
+    """A checkpoint was written and is whole."""
+
+
+@hookspec
+def ganzoo_run_finished(run: RunInfo, iteration: int, state: str) -> None:
+    """A run ended after `iteration` iterations; `state` is `done`, `failed` or `interrupted`."""
+
+
+COMPONENT_HOOKS: Mapping[str, str] = {
+    "generator": "ganzoo_generators",
+    "discriminator": "ganzoo_discriminators",
+    "encoder": "ganzoo_encoders",
+    "loss": "ganzoo_losses",
+    "regularizer": "ganzoo_regularizers",
+    "schedule": "ganzoo_schedules",
+    "dataset": "ganzoo_datasets",
+    "metric": "ganzoo_metrics",
+}
+"""The hook by which components of each kind are offered."""

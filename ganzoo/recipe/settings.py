@@ -1,0 +1,159 @@
+"""The tables of a recipe that the engine itself understands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+
+class Settings(BaseModel):
+    """Base of the tables below: strict, closed and frozen."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Latent(Settings):
+    """The law from which latent vectors z are drawn."""
+
+    dim: PositiveInt = Field(100, description="length of a latent vector")
+    distribution: Literal["normal", "uniform"] = Field(
+        "normal", description="standard normal, or uniform on [-1, 1]"
+    )
+
+
+class Train(Settings):
+    """Length, batch and seed of a run."""
+
+    iterations: PositiveInt = Field(description="length of the run, in iterations")
+    batch_size: PositiveInt = Field(64, description="samples in a batch, over all devices together")
+    seed: NonNegativeInt = Field(0, description="fixes every random number of the run")
+
+
+class Ema(Settings):
+    """Exponential moving average of the generator's weights, which is what gets sampled."""
+
+    decay: float = Field(
+        0.0, ge=0, lt=1, description="share of the average kept per iteration; 0 for none"
+    )
+
+
+class Log(Settings):
+    """How often statistics are read and a picture is drawn."""
+
+    every: PositiveInt = Field(250, description="iterations between two readings")
+    samples: PositiveInt = Field(64, description="samples in a picture (points: 32 times as many)")
+
+
+class Checkpoint(Settings):
+    """How often the state of a run is saved."""
+
+    every: PositiveInt = Field(1000, description="iterations between two checkpoints")
+    keep: PositiveInt = Field(2, description="how many of the newest checkpoints are kept")
+
+
+class Engine(Settings):
+    """How the arithmetic is done."""
+
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1 or mps",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="precision of the networks' matrix products and convolutions"
+    )
+    memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
+        "auto", description="memory layout of images and convolutions"
+    )
+    deterministic: bool = Field(
+        True, description="same seed, same bytes; false lets a GPU choose faster kernels"
+    )
+
+
+class Evaluate(Settings):
+    """The measurement at the end of a run, by the metrics that the recipe names."""
+
+    samples: PositiveInt = Field(10_000, description="generated samples that are measured")
+
+
+class Optimizer(Settings):
+    """Base of the optimizers; `type` is the name that a recipe writes."""
+
+    type: ClassVar[str]
+
+    lr: float = Field(gt=0, description="learning rate")
+    weight_decay: NonNegativeFloat = Field(0.0, description="decay of the weights")
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980); the decay is added to the gradient."""
+
+    type: ClassVar[str] = "adam"
+
+    betas: tuple[Beta, Beta] = Field(
+        (0.9, 0.999), description="decay of the first and second moment"
+    )
+    eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    type: ClassVar[str] = "adamw"
+
+    weight_decay: NonNegativeFloat = Field(0.01, description="decay of the weights")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent."""
+
+    type: ClassVar[str] = "sgd"
+
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
+    nesterov: bool = Field(False, description="Nesterov's momentum; needs momentum above 0")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Hinton's lecture 6e), the optimizer of the first Wasserstein GANs."""
+
+    type: ClassVar[str] = "rmsprop"
+
+    alpha: float = Field(0.99, ge=0, lt=1, description="decay of the second moment")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
+    eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
+
+
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+    spec.type: spec for spec in (Adam, AdamW, SGD, RMSprop)
+}
+"""The optimizers by name."""
+
+TABLES: Mapping[str, type[Settings]] = {
+    "latent": Latent,
+    "train": Train,
+    "ema": Ema,
+    "log": Log,
+    "checkpoint": Checkpoint,
+    "engine": Engine,
+    "evaluate": Evaluate,
+}
+"""The recipe's tables that hold settings of the engine."""

@@ -1,0 +1,209 @@
+"""The folder of a run: its files, written whole, and read back.
+
+recipe.toml             the resolved recipe; running it again is the same run
+environment.json        versions, device, choices of `auto`, the recipe's fingerprint
+metrics.jsonl           statistics by iteration, the same bytes for the same seed
+timing.jsonl            wall-clock seconds by iteration
+samples/<iteration>.png samples from latents that stay the same
+checkpoints/<iteration>.pt
+<network>.safetensors   weights at the end; the generator's are the moving average
+evaluation.json         figures of the metrics at the end
+status.json             state, iteration, seconds, steps by phase
+traceback.txt           of a run that failed by an error in some component
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from ganzoo.errors import RunError, UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of a run. Make one with `create_run_folder` or `find_run_folder`."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and choices."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Statistics by iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def timing(self) -> Path:
+        """Wall-clock seconds by iteration."""
+        return self.path / "timing.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """Where the run stands."""
+        return self.path / "status.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Figures at the end."""
+        return self.path / "evaluation.json"
+
+    @property
+    def traceback(self) -> Path:
+        """Traceback of a run that failed."""
+        return self.path / "traceback.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains the run."""
+        return self.path / ".lock"
+
+    def samples(self, iteration: int) -> Path:
+        """The picture of one iteration."""
+        return self.path / "samples" / f"{iteration:06d}.png"
+
+    def checkpoint(self, iteration: int) -> Path:
+        """The checkpoint of one iteration."""
+        return self.path / "checkpoints" / f"{iteration:06d}.pt"
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, newest first."""
+        found = (self.path / "checkpoints").glob("*.pt")
+        return sorted(found, key=lambda path: int(path.stem), reverse=True)
+
+    def weights(self, slot: str) -> Path:
+        """Weights of one network."""
+        return self.path / f"{slot}.safetensors"
+
+
+def create_run_folder(runs: Path, name: str, identity: str | None = None) -> RunFolder:
+    """Make `runs/name/identity`; by default the identity is the time and six random digits.
+
+    Raises `UserError` if there is such a folder already or if none can be made there.
+    """
+    identity = identity or f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", identity):
+        raise UserError(
+            f"'{identity}' cannot name a run", hint="letters, digits, '.', '_' and '-' can"
+        )
+    path = runs / name / identity
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"the run folder {path} exists already",
+            hint=f"`ganzoo resume {path}` goes on with it; another --id begins a new one",
+        ) from None
+    except OSError as error:
+        raise UserError(f"no run folder can be made at {path}: {error.strerror}") from error
+    (path / "samples").mkdir()
+    (path / "checkpoints").mkdir()
+    return RunFolder(path)
+
+
+def find_run_folder(path: str | Path) -> RunFolder:
+    """The run in a folder. Raises `UserError` if the folder holds none."""
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise UserError(f"{path} is not a folder", hint="give the folder that `ganzoo run` printed")
+    if not folder.recipe.is_file():
+        inside = sorted(str(file.parent) for file in folder.path.glob("**/recipe.toml"))
+        hint = f"there is a run in {inside[-1]}" if inside else "a run folder holds a recipe.toml"
+        raise UserError(f"{path} is no run folder: it has no recipe.toml", hint=hint)
+    return folder
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is whole or absent: beside its place, to the disk, then renamed.
+
+    Raises `RunError` where the disk is full or refuses; the old file, if any, stays as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The message for a write that the system refused."""
+    run = next((up for up in path.parents if (up / "recipe.toml").exists()), None)
+    again = "" if run is None else f", then `ganzoo resume {run}` goes on from the last checkpoint"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"no space left to write {path}", hint=f"make room{again}")
+    return RunError(
+        f"{path} cannot be written: {error.strerror or error}", hint=f"put this right{again}"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as an indented JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def remove_unfinished(folder: RunFolder) -> None:
+    """Remove what a killed process was in the middle of writing."""
+    for path in folder.path.glob("**/.*"):
+        if re.fullmatch(r"\..+\.\d+", path.name):
+            path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, or an empty dictionary where there is none."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a JSON-lines file, in one write."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            file.write((json.dumps(row) + "\n").encode())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; a line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def cut_rows(path: Path, iteration: int) -> None:
+    """Drop the rows after `iteration`, which a resumed run will write again."""
+    if path.exists():
+        rows = [row for row in read_rows(path) if row["iteration"] <= iteration]
+        with whole_file(path) as file:
+            file.writelines((json.dumps(row) + "\n").encode() for row in rows)

@@ -1,0 +1,237 @@
+"""Base classes of component declarations.
+
+A component is one frozen pydantic class: its fields are the keys of its TOML table, its
+docstring is the help text, `type` is the name a recipe uses and `build` makes the working
+object. Declarations never import torch at module level; `build` does.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from ganzoo.protocols import Loss, Metric, Regularizer, Schedule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+API_VERSION = 1
+"""Version of the component API: what `ganzoo.api` exports and how the engine calls it."""
+
+TYPE_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What the recipe decides once, handed to every `build`."""
+
+    sample_shape: tuple[int, ...]
+    """`(C, H, W)` for images, `(D,)` for points."""
+    latent_dim: int
+    """Length of a latent vector z."""
+    num_classes: int | None = None
+    """Number of classes of the data, or None where it has no labels."""
+    iterations: int = 1
+    """Length of the run, in iterations."""
+    data_root: Path = Path()
+    """Folder in which data sets are looked for and downloaded to (`GANZOO_DATA`)."""
+    asked: frozenset[str] = frozenset()
+    """Capabilities that other components of the recipe need from this one."""
+    networks: Mapping[str, nn.Module] = field(default_factory=dict)
+    """The networks that the component said it needs, by slot name."""
+    data: Any = None
+    """The built data set, for components that need something of it."""
+
+
+class ComponentSpec(BaseModel):
+    """A declared component; see the module's docstring."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    kind: ClassVar[str]
+    """The kind of component, set by the base classes below."""
+    type: ClassVar[str]
+    """The name that a recipe writes: lower-case words joined by hyphens."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Slots of the recipe that must be there (`"encoder"`), or what a slot must be able to do
+    (`"generator.log_prob"`, `"data.images"`)."""
+    provides: ClassVar[frozenset[str]] = frozenset()
+    """What this component is able to do, in the words that others write after the dot."""
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Any:
+        """Make the working object. Heavy imports belong here."""
+        raise NotImplementedError
+
+    @classmethod
+    def summary(cls) -> str:
+        """First line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+class GeneratorSpec(ComponentSpec):
+    """Declares a generator: z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1]."""
+
+    kind: ClassVar[str] = "generator"
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module: ...
+
+
+class DiscriminatorSpec(ComponentSpec):
+    """Declares a discriminator: x `(N, *sample_shape)` to logits `(N,)`, never a sigmoid."""
+
+    kind: ClassVar[str] = "discriminator"
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module: ...
+
+
+class EncoderSpec(ComponentSpec):
+    """Declares an encoder: x to a code `(N, latent_dim)`.
+
+    Where `context.asked` holds `"variance"` it returns the pair mean, log-variance instead.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module: ...
+
+
+class Phase(BaseModel):
+    """One kind of update that a loss offers to the schedule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trains: frozenset[str]
+    """Slots of the networks that this phase moves; all others are frozen."""
+    reads_data: bool = True
+    """Whether the phase looks at real samples; one that does not spares the reading of them."""
+
+
+class LossSpec(ComponentSpec):
+    """Declares a loss and the phases it has."""
+
+    kind: ClassVar[str] = "loss"
+    phases: ClassVar[Mapping[str, Phase]]
+    """The phases by name; a schedule says when each runs."""
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Loss: ...
+
+
+class RegularizerSpec(ComponentSpec):
+    """Declares a regularizer: a term added to one phase every k iterations."""
+
+    kind: ClassVar[str] = "regularizer"
+    phase: ClassVar[str] = "discriminator"
+    """The phase to which the term is added."""
+
+    every: PositiveInt = Field(
+        1,
+        description="add the term in every k-th iteration, multiplied by k (lazy regularization)",
+    )
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Regularizer: ...
+
+
+class LearningRateCourse(BaseModel):
+    """Course of the learning rate over a run, as a factor on the optimizer's own rate."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    warm_up: NonNegativeInt = Field(0, description="iterations of a linear rise from zero")
+    constant: float = Field(
+        0.0, ge=0, le=1, description="share of the run before the fall begins (linear, cosine)"
+    )
+    course: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="shape of the fall that begins after the constant part"
+    )
+    final: float = Field(0.0, ge=0, le=1, description="factor at the end (linear, cosine)")
+
+
+class ScheduleSpec(ComponentSpec):
+    """Declares a schedule: which phases run in iteration n, and how far each may step."""
+
+    kind: ClassVar[str] = "schedule"
+    runs: ClassVar[frozenset[str]]
+    """Names of the phases that the schedule may run."""
+
+    learning_rate: LearningRateCourse = Field(
+        LearningRateCourse(), description="course of the learning rate over the run"
+    )
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Schedule: ...
+
+
+class DatasetSpec(ComponentSpec):
+    """Declares a data set. `build` returns a `ganzoo.engine.Data`."""
+
+    kind: ClassVar[str] = "dataset"
+
+    @property
+    @abstractmethod
+    def sample_shape(self) -> tuple[int, ...]:
+        """`(C, H, W)` or `(D,)`, known without touching the data."""
+        raise NotImplementedError
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, or None for data without labels."""
+        return None
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Any: ...
+
+
+class MetricSpec(ComponentSpec):
+    """Declares a metric of generated samples against held-out real ones."""
+
+    kind: ClassVar[str] = "metric"
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Metric: ...
+
+
+KINDS: Mapping[str, type[ComponentSpec]] = {
+    spec.kind: spec
+    for spec in (
+        GeneratorSpec,
+        DiscriminatorSpec,
+        EncoderSpec,
+        LossSpec,
+        RegularizerSpec,
+        ScheduleSpec,
+        DatasetSpec,
+        MetricSpec,
+    )
+}
+"""The base class of every kind of component."""
+
+NETWORKS: Sequence[str] = ("generator", "discriminator", "encoder")
+"""Slots of a recipe that hold networks."""
+
+
+def declaration_problem(kind: str, spec: object) -> str | None:
+    """What is wrong with a class that a plugin offers as a component of `kind`, or None."""
+    base = KINDS[kind]
+    if not (isinstance(spec, type) and issubclass(spec, base)):
+        return f"{spec!r} is not a subclass of {base.__name__}"
+    name = spec.__dict__.get("type")
+    if not (isinstance(name, str) and TYPE_NAME.fullmatch(name)):
+        return f"{spec.__name__}.type must be lower-case words joined by hyphens, not {name!r}"
+    if not spec.__dict__.get("__doc__"):
+        return f"{spec.__name__} has no docstring; its first line is the help text"
+    required = {"loss": "phases", "schedule": "runs"}.get(kind)
+    if required and not getattr(spec, required, None):
+        return f"{spec.__name__}.{required} must name at least one phase"
+    return None

@@ -1,0 +1,151 @@
+"""The Python face of ganzoo: what the command line does, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import plugins, registry, runs
+from ganzoo.errors import RunError, UserError
+from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.runs import RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganzoo.engine.recorder import Progress
+
+
+class Run:
+    """A run that was made, read from its folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.recipe: Recipe = load_recipe(folder.recipe)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """State (`running`, `done`, `failed`, `interrupted`), iteration, seconds, steps."""
+        status: dict[str, Any] = runs.read_json(self.folder.status)
+        return status
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row for each logging interval: `iteration`, `images`, `statistics`."""
+        return runs.read_rows(self.folder.metrics)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The metrics' figures at the end, or an empty dictionary."""
+        evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation)
+        return evaluation
+
+    def sample(self, num: int, *, seed: int = 0) -> Tensor:
+        """Samples float32 `(num, *sample_shape)` on the CPU, images in [-1, 1].
+
+        The same seed gives the same samples. Raises `RunError` before the first checkpoint.
+        """
+        from ganzoo.engine.sampling import Sampler
+
+        return Sampler(self.recipe, self.folder).sample(num, seed=seed).cpu()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder, finished or not. Raises `UserError` if the folder holds none.
+
+    >>> import ganzoo
+    >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+    >>> run = ganzoo.train(recipe, runs=tmp)
+    >>> ganzoo.open_run(run.path).sample(5).shape
+    torch.Size([5, 1, 8, 8])
+    """
+    return Run(runs.find_run_folder(path))
+
+
+def train(
+    recipe: Recipe,
+    *,
+    runs: str | Path = "runs",
+    identity: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a recipe in a new folder below `runs` and measure the result.
+
+    `identity` names the folder (by default the time and a random number); `progress` is told
+    how it goes on (by default nothing is shown). Raises `UserError` where the data or the
+    device are not there, `RunError` where the run cannot go on.
+
+    >>> import ganzoo
+    >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+    >>> run = ganzoo.train(recipe, runs=tmp)
+    >>> run.status["state"], run.status["iteration"]
+    ('done', 2)
+    """
+    from ganzoo.engine.ranks import ranks_from_environment
+    from ganzoo.runs import create_run_folder, write_text
+
+    if ranks_from_environment().first:
+        folder = create_run_folder(Path(runs), recipe.name, identity)
+        write_text(folder.recipe, recipe.to_toml())
+    else:
+        folder = RunFolder(Path(runs))  # only rank 0 writes
+    return _run(recipe, folder, progress, resume=False)
+
+
+def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
+    """Go on with a run from its newest whole checkpoint, or from the start if it has none.
+
+    The end is the same, to the byte, as if the run had never been interrupted. Raises
+    `UserError` if the folder holds no run or one that is done.
+    """
+    run = open_run(path)
+    if run.status.get("state") == "done":
+        raise UserError(
+            f"{path} is done: there is nothing to resume",
+            hint="`ganzoo run` with train.iterations=... makes a longer run",
+        )
+    recorded = runs.read_json(run.folder.environment).get("fingerprint")
+    if recorded not in (None, run.recipe.fingerprint):
+        raise RunError(
+            f"{run.folder.recipe} is not the recipe that this run was started with",
+            hint=f"`ganzoo run {run.folder.recipe}` makes a new run of it",
+        )
+    return _run(run.recipe, run.folder, progress, resume=True)
+
+
+def _run(recipe: Recipe, folder: RunFolder, progress: Progress | None, *, resume: bool) -> Run:
+    from ganzoo.engine.ranks import ranks_from_environment
+    from ganzoo.engine.recorder import Progress
+    from ganzoo.engine.training import train_recipe
+
+    train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
+    if recipe.metrics and ranks_from_environment().first:
+        from ganzoo.evaluation.measure import evaluate
+
+        evaluate(recipe, folder)
+    return Run(folder)
+
+
+def components(kind: str | None = None) -> Mapping[str, list[str]]:
+    """Names of the installed components, by kind; of one kind only if it is given.
+
+    >>> import ganzoo
+    >>> ganzoo.components("loss")["loss"][:2]
+    ['minimax', 'non-saturating']
+    """
+    from ganzoo.specs import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"no kind of component is called '{kind}'", hint=", ".join(KINDS))
+    kinds = [kind] if kind else list(KINDS)
+    found = registry.installed()
+    return {name: list(found.names(name)) for name in kinds}

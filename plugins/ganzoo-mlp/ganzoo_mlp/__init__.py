@@ -1,0 +1,110 @@
+"""Multi-layer perceptrons as generator, discriminator and encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, Field, PositiveInt
+
+from ganzoo.api import BuildContext, DiscriminatorSpec, EncoderSpec, GeneratorSpec, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+GANZOO_API_VERSION = 1
+
+Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
+Normalization = Literal["none", "batch", "layer"]
+
+
+class _Layers(BaseModel):
+    """The keys that the three perceptrons share."""
+
+    hidden: tuple[PositiveInt, ...] = Field(
+        (256, 512, 1024), description="widths of the hidden layers, from input to output"
+    )
+    activation: Activation = Field(
+        "leaky-relu", description="function after each hidden layer (leaky-relu has slope 0.2)"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout after each hidden layer")
+    normalization: Normalization = Field("none", description="normalisation before each activation")
+
+
+class MLPGenerator(_Layers, GeneratorSpec):
+    """Perceptron from latents to samples; tanh at the end for images, linear for points.
+
+    z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1].
+    """
+
+    type: ClassVar[str] = "mlp"
+
+    def build(self, context: BuildContext) -> nn.Module:
+        from .networks import Generator
+
+        return Generator(
+            latent_dim=context.latent_dim,
+            sample_shape=context.sample_shape,
+            **self.model_dump(),
+        )
+
+
+class MLPDiscriminator(_Layers, DiscriminatorSpec):
+    """Perceptron from samples to logits.
+
+    x `(N, *sample_shape)` to logits `(N,)`. With normalisation `batch` a logit depends on the
+    whole batch, and a gradient penalty is no longer one per sample.
+    """
+
+    type: ClassVar[str] = "mlp"
+
+    hidden: tuple[PositiveInt, ...] = Field(
+        (1024, 512, 256), description="widths of the hidden layers, from input to output"
+    )
+
+    def build(self, context: BuildContext) -> nn.Module:
+        from .networks import Discriminator
+
+        return Discriminator(sample_shape=context.sample_shape, **self.model_dump())
+
+
+class MLPEncoder(_Layers, EncoderSpec):
+    """Perceptron from samples to codes, or to mean and log-variance where a loss asks for both.
+
+    x `(N, *sample_shape)` to one or two tensors `(N, latent_dim)`.
+    """
+
+    type: ClassVar[str] = "mlp"
+    provides: ClassVar[frozenset[str]] = frozenset({"variance"})
+
+    hidden: tuple[PositiveInt, ...] = Field(
+        (1024, 512, 256), description="widths of the hidden layers, from input to output"
+    )
+
+    def build(self, context: BuildContext) -> nn.Module:
+        from .networks import Encoder
+
+        return Encoder(
+            sample_shape=context.sample_shape,
+            latent_dim=context.latent_dim,
+            variance="variance" in context.asked,
+            **self.model_dump(),
+        )
+
+
+@hookimpl
+def ganzoo_generators() -> Sequence[type[GeneratorSpec]]:
+    """The generator."""
+    return [MLPGenerator]
+
+
+@hookimpl
+def ganzoo_discriminators() -> Sequence[type[DiscriminatorSpec]]:
+    """The discriminator."""
+    return [MLPDiscriminator]
+
+
+@hookimpl
+def ganzoo_encoders() -> Sequence[type[EncoderSpec]]:
+    """The encoder."""
+    return [MLPEncoder]
