@@ -18,8 +18,16 @@ class GanzooError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.message, self.hint)
+
     def __str__(self) -> str:
         return "\n  = ".join([self.message, *(self.hint or "").splitlines()])
+
+
+def _rebuilt(kind: type[GanzooError], message: str, hint: str | None) -> GanzooError:
+    """An error that has crossed from another process."""
+    return kind(message, hint=hint)
 
 
 class UserError(GanzooError):

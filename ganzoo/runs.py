@@ -86,7 +86,8 @@ class RunFolder:
     def checkpoints(self) -> list[Path]:
         """All checkpoints, newest first."""
         found = (self.path / "checkpoints").glob("*.pt")
-        return sorted(found, key=lambda path: int(path.stem), reverse=True)
+        numbered = (path for path in found if path.stem.isdecimal())
+        return sorted(numbered, key=lambda path: int(path.stem), reverse=True)
 
     def weights(self, slot: str) -> Path:
         """Weights of one network."""
@@ -106,6 +107,8 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
     path = runs / name / identity
     try:
         path.mkdir(parents=True)
+        (path / "samples").mkdir()
+        (path / "checkpoints").mkdir()
     except FileExistsError:
         raise UserError(
             f"the run folder {path} exists already",
@@ -113,8 +116,6 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
         ) from None
     except OSError as error:
         raise UserError(f"no run folder can be made at {path}: {error.strerror}") from error
-    (path / "samples").mkdir()
-    (path / "checkpoints").mkdir()
     return RunFolder(path)
 
 
@@ -148,6 +149,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except RuntimeError as error:
+        # torch.save hides what the system said behind an error of its own.
+        if isinstance(error.__context__, OSError):
+            raise cannot_write(path, error.__context__) from error
+        raise
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:

@@ -227,11 +227,36 @@ def declaration_problem(kind: str, spec: object) -> str | None:
     if not (isinstance(spec, type) and issubclass(spec, base)):
         return f"{spec!r} is not a subclass of {base.__name__}"
     name = spec.__dict__.get("type")
+    if name is None:
+        return f'{spec.__name__} has no name of its own; write type: ClassVar[str] = "..."'
     if not (isinstance(name, str) and TYPE_NAME.fullmatch(name)):
         return f"{spec.__name__}.type must be lower-case words joined by hyphens, not {name!r}"
     if not spec.__dict__.get("__doc__"):
         return f"{spec.__name__} has no docstring; its first line is the help text"
-    required = {"loss": "phases", "schedule": "runs"}.get(kind)
-    if required and not getattr(spec, required, None):
-        return f"{spec.__name__}.{required} must name at least one phase"
+    if spec.__abstractmethods__:
+        return f"{spec.__name__} does not define {', '.join(sorted(spec.__abstractmethods__))}"
+    for attribute in ("needs", "provides"):
+        if not isinstance(getattr(spec, attribute), frozenset):
+            return f"{spec.__name__}.{attribute} must be a frozenset"
+    for need in sorted(spec.needs):
+        slot = need.partition(".")[0]
+        if slot not in ("data", *NETWORKS, "loss", "schedule"):
+            return f"{spec.__name__}.needs names '{slot}', which is no table of a recipe"
+    if kind == "loss":
+        return _phases_problem(spec.__name__, getattr(spec, "phases", None))
+    if kind == "schedule":
+        runs = getattr(spec, "runs", None)
+        if not (isinstance(runs, frozenset) and runs):
+            return f"{spec.__name__}.runs must be a frozenset of at least one phase's name"
+    return None
+
+
+def _phases_problem(name: str, phases: object) -> str | None:
+    if not (isinstance(phases, Mapping) and phases):
+        return f"{name}.phases must name at least one phase"
+    for phase, declared in phases.items():
+        if not isinstance(declared, Phase):
+            return f"{name}.phases['{phase}'] is not a Phase"
+        if strangers := declared.trains - set(NETWORKS):
+            return f"{name}.phases['{phase}'] trains '{min(strangers)}', which is no network"
     return None

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Run:
     """A run that was made, read from its folder."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, recipe: Recipe | None = None) -> None:
         self.folder = folder
-        self.recipe: Recipe = load_recipe(folder.recipe)
+        self.recipe: Recipe = load_recipe(folder.recipe) if recipe is None else recipe
 
     @property
     def path(self) -> Path:
@@ -132,7 +132,8 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Progress | None, *, resume
         from ganzoo.evaluation.measure import evaluate
 
         evaluate(recipe, folder)
-    return Run(folder)
+    # Ranks other than the first have no folder that they could read the recipe from.
+    return Run(folder, recipe)
 
 
 def components(kind: str | None = None) -> Mapping[str, list[str]]:

@@ -19,7 +19,3 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of stdout has gone, as in `ganzoo components | head`.
-        sys.stderr.close()
-        sys.exit(0)

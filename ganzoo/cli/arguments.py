@@ -10,6 +10,6 @@ import typer
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, such as train.seed=1."),
+    typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as train.seed=1."),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,12 +10,19 @@ import typer
 from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ganzoo.registry import Entry
+
+REQUIRED = "required"
+ABSENT = "absent"
 
 
 def components(
-    kind: Annotated[str | None, typer.Argument(help="generator, loss, dataset, ...")] = None,
-    name: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One component.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="generator, loss, dataset, ...")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="TYPE", help="One component.")] = None,
 ) -> None:
     """List what recipes can be made of; with KIND and TYPE every key of one component."""
     from ganzoo import registry
@@ -28,7 +36,7 @@ def components(
         )
     found = registry.installed()
     if kind is not None and name is not None:
-        _describe(found.find(kind, name))
+        _describe(found.find(kind, name), name)
         return
     rows = [
         (entry.kind, each, entry.plugin.label, entry.spec.summary())
@@ -38,30 +46,46 @@ def components(
     stdout().print(table(("kind", "type", "from", "summary"), rows))
 
 
-def _describe(entry: Entry) -> None:
-    """Help text, needs, keys and a table to paste."""
+def _describe(entry: Entry, name: str) -> None:
+    """Help text, needs, keys and a table to paste of the component that `name` means."""
     import inspect
 
     console = stdout()
-    console.print(f"{entry.kind} {entry.spec.type} ({entry.plugin.label})\n")
+    console.print(f"{entry.kind} {name} ({entry.plugin.label})\n")
     console.print(inspect.cleandoc(entry.spec.__doc__ or ""))
     for label, words in (("needs", entry.spec.needs), ("provides", entry.spec.provides)):
         if words:
             console.print(f"\n{label}: {', '.join(sorted(words))}")
-    schema = entry.spec.model_json_schema()
-    rows = [
-        (key, _type(field, schema), _default(entry, key), _meaning(entry, key))
-        for key, field in schema.get("properties", {}).items()
-    ]
+    rows = list(_keys(entry.spec))
     if rows:
         console.print()
         console.print(table(("key", "type", "default", "meaning"), rows))
     console.print()
-    console.print(_example(entry), end="")
+    console.print(_example(entry.kind, name, rows), end="")
 
 
-def _meaning(entry: Entry, key: str) -> str:
-    return entry.spec.model_fields[key].description or ""
+def _keys(
+    model: type[BaseModel], defaults: BaseModel | None = None, prefix: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """Key, type, default and meaning of every field; keys of an inner table are dotted.
+
+    `defaults` is the value that the table has where nobody writes it.
+    """
+    from pydantic import BaseModel
+
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        if defaults is None:
+            value = field.get_default(call_default_factory=True)
+        else:
+            value = getattr(defaults, name)
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            known = value if isinstance(value, inner) else None
+            yield from _keys(inner, known, f"{prefix}{name}.")
+            continue
+        described = _type(schema["properties"][name], schema)
+        yield f"{prefix}{name}", described, _default(value), field.description or ""
 
 
 def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -89,32 +113,34 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
     return " ".join([names.get(name, name), ", ".join(limits)]).strip()
 
 
-def _default(entry: Entry, key: str) -> str:
+def _default(value: Any) -> str:
+    """A default as a recipe would write it."""
+    from pydantic_core import PydanticUndefined, to_jsonable_python
+
+    if value is PydanticUndefined:
+        return REQUIRED
+    return ABSENT if value is None else _toml(to_jsonable_python(value))
+
+
+def _toml(value: Any) -> str:
+    """A value of a TOML file, on one line."""
     import tomli_w
 
-    field = entry.spec.model_fields[key]
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if value is None:
-        return "absent"
-    if hasattr(value, "model_dump"):
-        return "its own defaults"
-    text = tomli_w.dumps({"value": list(value) if isinstance(value, tuple) else value})
-    return " ".join(text.partition(" = ")[2].split())
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
+    return tomli_w.dumps({"value": value}).partition(" = ")[2].strip()
 
 
-def _example(entry: Entry) -> str:
+def _example(kind: str, name: str, rows: Sequence[Sequence[str]]) -> str:
     """A table with every key, the required ones left for the reader to fill in."""
-    slot = {"dataset": "data", "regularizer": "regularizers", "metric": "metrics"}.get(
-        entry.kind, entry.kind
-    )
-    header = f"[[{slot}]]" if slot in ("regularizers", "metrics") else f"[{slot}]"
-    rows = [header, f'type = "{entry.spec.type}"']
-    for key in entry.spec.model_fields:
-        default = _default(entry, key)
-        if default == "required":
-            rows.append(f"{key} =  # required")
-        elif default not in ("absent", "its own defaults"):
-            rows.append(f"{key} = {default}")
-    return "\n".join(rows) + "\n"
+    slot = {"dataset": "data", "regularizer": "regularizers", "metric": "metrics"}.get(kind, kind)
+    lines = [f"[[{slot}]]" if slot in ("regularizers", "metrics") else f"[{slot}]"]
+    lines.append(f"type = {_toml(name)}")
+    for key, described, default, _ in rows:
+        if default == REQUIRED:
+            lines.append(f"# {key} = ...  required: {described}")
+        elif default != ABSENT:
+            lines.append(f"{key} = {default}")
+    return "\n".join(lines) + "\n"

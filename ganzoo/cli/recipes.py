@@ -11,7 +11,9 @@ from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
 
 
 def recipes(
-    folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Path("recipes"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to look in.")] = Path(
+        "recipes"
+    ),
 ) -> None:
     """List the recipes of a folder."""
     from ganzoo.errors import UserError

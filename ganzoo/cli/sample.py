@@ -22,7 +22,12 @@ def sample(
     """Draw samples from the generator of a run; prints the path of what it wrote."""
     from ganzoo import zoo
     from ganzoo.engine.export import write_samples
+    from ganzoo.errors import UserError
 
     warn_about_broken_plugins()
-    write_samples(zoo.open_run(run).sample(num, seed=seed), out)
+    samples = zoo.open_run(run).sample(num, seed=seed)
+    try:
+        write_samples(samples, out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
     print(out)

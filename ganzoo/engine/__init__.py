@@ -1,5 +1,6 @@
 """Training: the loop, the updates, the data feed, checkpoints. Imports torch."""
 
 from ganzoo.engine.data import Data, Samples, Stream
+from ganzoo.engine.random import generator_for
 
-__all__ = ["Data", "Samples", "Stream"]
+__all__ = ["Data", "Samples", "Stream", "generator_for"]

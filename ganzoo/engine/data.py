@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ganzoo.engine.random import generator_for
+from ganzoo.errors import GanzooError
 from ganzoo.protocols import Density
 
 
@@ -115,6 +116,7 @@ class Feed:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        labelled: bool = False,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         share = batch_size // world_size
@@ -128,14 +130,14 @@ class Feed:
         self.labels: Tensor | None = None
         self._samples: Samples | None = None
         if isinstance(data, Samples):
-            labels = None if data.labels is None else data.labels.to(device)
+            labels = data.labels.to(device) if labelled and data.labels is not None else None
             self._samples = Samples(data.values.to(device), labels)
             self._gathered = torch.zeros_like(self.x, dtype=data.values.dtype)
         else:
             self._stream = data
-            self._reader: Iterator[tuple[Tensor, Tensor]] | None = None
+            self._reader: Iterator[tuple[Tensor, Tensor] | GanzooError] | None = None
             self._next = -1
-        if not isinstance(data, Samples) or data.labels is not None:
+        if labelled:
             self.labels = torch.zeros(share, dtype=torch.int64, device=device)
 
     def fill(self, number: int) -> None:
@@ -153,8 +155,8 @@ class Feed:
                 torch.index_select(self._samples.labels, 0, self.indices, out=self.labels)
         else:
             values, labels = self._read(number)
-            assert self.labels is not None
-            self.labels.copy_(labels, non_blocking=True)
+            if self.labels is not None:
+                self.labels.copy_(labels, non_blocking=True)
         self.x.copy_(values, non_blocking=True)
         if values.dtype == torch.uint8:
             self.x.div_(127.5).sub_(1)
@@ -167,23 +169,45 @@ class Feed:
                 _Dataset(self._stream),
                 batch_sampler=_Batches(self.order, self._share, number),
                 num_workers=workers,
+                collate_fn=_collate,
                 # Without one of its own, a loader draws a seed from the noise stream.
                 generator=torch.Generator(),
                 pin_memory=self._device.type == "cuda",
             )
             self._reader = iter(loader)
         self._next = number + 1
-        return next(self._reader)
+        batch = next(self._reader)
+        if isinstance(batch, GanzooError):
+            raise batch
+        return batch
 
 
-class _Dataset(Dataset[tuple[Tensor, int]]):
-    """A `Stream` under the type that DataLoader asks for."""
+class _Dataset(Dataset["tuple[Tensor, int] | GanzooError"]):
+    """A `Stream` under the type that DataLoader asks for.
+
+    An error for the user is handed over as a value: a worker process would raise it as a text
+    with its own traceback.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.stream[index]
+    def __getitem__(self, index: int) -> tuple[Tensor, int] | GanzooError:
+        try:
+            return self.stream[index]
+        except GanzooError as error:
+            return error
+
+
+def _collate(
+    rows: list[tuple[Tensor, int] | GanzooError],
+) -> tuple[Tensor, Tensor] | GanzooError:
+    """Samples `(N, ...)` and labels `(N,)`, or the first error among them."""
+    for row in rows:
+        if isinstance(row, GanzooError):
+            return row
+    values, labels = zip(*rows, strict=True)  # type: ignore[arg-type]
+    return torch.stack(values), torch.tensor(labels)
 
 
 @dataclass(frozen=True)

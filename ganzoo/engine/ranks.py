@@ -44,6 +44,15 @@ class Ranks:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """Do the content on rank 0, and on the others only when that is done."""
+        if self.size > 1 and not self.first:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.first:
+            dist.barrier()
+
     def gather(self, value: Any) -> list[Any]:
         """The plain value of every rank, in order of rank."""
         if self.size == 1:

@@ -65,6 +65,7 @@ class Session:
             device=device,
             rank=ranks.rank,
             world_size=ranks.size,
+            labelled=context.num_classes is not None,
             memory_format=backend.memory_format,
         )
         # All ranks draw the latents of the whole batch and use their share of them.
@@ -79,7 +80,7 @@ class Session:
         decay = recipe.ema.decay
         generator = networks["generator"]
         self.average = (
-            MovingAverage(generator, decay) if decay and any(generator.parameters()) else None
+            MovingAverage(generator, decay) if decay and list(generator.parameters()) else None
         )
         self.schedule = recipe.schedule.spec.build(context)
         self.statistics = Statistics(device)
@@ -210,7 +211,9 @@ def prepare(recipe: Recipe, device: torch.device, ranks: Ranks) -> Session:
             f"between {ranks.size} processes"
         )
     context = build_context(recipe)
-    data: Data = recipe.data.spec.build(context)
+    with ranks.first_before_others():
+        # Only one process may download.
+        data: Data = recipe.data.spec.build(context)
     _check_data(recipe.data.name, data, context.sample_shape)
     networks = build_networks(recipe, context, data)
     backend = choose_backend(recipe.engine, device, networks)

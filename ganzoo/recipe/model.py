@@ -59,7 +59,9 @@ class Component(Generic[S]):
     def table(self, *, qualified: bool = False) -> dict[str, Any]:
         """The TOML table of the component with every default written out."""
         name = f"{self.plugin.distribution}:{self.spec.type}" if qualified else self.name
-        return {"type": name, **self.spec.model_dump(mode="json", exclude_none=True)}
+        fields = set(type(self.spec).model_fields)
+        keys = self.spec.model_dump(mode="json", include=fields, exclude_none=True)
+        return {"type": name, **keys}
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ganzoo.errors import UserError, one_of
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES, Optimizer
-from ganzoo.recipe.source import Problem, RecipeError, Source
+from ganzoo.recipe.source import COMMAND_LINE, Problem, RecipeError, Source
 from ganzoo.registry import Registry
 from ganzoo.specs import NETWORKS, LossSpec, ScheduleSpec
 
@@ -29,8 +31,14 @@ def resolve(source: Source, registry: Registry) -> Recipe:
     resolver = _Resolver(source, registry)
     parts = resolver.parts()
     if resolver.problems:
-        raise RecipeError(dict.fromkeys(resolver.problems))
+        raise RecipeError(sorted(dict.fromkeys(resolver.problems), key=_position))
     return Recipe(**parts)
+
+
+def _position(problem: Problem) -> tuple[bool, str, float]:
+    """Problems are told in the order of the lines; the command line comes last."""
+    origin = problem.origin
+    return origin.file == COMMAND_LINE, origin.file, origin.line or math.inf
 
 
 class _Resolver:
@@ -78,28 +86,28 @@ class _Resolver:
     def text(self, key: str, default: str) -> str:
         value = self.source.table.get(key, default)
         if not isinstance(value, str):
-            self.problem((key,), f"should be a text (got {value!r})")
+            self.problem((key,), f"should be a text (got {_short(value)})")
             return default
         return value
 
-    def array(self, array: str, kind: str) -> tuple[Component[Any], ...]:
+    def array(self, array: str, kind: str) -> tuple[Component[Any] | None, ...]:
+        """The components of an array; None stands for one that has a problem."""
         rows = self.source.table.get(array, [])
         if not isinstance(rows, list):
             self.problem((array,), "should be an array of tables", f"write [[{array}]]")
             return ()
-        found = [self.component((array, index), kind, row) for index, row in enumerate(rows)]
-        return tuple(component for component in found if component is not None)
+        return tuple(self.component((array, index), kind, row) for index, row in enumerate(rows))
 
     def component(self, path: Path, kind: str, table: Any) -> Component[Any] | None:
         """Look up the type first, then validate the table against its class."""
         if not isinstance(table, dict):
-            self.problem(path, "should be a table", f'{path[0]} = {{ type = "..." }}')
+            hint = f"write [{path[0]}]" if len(path) == 1 else f"write [[{path[0]}]]"
+            self.problem(path, f"should be a table (got {_short(table)})", hint)
             return None
         name = table.get("type")
         if not isinstance(name, str):
-            hint = f"there is {one_of(self.registry.names(kind))}"
-            wrong = "missing" if name is None else f"should be a text (got {name!r})"
-            self.problem((*path, "type"), wrong, hint)
+            wrong = "missing" if name is None else f"should be a text (got {_short(name)})"
+            self.problem((*path, "type"), wrong, self.registry.advice(kind))
             return None
         try:
             entry = self.registry.find(kind, name)
@@ -111,48 +119,38 @@ class _Resolver:
         spec = self.settings(path, entry.spec, keys, what)
         return None if spec is None else Component(name, spec, entry.plugin)
 
-    def settings(self, path: Path, model: type[Model], table: Any, what: str) -> Model | None:
-        """Validate in JSON mode: arrays serve as tuples, whole numbers as floats, nothing else."""
+    def settings(
+        self,
+        path: Path,
+        model: type[Model],
+        table: Any,
+        what: str,
+        place: Callable[[Path], Path] | None = None,
+    ) -> Model | None:
+        """Validate in JSON mode: arrays serve as tuples, whole numbers as floats, nothing else.
+
+        `place` says where a key of the table was written, if not below `path`.
+        """
         if not isinstance(table, dict):
-            self.problem(path, f"should be a table (got {table!r})")
+            self.problem(path, f"should be a table (got {_short(table)})", f"write [{path[0]}]")
             return None
         try:
-            return model.model_validate_json(json.dumps(table, default=str))
+            found = model.model_validate_json(json.dumps(table, default=str))
+            # Once more, so that a default of 1 is the same as a written 1 where floats are meant.
+            table = found.model_dump(mode="json", include=set(model.model_fields))
+            return model.model_validate_json(json.dumps(table))
         except ValidationError as error:
             for detail in error.errors():
-                self.invalid(path, model, table, what, dict(detail))
+                location, message, hint = _complaint(model, table, what, dict(detail))
+                self.problem(place(location) if place else (*path, *location), message, hint)
             return None
-
-    def invalid(
-        self, path: Path, model: type[BaseModel], table: Any, what: str, detail: Mapping[str, Any]
-    ) -> None:
-        """Turn one of pydantic's complaints into a problem."""
-        location: Path = tuple(detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            names = list(model.model_fields) if len(location) == 1 else []
-            message, hint = f"unknown key for {what}", _did_you_mean(str(location[-1]), names)
-        elif detail["type"] == "missing":
-            message, hint = f"missing key of {what}", None
-            if len(location) == 1:
-                hint = model.model_fields[str(location[0])].description
-        else:
-            # The location of a union's member ends in a tag that is no key of the table.
-            depth = next(
-                (depth for depth in range(len(location), 0, -1) if _has(table, location[:depth])),
-                0,
-            )
-            location = location[:depth]
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            message = message[:1].lower() + message[1:]
-            message += f" (got {_short(detail['input'])})" if location else ""
-            hint = None
-        self.problem((*path, *location), message, hint)
 
     def check_needs(self, parts: Mapping[str, Any]) -> None:
         """Every component finds what it says it needs, and every network is used."""
-        components = {(slot,): parts[slot] for slot in SLOTS if parts[slot] is not None} | {
-            (array, index): part for array in ARRAYS for index, part in enumerate(parts[array])
-        }
+        places: dict[Path, Component[Any] | None] = {
+            (slot,): parts[slot] for slot in SLOTS if slot in self.source.table
+        } | {(array, index): part for array in ARRAYS for index, part in enumerate(parts[array])}
+        components = {path: part for path, part in places.items() if part is not None}
         needed: set[str] = set()
         for path, component in components.items():
             kind = component.spec.kind
@@ -164,7 +162,7 @@ class _Resolver:
             for need in sorted(component.spec.needs | trains):
                 slot, _, capability = need.partition(".")
                 needed.add(slot)
-                if slot in self.source.table and parts[slot] is None:
+                if parts[slot] is None and (slot in self.source.table or slot in REQUIRED):
                     continue  # its own problem is told already
                 what = f"{kind} '{component.name}' needs {_article(SLOTS[slot])}"
                 if parts[slot] is None:
@@ -181,6 +179,8 @@ class _Resolver:
                     ]
                     hint = f"{one_of(able)} would do" if able else None
                     self.problem((*path, "type"), message, hint)
+        if len(components) < len(places):
+            return  # a component that is not known yet may use any network
         for slot in ("discriminator", "encoder"):
             if parts[slot] is not None and parts["loss"] is not None and slot not in needed:
                 message = f"loss '{parts['loss'].name}' does not use {_article(slot)}"
@@ -205,8 +205,8 @@ class _Resolver:
             hint = f"{one_of(fitting)} would do" if fitting else None
             self.problem(("schedule", "type"), message, hint)
         for index, regularizer in enumerate(parts["regularizers"]):
-            phase = regularizer.spec.phase
-            if phase not in schedule.spec.runs:
+            phase = regularizer.spec.phase if regularizer else None
+            if phase is not None and phase not in schedule.spec.runs:
                 message = (
                     f"regularizer '{regularizer.name}' joins the phase '{phase}', "
                     f"which schedule '{schedule.name}' never runs"
@@ -217,7 +217,8 @@ class _Resolver:
         """One optimizer for each trained network: [optimizer], overridden by its own table."""
         table = self.source.table.get("optimizer", {})
         if not isinstance(table, dict):
-            self.problem(("optimizer",), "should be a table")
+            message = f"should be a table (got {_short(table)})"
+            self.problem(("optimizer",), message, "write [optimizer]")
             return {}
         shared = {key: value for key, value in table.items() if key not in NETWORKS}
         found = {}
@@ -226,41 +227,39 @@ class _Resolver:
             if slot in table and slot not in self.source.table:
                 self.problem(("optimizer", slot), f"this recipe has no {slot}")
             elif not isinstance(own, dict):
-                self.problem(("optimizer", slot), "should be a table")
-            elif slot in trained and "optimizer" in self.source.table:
+                message = f"should be a table (got {_short(own)})"
+                self.problem(("optimizer", slot), message, f"write [optimizer.{slot}]")
+            elif {slot, "optimizer"} <= set(self.source.table) and (
+                slot in trained or own or shared
+            ):
+                # The table of a network that is not trained is checked too, and then left out.
                 optimizer = self.optimizer(slot, shared, own)
-                if optimizer is not None:
+                if optimizer is not None and slot in trained:
                     found[slot] = optimizer
         return found
 
     def optimizer(
         self, slot: str, shared: Mapping[str, Any], own: Mapping[str, Any]
     ) -> Optimizer | None:
-        if own.get("type", shared.get("type")) != shared.get("type"):
-            shared = {}
-        merged = {**shared, **own}
-        name = merged.pop("type", None)
-        home: Path = ("optimizer", slot) if "type" in own else ("optimizer",)
-        if name not in OPTIMIZERS:
-            wrong = "missing" if name is None else f"no optimizer is called '{name}'"
-            hint = _did_you_mean(str(name), list(OPTIMIZERS))
-            self.problem((*home, "type"), wrong, hint or f"there is {one_of(list(OPTIMIZERS))}")
+        alone = own.get("type", shared.get("type")) != shared.get("type")
+        merged = own if alone else {**shared, **own}
+
+        def place(location: Path) -> Path:
+            """Keys of the network's own table stand one level deeper than the shared ones."""
+            deeper = location[0] in own if location else bool(own)
+            return ("optimizer", *([slot] if alone or deeper else []), *location)
+
+        name = merged.get("type")
+        if not isinstance(name, str):
+            wrong = "missing" if name is None else f"should be a text (got {_short(name)})"
+            self.problem(place(("type",)), wrong, f"there is {one_of(list(OPTIMIZERS))}")
             return None
-        what = f"optimizer '{name}'"
-        before = len(self.problems)
-        optimizer = self.settings(("optimizer",), OPTIMIZERS[name], merged, what)
-        # Keys of the network's own table stand one level deeper than the shared ones.
-        for index, problem in enumerate(self.problems[before:], before):
-            key = problem.key.split(".")
-            if len(key) > 1 and key[1] in own:
-                path: Path = ("optimizer", slot, *key[1:])
-                self.problems[index] = Problem(
-                    ".".join(map(str, path)),
-                    problem.message,
-                    self.source.origin(path),
-                    problem.hint,
-                )
-        return optimizer
+        if name not in OPTIMIZERS:
+            hint = _did_you_mean(name, OPTIMIZERS) or f"there is {one_of(list(OPTIMIZERS))}"
+            self.problem(place(("type",)), f"no optimizer is called '{name}'", hint)
+            return None
+        keys = {key: value for key, value in merged.items() if key != "type"}
+        return self.settings(("optimizer",), OPTIMIZERS[name], keys, f"optimizer '{name}'", place)
 
 
 def trained_networks(
@@ -273,13 +272,57 @@ def trained_networks(
     return frozenset().union(*trains)
 
 
-def _has(table: Any, path: Path) -> bool:
-    for part in path:
+def _complaint(
+    model: type[BaseModel], table: Any, what: str, detail: Mapping[str, Any]
+) -> tuple[Path, str, str | None]:
+    """One of pydantic's complaints about `table`, as a place in it, a message and a hint."""
+    location: Path = tuple(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        names = [*_fields(model, location[:-1])]
+        if issubclass(model, Optimizer) and len(location) == 1:
+            names += NETWORKS
+        return location, f"unknown key for {what}", _did_you_mean(str(location[-1]), names)
+    if detail["type"] == "missing":
+        thing = "element" if isinstance(location[-1], int) else "key"
+        return location, f"missing {thing} of {what}", _meaning(model, location)
+    location = _written(table, location)
+    message = detail["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    message = re.sub("^(Input|Tuple|List|String) should", "should", message)
+    message = message[:1].lower() + message[1:]
+    message += f" (got {_short(detail['input'])})" if location else ""
+    return location, message, _meaning(model, location)
+
+
+def _fields(model: type[BaseModel], location: Path) -> Mapping[str, FieldInfo]:
+    """The fields of the model that stands at `location` in `model`; none where there is none."""
+    fields: Mapping[str, FieldInfo] = model.model_fields
+    for name in location:
+        inner = fields[str(name)].annotation if name in fields else None
+        fields = {}
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            fields = inner.model_fields
+    return fields
+
+
+def _meaning(model: type[BaseModel], location: Path) -> str | None:
+    """The description of the key at `location`, or of the key whose value it is part of."""
+    for length in range(len(location), 0, -1):
+        field = _fields(model, location[: length - 1]).get(str(location[length - 1]))
+        if field is not None:
+            return field.description
+    return None
+
+
+def _written(table: Any, location: Path) -> Path:
+    """`location` without the names of a union's members, which are no keys of the table."""
+    written: Path = ()
+    for part in location:
         try:
             table = table[part]
         except (KeyError, IndexError, TypeError):
-            return False
-    return True
+            continue
+        written += (part,)
+    return written
 
 
 def _article(noun: str) -> str:
@@ -287,10 +330,10 @@ def _article(noun: str) -> str:
 
 
 def _short(value: Any, limit: int = 60) -> str:
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _did_you_mean(name: str, names: list[str]) -> str | None:
+def _did_you_mean(name: str, names: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else None

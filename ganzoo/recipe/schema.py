@@ -16,8 +16,8 @@ from ganzoo.specs import NETWORKS
 def recipe_schema(registry: Registry) -> dict[str, Any]:
     """Schema (draft 2020-12) of a recipe file.
 
-    Files that extend another need not be complete, so a file with `extends` may lack the
-    required tables.
+    A file that extends another need not be complete: it may lack required tables, and the
+    tables it has may lack `type` and required settings, which then come from the other file.
     """
     properties: dict[str, Any] = {
         "extends": {"type": "string", "description": "path of the recipe to start from"},
@@ -27,9 +27,13 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     for slot, kind in SLOTS.items():
         properties[slot] = _component(registry, kind)
     for array, kind in ARRAYS.items():
-        properties[array] = {"type": "array", "items": _component(registry, kind)}
+        items = {**_component(registry, kind), "required": ["type"]}
+        properties[array] = {"type": "array", "items": items}
+    complete: dict[str, Any] = {slot: {"required": ["type"]} for slot in SLOTS}
     for name, settings in TABLES.items():
         properties[name] = _inlined(settings)
+        if required := properties[name].pop("required", None):
+            complete[name] = {"required": required}
     properties["optimizer"] = _optimizer()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -37,19 +41,23 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        "anyOf": [{"required": ["extends"]}, {"required": list(REQUIRED)}],
+        "anyOf": [
+            {"required": ["extends"]},
+            {"required": list(REQUIRED), "properties": complete},
+        ],
     }
 
 
 def _component(registry: Registry, kind: str) -> dict[str, Any]:
-    """One branch for each type, selected by its name."""
+    """One branch for each type, selected by its name, and one for a table without a type."""
     branches = []
     for name, entry in zip(registry.names(kind), registry.entries(kind), strict=True):
         branch = _inlined(entry.spec)
-        branch["properties"] = {"type": {"const": name}, **branch.get("properties", {})}
+        names = list(dict.fromkeys((name, entry.qualified)))
+        branch["properties"] = {"type": {"enum": names}, **branch.get("properties", {})}
         branch["required"] = ["type", *branch.get("required", [])]
         branches.append(branch)
-    return {"type": "object", "required": ["type"], "oneOf": branches}
+    return {"type": "object", "oneOf": [*branches, {"not": {"required": ["type"]}}]}
 
 
 def _optimizer() -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Problem:
         rows = [head]
         if self.origin.text:
             number = f"{self.origin.line} | " if self.origin.line else ""
-            rows.append(f"    {number}{self.origin.text.strip()}")
+            text = self.origin.text.strip()
+            rows.append(f"    {number}{text if len(text) <= 120 else text[:117] + '...'}")
         # The hint stands below the bar that follows the line number.
         margin = " " * (5 + len(str(self.origin.line or 0)))
         rows += [f"{margin}= {row}" for row in (self.hint or "").splitlines()]
@@ -125,7 +126,8 @@ def override(source: Source, assignments: Iterable[str]) -> Source:
     for assignment in assignments:
         origin = Origin(COMMAND_LINE, None, assignment)
         key, equals, text = assignment.partition("=")
-        names = key.strip().split(".")
+        key = key.strip()
+        names = key.split(".")
         if not equals or "" in names:
             hint = "write key=value"
             problems.append(Problem("", "cannot be read as an override", origin, hint))
@@ -140,7 +142,7 @@ def override(source: Source, assignments: Iterable[str]) -> Source:
         try:
             path = _located(result.table, names)
         except IndexError as error:
-            problems.append(Problem(key, str(error), origin))
+            problems.append(Problem(key, str(error), origin, "write its position, from 0"))
             continue
         for part in reversed(path):
             tree = {part: tree}
@@ -168,7 +170,8 @@ def _located(table: Any, names: Iterable[str]) -> KeyPath:
         if isinstance(table, list):
             if not (name.isdecimal() and int(name) < len(table)):
                 where = ".".join(map(str, path))
-                raise IndexError(f"{where} has {len(table)} elements, counted from 0")
+                noun = "element" if len(table) == 1 else "elements"
+                raise IndexError(f"{where} is an array of {len(table)} {noun}")
             path, table = (*path, int(name)), table[int(name)]
         else:
             path, table = (*path, name), table.get(name) if isinstance(table, dict) else None

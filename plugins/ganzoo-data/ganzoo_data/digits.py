@@ -1,0 +1,40 @@
+"""The digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from ganzoo.engine import Data, Samples
+from ganzoo.engine.random import generator_for
+
+
+def load(*, held_out: int) -> Data:
+    """All 1,797 digits, `held_out` of them set apart.
+
+    Values are uint8 `(M, 1, 8, 8)`, labels int64 `(M,)` in [0, 10).
+    """
+    source = load_digits()
+    values = torch.from_numpy(source.images)[:, None].mul(255 / 16).round().to(torch.uint8)
+    labels = torch.from_numpy(source.target).long()
+    apart = torch.zeros(len(labels), dtype=torch.bool)
+    apart[stratified_choice(labels, held_out)] = True
+    return Data(
+        train=Samples(values[~apart], labels[~apart]),
+        held_out=Samples(values[apart], labels[apart]) if held_out else None,
+    )
+
+
+def stratified_choice(labels: Tensor, number: int) -> Tensor:
+    """Indices `(number,)` of a fixed random choice with the same share of every class.
+
+    Every sample gets its shuffled place within its class, as a share of that class; those with
+    the smallest shares are chosen.
+    """
+    order = torch.randperm(len(labels), generator=generator_for(0, "digits", "split"))
+    share = torch.empty(len(labels))
+    for label in range(int(labels.max()) + 1):
+        members = order[labels[order] == label]
+        share[members] = (torch.arange(len(members)) + 0.5) / len(members)
+    return share.argsort(stable=True)[:number]

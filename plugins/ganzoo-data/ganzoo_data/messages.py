@@ -1,0 +1,18 @@
+"""Texts for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, on one line; its name where it says nothing."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def announce(text: str) -> None:
+    """One line on stderr, from the first of the processes that torchrun started."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr, flush=True)

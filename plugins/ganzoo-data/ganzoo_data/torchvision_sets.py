@@ -1,0 +1,146 @@
+"""The sets that torchvision knows: found in the data folder, or downloaded into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torchvision import datasets
+
+from ganzoo.api import UserError
+from ganzoo.engine import Data, Samples
+
+from .messages import announce, reason
+from .pictures import PictureReader, load_parts
+
+T = TypeVar("T")
+
+IDX_FILES = tuple(
+    f"raw/{part}-{content}-ubyte"
+    for part in ("train", "t10k")
+    for content in ("images-idx3", "labels-idx1")
+)
+CIFAR_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+CELEBA_FILES = (
+    "img_align_celeba",
+    "list_attr_celeba.txt",
+    "identity_CelebA.txt",
+    "list_bbox_celeba.txt",
+    "list_landmarks_align_celeba.txt",
+    "list_eval_partition.txt",
+)
+
+LAYOUT: Mapping[str, tuple[str, Sequence[str]]] = {
+    "mnist": ("MNIST", IDX_FILES),
+    "fashion-mnist": ("FashionMNIST", IDX_FILES),
+    "cifar10": ("cifar-10-batches-py", CIFAR_FILES),
+    "celeba": ("celeba", CELEBA_FILES),
+}
+"""The folder of each set below the data root, and the files that must be in it."""
+
+LABELLED: Mapping[str, type[Any]] = {
+    "mnist": datasets.MNIST,
+    "fashion-mnist": datasets.FashionMNIST,
+    "cifar10": datasets.CIFAR10,
+}
+
+
+def load_labelled(
+    name: str, data_root: Path, sample_shape: tuple[int, ...], download: bool
+) -> Data:
+    """A set of labelled images that fits into memory; its test split is held out.
+
+    Values are uint8 `(M, *sample_shape)`, labels int64 `(M,)` in [0, 10).
+
+    Raises:
+        UserError: see `find`.
+    """
+
+    def read(root: Path, download: bool) -> Data:
+        splits = [LABELLED[name](root, train=train, download=download) for train in (True, False)]
+        train, test = (_samples(split, sample_shape) for split in splits)
+        return Data(train=train, held_out=test)
+
+    return find(name, data_root, read, download)
+
+
+def _samples(split: Any, sample_shape: tuple[int, ...]) -> Samples:
+    """Both of torchvision's layouts, `(M, H, W)` and `(M, H, W, C)`, as `(M, C, H, W)`."""
+    values = torch.as_tensor(split.data)
+    values = values[:, None] if values.ndim == 3 else values.permute(0, 3, 1, 2).contiguous()
+    labels = torch.as_tensor(split.targets, dtype=torch.int64)
+    if values.shape[1:] != sample_shape or len(values) != len(labels):
+        raise ValueError(f"images {tuple(values.shape)} and labels {tuple(labels.shape)}")
+    if not 0 <= int(labels.min()) <= int(labels.max()) < 10:
+        raise ValueError("a label is not in 0 to 9")
+    return Samples(values, labels)
+
+
+def load_celeba(
+    data_root: Path,
+    *,
+    download: bool,
+    size: int,
+    limit: int | None,
+    in_memory: Literal["auto"] | bool,
+) -> Data:
+    """CelebA's "train" and "valid" splits, and "test" held out, as uint8 `(M, 3, size, size)`.
+
+    Raises:
+        UserError: see `find`, or no picture can be read.
+    """
+
+    def read(root: Path, download: bool) -> list[list[str]]:
+        datasets.CelebA(root, split="all", target_type=[], download=download)
+        # torchvision keeps one split per object and reads all tables anew for each.
+        lines = (root / "celeba" / "list_eval_partition.txt").read_text().splitlines()
+        table = [line.split() for line in lines]
+        parts = [[file for file, part in table if (part == "2") is test] for test in (False, True)]
+        if not parts[0]:
+            raise ValueError("list_eval_partition.txt names no picture to train on")
+        return parts
+
+    train_names, test_names = find("celeba", data_root, read, download)
+    train, test = load_parts(
+        "celeba",
+        data_root.absolute() / "celeba" / "img_align_celeba",
+        [train_names[:limit], test_names],
+        PictureReader(size=size),
+        in_memory,
+    )
+    return Data(train=train, held_out=test if len(test) else None)
+
+
+def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: bool) -> T:
+    """`read(root, download)`, its errors as messages.
+
+    Raises:
+        UserError: the files are not there and may not or cannot be downloaded, or are damaged.
+    """
+    root = data_root.absolute()
+    folder, names = LAYOUT[name]
+    files = [root / folder / file for file in names]
+    if download and not all(file.exists() for file in files):
+        announce(f"{name}: not in {root / folder}; downloading it")
+    try:
+        return read(root, download)
+    except Exception as error:  # torchvision raises whatever a damaged file leads it to
+        missing = [file.relative_to(root / folder) for file in files if not file.exists()]
+        if not missing:
+            raise UserError(
+                f"{name}: the files in {root / folder} cannot be read: {reason(error)}",
+                hint=f"remove {root / folder} and run with data.download = true and a network "
+                "connection",
+            ) from error
+        text = f"{name}: not in {root / folder} (missing: {', '.join(map(str, missing))})"
+        place = f"set GANZOO_DATA to the folder that holds {folder}/"
+        if download:
+            raise UserError(
+                f"{text}, and the download failed: {reason(error)}",
+                hint=f"{place}, or try again with a network connection",
+            ) from error
+        raise UserError(
+            text, hint=f"{place}, or set data.download = true with a network connection"
+        ) from error

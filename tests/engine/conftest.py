@@ -1,0 +1,168 @@
+"""A tiny GAN on the 8x8 digits, and test components that need torch to be built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganzoo import load_recipe, plugins
+from ganzoo.api import (
+    Batch,
+    BuildContext,
+    EncoderSpec,
+    GeneratorSpec,
+    LossSpec,
+    Networks,
+    Phase,
+    RegularizerSpec,
+)
+from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.session import Session, prepare
+from ganzoo.plugins import Plugin
+from ganzoo.recipe import Recipe
+from ganzoo.registry import Registry
+
+TINY = """
+name = "tiny"
+latent = { dim = 4 }
+data = { type = "digits" }
+generator = { type = "mlp", hidden = [16] }
+discriminator = { type = "mlp", hidden = [16] }
+loss = { type = "non-saturating" }
+schedule = { type = "alternating" }
+optimizer = { type = "adam", lr = 1e-3, betas = [0.5, 0.999] }
+train = { iterations = 20, batch_size = 8 }
+log = { every = 5, samples = 4 }
+checkpoint = { every = 10 }
+"""
+
+
+class AutoencoderLoss(LossSpec):
+    """Squared error of the decoded code, in one phase."""
+
+    type: ClassVar[str] = "test-autoencoder"
+    needs: ClassVar[frozenset[str]] = frozenset({"generator", "encoder"})
+    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator", "encoder"})}
+
+    def build(self, context: BuildContext) -> "AutoencoderLoss":
+        return self
+
+    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        decoded = networks.generator(networks.encoder(batch.x))
+        return {"error": (decoded - batch.x).square().mean()}
+
+
+class DetachedLoss(LossSpec):
+    """A loss that forgets to keep its gradient."""
+
+    type: ClassVar[str] = "test-detached"
+    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator"})}
+
+    def build(self, context: BuildContext) -> "DetachedLoss":
+        return self
+
+    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        return {"error": networks.generator(batch.z).detach().mean()}
+
+
+class LogitPenalty(RegularizerSpec):
+    """Mean square of the real logits."""
+
+    type: ClassVar[str] = "test-logits"
+
+    def build(self, context: BuildContext) -> "LogitPenalty":
+        return self
+
+    def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        return {"size": networks.discriminator(batch.x).square().mean()}
+
+
+class Climber(nn.Module):
+    """Climbs D from noise by one step; holds D without owning its weights."""
+
+    def __init__(self, discriminator: nn.Module, sample_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.climb = lambda x: torch.autograd.grad(discriminator(x).sum(), x)[0]
+        self.sample_shape = sample_shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = torch.rand(len(z), *self.sample_shape, device=z.device).requires_grad_()
+            return (x + self.climb(x)).detach().clamp(-1, 1)
+
+
+class ClimbingGenerator(GeneratorSpec):
+    """A generator without weights that needs the discriminator."""
+
+    type: ClassVar[str] = "test-climber"
+    needs: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+
+    def build(self, context: BuildContext) -> nn.Module:
+        return Climber(context.networks["discriminator"], context.sample_shape)
+
+
+class NormalisedEncoder(EncoderSpec):
+    """An encoder with batch norm and weights that stay as they are."""
+
+    type: ClassVar[str] = "test-normalised"
+
+    def build(self, context: BuildContext) -> nn.Module:
+        size = 1
+        for length in context.sample_shape:
+            size *= length
+        frozen = nn.Linear(size, 8).requires_grad_(False)
+        return nn.Sequential(
+            nn.Flatten(), frozen, nn.BatchNorm1d(8), nn.Linear(8, context.latent_dim)
+        )
+
+
+MINE = Plugin(
+    "test:components",
+    "test",
+    "1.0",
+    tuple(
+        (spec.kind, spec)
+        for spec in (
+            AutoencoderLoss,
+            DetachedLoss,
+            LogitPenalty,
+            ClimbingGenerator,
+            NormalisedEncoder,
+        )
+    ),
+)
+
+MakeRecipe = Callable[..., Recipe]
+MakeSession = Callable[..., Session]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry([*plugins.installed().all, MINE])
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, registry: Registry) -> MakeRecipe:
+    """A function that loads the tiny recipe with overrides, or another text."""
+
+    def make(*overrides: str, text: str = TINY) -> Recipe:
+        file = tmp_path / "tiny.toml"
+        file.write_text(text)
+        return load_recipe(file, *overrides, registry=registry)
+
+    return make
+
+
+@pytest.fixture
+def session(recipe: MakeRecipe) -> MakeSession:
+    """A function that builds a session on the CPU."""
+
+    def make(*overrides: str, text: str = TINY, ranks: Ranks | None = None) -> Session:
+        return prepare(recipe(*overrides, text=text), torch.device("cpu"), ranks or Ranks())
+
+    return make

@@ -1,0 +1,147 @@
+"""Order of the data, the feed's static buffers, the range of images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ganzoo.errors import RunError
+from ganzoo.engine.data import Feed, Order, Samples, to_bytes, to_unit
+
+CPU = torch.device("cpu")
+
+
+class Listed:
+    """A stream over samples in memory."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        assert self.samples.labels is not None
+        return self.samples.values[index], int(self.samples.labels[index])
+
+
+@pytest.fixture
+def samples() -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 256, (10, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    return Samples(values, torch.arange(10) % 3)
+
+
+def feed(data: object, **options: object) -> Feed:
+    options.setdefault("labelled", True)
+    return Feed(data, (1, 4, 4), 4, seed=1, device=CPU, **options)  # type: ignore[arg-type]
+
+
+@given(length=st.integers(1, 50), batch=st.integers(1, 70), epochs=st.integers(1, 4))
+def test_every_epoch_shows_each_sample_once(length: int, batch: int, epochs: int) -> None:
+    order = Order(length, batch, seed=3)
+    batches = -(-length * epochs // batch)
+    places = torch.cat([order.batch(number) for number in range(batches)])
+    for epoch in places[: length * epochs].split(length):
+        assert sorted(epoch.tolist()) == list(range(length))
+
+
+@given(length=st.integers(1, 50), batch=st.integers(1, 70), number=st.integers(0, 100))
+def test_a_batch_depends_on_nothing_but_its_number(length: int, batch: int, number: int) -> None:
+    fresh = Order(length, batch, seed=3).batch(number)
+    used = Order(length, batch, seed=3)
+    used.batch(number + 7)
+    assert torch.equal(used.batch(number), fresh)
+    assert len(fresh) == batch
+
+
+def test_epochs_and_seeds_have_different_orders() -> None:
+    order = Order(100, 100, seed=0)
+    assert not torch.equal(order.batch(0), order.batch(1))
+    assert not torch.equal(order.batch(0), Order(100, 100, seed=1).batch(0))
+
+
+def test_feed_fills_the_same_buffers_with_what_the_order_names(samples: Samples) -> None:
+    source = feed(samples)
+    x, labels, indices = source.x, source.labels, source.indices
+    assert samples.labels is not None
+    for number in range(5):
+        source.fill(number)
+        places = source.order.batch(number)
+        assert torch.equal(indices, places)
+        assert torch.equal(x, samples.values[places].float() / 127.5 - 1)
+        assert labels is not None
+        assert torch.equal(labels, samples.labels[places])
+    assert (x.min(), x.max()) >= (-1, -1)
+
+
+def test_a_stream_feeds_what_memory_feeds_from_any_start(samples: Samples) -> None:
+    memory, stream = feed(samples), feed(Listed(samples))
+    before = torch.get_rng_state()
+    for number in (3, 4, 5, 1):
+        memory.fill(number)
+        stream.fill(number)
+        assert torch.equal(memory.x, stream.x)
+        assert memory.labels is not None
+        assert stream.labels is not None
+        assert torch.equal(memory.labels, stream.labels)
+    assert torch.equal(before, torch.get_rng_state()), "reading must not touch the noise stream"
+
+
+def test_ranks_share_one_batch(samples: Samples) -> None:
+    whole = feed(samples)
+    shares = [feed(samples, rank=rank, world_size=2) for rank in range(2)]
+    for part in (whole, *shares):
+        part.fill(2)
+    assert torch.equal(whole.x, torch.cat([share.x for share in shares]))
+
+
+def test_channels_last_changes_the_layout_and_not_the_values() -> None:
+    values = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
+    options = {"seed": 1, "device": CPU}
+    plain = Feed(Samples(values), (3, 4, 4), 4, **options)
+    last = Feed(Samples(values), (3, 4, 4), 4, memory_format=torch.channels_last, **options)
+    plain.fill(0)
+    last.fill(0)
+    assert torch.equal(plain.x, last.x)
+    assert last.x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_points_are_fed_as_they_are() -> None:
+    points = torch.randn(10, 2)
+    source = Feed(Samples(points), (2,), 4, seed=0, device=CPU)
+    source.fill(0)
+    assert torch.equal(source.x, points[source.order.batch(0)])
+    assert source.labels is None
+
+
+def test_bytes_and_unit_range_are_inverse() -> None:
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(to_unit(every)), every)
+    assert to_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+class Broken(Listed):
+    """A stream whose fourth sample cannot be read."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 3:
+            raise RunError("sample 3 is broken", hint="leave it out")
+        return super().__getitem__(index)
+
+
+def test_an_error_in_a_reading_process_arrives_as_it_was_raised(samples: Samples) -> None:
+    source = feed(Broken(samples))
+    with pytest.raises(RunError) as caught:
+        for number in range(3):
+            source.fill(number)
+    assert str(caught.value) == "sample 3 is broken\n  = leave it out"
+
+
+def test_data_without_classes_give_no_labels(samples: Samples) -> None:
+    for source in (feed(samples, labelled=False), feed(Listed(samples), labelled=False)):
+        source.fill(0)
+        assert source.labels is None

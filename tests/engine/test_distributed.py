@@ -1,0 +1,63 @@
+"""Two gloo ranks do what one process does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from ganzoo import open_run
+from ganzoo.engine.ranks import Ranks
+from ganzoo.errors import UserError
+
+from .conftest import TINY, MakeSession
+
+
+def launch(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc-per-node={processes}", "-m", "ganzoo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_two_ranks_train_like_one_and_only_the_first_talks(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY + "ema = { decay = 0.9 }\n")
+    single, double = tmp_path / "one", tmp_path / "two"
+    for processes, runs in ((1, single), (2, double)):
+        result = launch(processes, "run", str(recipe), "--runs", str(runs), "--id", "run")
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.split() == [str(runs / "tiny" / "run")]
+        assert result.stderr.count("tiny: 20 iterations") == 1
+    one, two = open_run(single / "tiny" / "run"), open_run(double / "tiny" / "run")
+    for slot in ("generator", "discriminator"):
+        first, second = (
+            safetensors.torch.load_file(run.folder.weights(slot)) for run in (one, two)
+        )
+        for name, weight in first.items():
+            # Equal but for the order of sums; Adam turns rounding into at most a few steps.
+            torch.testing.assert_close(weight, second[name], rtol=1e-3, atol=1e-5)
+    for row, other in zip(one.metrics, two.metrics, strict=True):
+        assert row["images"] == other["images"]
+        for name, value in row["statistics"].items():
+            assert value == pytest.approx(other["statistics"][name], rel=1e-3)
+    state = torch.load(two.folder.checkpoints()[0], weights_only=True)
+    assert len(state["noise"]) == 2
+
+
+def test_ranks_take_their_shares_of_the_same_latents(session: MakeSession) -> None:
+    whole = session()
+    shares = [session(ranks=Ranks(rank, 2, rank)) for rank in range(2)]
+    for made in (whole, *shares):
+        made.next_batch(["discriminator"])
+    assert torch.equal(whole.batch.z, torch.cat([share.batch.z for share in shares]))
+    assert torch.equal(whole.batch.x, torch.cat([share.batch.x for share in shares]))
+
+
+def test_a_batch_that_cannot_be_split_is_refused(session: MakeSession) -> None:
+    with pytest.raises(UserError, match="batch_size = 8 cannot be split evenly between 3"):
+        session(ranks=Ranks(0, 3))

@@ -1,0 +1,243 @@
+"""Whole runs: what they leave behind, and that a killed one resumes to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+
+from ganzoo import Run, plugins
+from ganzoo.engine.checkpoints import newest_checkpoint
+from ganzoo.engine.recorder import Progress
+from ganzoo.engine.session import Session
+from ganzoo.engine.training import train_recipe
+from ganzoo.errors import InterruptedRun, RunError
+from ganzoo.recipe import Recipe
+from ganzoo.runs import RunFolder, create_run_folder, read_rows, write_text
+
+from .conftest import TINY, MakeRecipe
+
+# Dropout, a moving average and batch norm: everything that has state to lose. Logs and
+# checkpoints fall on different iterations, so that statistics are under way at a checkpoint.
+STATEFUL = TINY.replace(
+    'generator = { type = "mlp", hidden = [16] }',
+    'generator = { type = "mlp", hidden = [16], normalization = "batch" }',
+).replace(
+    'discriminator = { type = "mlp", hidden = [16] }',
+    'discriminator = { type = "mlp", hidden = [16], dropout = 0.3 }\nema = { decay = 0.9 }',
+)
+
+
+def train(
+    recipe: Recipe, path: Path, progress: Progress | None = None, *, resume: bool = False
+) -> RunFolder:
+    folder = RunFolder(path) if resume else create_run_folder(path, recipe.name, "run")
+    if not resume:
+        write_text(folder.recipe, recipe.to_toml())
+    train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
+    return folder
+
+
+class StopAt(Progress):
+    """Raises or signals after some iteration, as a user or a fault would."""
+
+    def __init__(self, iteration: int, action: Any) -> None:
+        self.iteration, self.action = iteration, action
+        self.warnings: list[str] = []
+
+    def advanced(self, session: Session) -> None:
+        if session.iteration == self.iteration:
+            self.action(session)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def outcome(folder: RunFolder) -> dict[str, bytes]:
+    """Everything of a finished run that has to be the same bytes."""
+    files = [
+        *folder.path.glob("*.safetensors"),
+        *folder.path.glob("samples/*.png"),
+        folder.metrics,
+        folder.recipe,
+    ]
+    return {str(file.relative_to(folder.path)): file.read_bytes() for file in files}
+
+
+def test_a_run_leaves_its_files(recipe: MakeRecipe, tmp_path: Path) -> None:
+    folder = train(recipe(), tmp_path)
+    names = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*")}
+    assert names >= {
+        "recipe.toml", "environment.json", "metrics.jsonl", "timing.jsonl", "status.json",
+        "generator.safetensors", "discriminator.safetensors",
+        "checkpoints/000010.pt", "checkpoints/000020.pt",
+        *(f"samples/{iteration:06d}.png" for iteration in (0, 5, 10, 15, 20)),
+    }  # fmt: skip
+    assert any(folder.path.glob("tensorboard/events*"))
+    rows = read_rows(folder.metrics)
+    assert [(row["iteration"], row["images"]) for row in rows] == [
+        (5, 40), (10, 80), (15, 120), (20, 160),
+    ]  # fmt: skip
+    status = json.loads(folder.status.read_text())
+    assert status["state"] == "done"
+    assert status["steps"] == {"discriminator": 20, "generator": 20}
+    environment = json.loads(folder.environment.read_text())
+    assert environment["fingerprint"] == recipe().fingerprint
+    assert environment["plugins"].keys() >= {"ganzoo-core", "ganzoo-mlp", "ganzoo-data"}
+    assert environment["choices"]["precision"] == "float32"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    first, second = (
+        outcome(train(recipe(text=STATEFUL), tmp_path / name)) for name in ("a", "b")
+    )
+    assert first == second
+    other = outcome(train(recipe("train.seed=1", text=STATEFUL), tmp_path / "c"))
+    assert first["generator.safetensors"] != other["generator.safetensors"]
+
+
+@pytest.mark.parametrize("stop", [3, 10, 14])
+def test_an_interrupted_run_resumes_to_the_same_bytes(
+    recipe: MakeRecipe, tmp_path: Path, stop: int
+) -> None:
+    tiny = recipe("log.every=4", text=STATEFUL)
+    whole = train(tiny, tmp_path / "whole")
+    interrupt = StopAt(stop, lambda session: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(InterruptedRun, match=f"stopped after iteration {stop} of 20") as stopped:
+        train(tiny, tmp_path / "parts", interrupt)
+    assert stopped.value.exit_code == 130
+    path = tmp_path / "parts" / tiny.name / "run"
+    assert Run(RunFolder(path)).status["state"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert outcome(train(tiny, path, resume=True)) == outcome(whole)
+
+
+def test_a_checkpoint_does_not_change_the_run(recipe: MakeRecipe, tmp_path: Path) -> None:
+    often = train(recipe("checkpoint.every=1", "log.every=1", text=STATEFUL), tmp_path / "often")
+    seldom = train(recipe("checkpoint.every=99", text=STATEFUL), tmp_path / "seldom")
+    weights = [folder.weights("generator").read_bytes() for folder in (often, seldom)]
+    assert weights[0] == weights[1]
+    assert len(often.checkpoints()) == 2
+
+
+def test_a_checkpoint_cut_short_is_passed_over(recipe: MakeRecipe, tmp_path: Path) -> None:
+    tiny = recipe(text=STATEFUL)
+    whole = train(tiny, tmp_path / "whole")
+    expected = outcome(whole)
+    newest, before = whole.checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    progress = StopAt(-1, None)
+    train(tiny, whole.path, progress, resume=True)
+    assert len(progress.warnings) == 1
+    assert f"{newest} cannot be read and is passed over" in progress.warnings[0]
+    assert outcome(whole) == expected
+    before.write_bytes(b"")
+    newest.write_bytes(b"not a checkpoint")
+    warnings: list[str] = []
+    assert newest_checkpoint(whole, warnings.append) is None
+    assert len(warnings) == 2
+
+
+def test_checkpoints_hold_nothing_but_tensors_and_plain_data(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    folder = train(recipe(text=STATEFUL), tmp_path)
+    state = torch.load(folder.checkpoints()[0], weights_only=True)
+    assert state["iteration"] == 20
+    assert not any("_orig_mod" in name for name in state["networks"]["generator"])
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    def poison(session: Session) -> None:
+        next(session.networks["generator"].parameters()).data.fill_(float("nan"))
+
+    poisoned = StopAt(12, poison)
+    with pytest.raises(RunError, match=r"became nan at or before iteration 15; .*000010.pt is sound"):
+        train(recipe(), tmp_path / "log", poisoned)
+    with pytest.raises(RunError, match="weights of the generator are not finite"):
+        train(recipe("log.every=30", "train.iterations=30"), tmp_path / "checkpoint", poisoned)
+    for name in ("log", "checkpoint"):
+        folder = RunFolder(tmp_path / name / "tiny" / "run")
+        assert [path.name for path in folder.checkpoints()] == ["000010.pt"]
+        assert json.loads(folder.status.read_text())["state"] == "failed"
+
+
+def test_a_fault_in_a_component_is_told_in_one_line_with_its_traceback_kept(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    def fault(session: Session) -> None:
+        raise ZeroDivisionError("the plugin's own fault")
+
+    with pytest.raises(RunError, match=r"ZeroDivisionError: the plugin's own fault .*test_training"):
+        train(recipe(), tmp_path, StopAt(7, fault))
+    folder = RunFolder(tmp_path / "tiny" / "run")
+    assert "raise ZeroDivisionError" in folder.traceback.read_text()
+    assert json.loads(folder.status.read_text())["message"].startswith("ZeroDivisionError")
+
+
+def test_two_processes_cannot_train_one_run(recipe: MakeRecipe, tmp_path: Path) -> None:
+    folder = train(recipe(), tmp_path)
+    with FileLock(folder.lock), pytest.raises(RunError, match="another process is training"):
+        train(recipe(), folder.path, resume=True)
+    assert json.loads(folder.status.read_text())["state"] == "done"
+
+
+def test_training_leaves_the_callers_random_stream_alone(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    before = torch.get_rng_state()
+    train(recipe(text=STATEFUL), tmp_path)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.timeout(600)
+def test_a_run_killed_at_random_moments_resumes_to_the_same_bytes(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """SIGKILL falls at least five times, wherever it falls; the end is the undisturbed one."""
+    text = STATEFUL.replace("hidden = [16]", "hidden = [256]")
+    overrides = ("train.iterations=3000", "checkpoint.every=100", "log.every=60")
+    undisturbed = train(recipe(*overrides, text=text), tmp_path / "whole")
+    runs = tmp_path / "killed"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-m", "ganzoo"]
+    first = [*command, "run", str(undisturbed.recipe), "--runs", str(runs), "--id", "run"]
+    path = runs / "tiny" / "run"
+    again = [*command, "resume", str(path)]
+    moments = random.Random(4)
+    kills = 0
+    while True:
+        process = subprocess.Popen(
+            again if path.exists() else first,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        if kills == 5:
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
+            break
+        # The clock starts with the first word of the training, after the slow imports.
+        assert process.stderr.readline().startswith("tiny: 3000 iterations")
+        time.sleep(moments.uniform(0.2, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert outcome(RunFolder(path)) == outcome(undisturbed)

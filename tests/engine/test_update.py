@@ -1,0 +1,171 @@
+"""One phase's update: what it moves, what it leaves alone, what it records."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.training import run_iteration
+from ganzoo.engine.update import OPTIMIZERS, build_optimizer
+from ganzoo.errors import RunError
+from ganzoo.recipe import settings
+
+from .conftest import TINY, MakeSession
+
+AUTOENCODER = TINY.replace(
+    'discriminator = { type = "mlp", hidden = [16] }', 'encoder = { type = "mlp", hidden = [16] }'
+).replace("non-saturating", "test-autoencoder").replace("alternating", "joint")
+
+
+def weights(network: nn.Module) -> list[Tensor]:
+    return [weight.detach().clone() for weight in network.parameters()]
+
+
+def moved(network: nn.Module, before: list[Tensor]) -> bool:
+    pairs = zip(network.parameters(), before, strict=True)
+    return any(not torch.equal(weight, old) for weight, old in pairs)
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "generator"])
+def test_a_phase_moves_only_what_it_trains(session: MakeSession, phase: str) -> None:
+    made = session()
+    made.next_batch([phase])
+    before = {slot: weights(network) for slot, network in made.networks.items()}
+    made.updates[phase].backward(0)
+    other = {"discriminator": "generator", "generator": "discriminator"}[phase]
+    assert all(weight.grad is None for weight in made.networks[other].parameters())
+    made.updates[phase].step(1.0)
+    assert {slot for slot in before if moved(made.networks[slot], before[slot])} == {phase}
+
+
+def test_the_learning_rate_factor_reaches_the_optimizer(session: MakeSession) -> None:
+    adam = 'type = "adam", lr = 1e-3, betas = [0.5, 0.999]'
+    made = session(text=TINY.replace(adam, 'type = "sgd", lr = 0.5'))
+    made.next_batch(["generator"])
+    network = made.networks["generator"]
+    before = weights(network)
+    made.updates["generator"].backward(0)
+    made.updates["generator"].step(0.25)
+    for weight, old in zip(network.parameters(), before, strict=True):
+        assert weight.grad is not None
+        torch.testing.assert_close(weight.detach(), old - 0.5 * 0.25 * weight.grad)
+
+
+def test_simultaneous_gradients_are_taken_at_the_old_point(session: MakeSession) -> None:
+    together = session("schedule.type=simultaneous")
+    run_iteration(together)
+    apart = session("schedule.type=simultaneous")
+    apart.next_batch(["discriminator", "generator"])
+    gradients = {}
+    for phase in ("generator", "discriminator"):  # the order makes no difference
+        apart.updates[phase].backward(0)
+        gradients[phase] = [w.grad.clone() for w in apart.networks[phase].parameters()]
+    for phase, expected in gradients.items():
+        for weight, gradient in zip(together.networks[phase].parameters(), expected, strict=True):
+            torch.testing.assert_close(weight.grad, gradient)
+
+
+def test_each_group_sees_a_batch_of_its_own_and_reads_data_only_where_needed(
+    session: MakeSession,
+) -> None:
+    made = session("schedule.discriminator_steps=3")
+    run_iteration(made)
+    assert made.batches == 3, "the generator's phase looks at no real samples"
+    assert made.images == 3 * 8
+    assert made.steps == {"discriminator": 3, "generator": 1}
+
+
+def test_a_lazy_regularizer_runs_every_kth_iteration_with_k_times_its_strength(
+    session: MakeSession,
+) -> None:
+    text = TINY + '\n[[regularizers]]\ntype = "test-logits"\nevery = 4\n'
+    made = session(text=text)
+    made.next_batch(["discriminator"])
+    update = made.updates["discriminator"]
+    value = made.networks["discriminator"](made.batch.x).square().mean().item()
+    for iteration in range(8):
+        update.backward(iteration)
+    statistics = made.statistics.read(Ranks())
+    assert statistics["discriminator/test-logits/size"] == pytest.approx(4 * value, rel=1e-5)
+    parts = sum(statistics[f"discriminator/{name}"] for name in ("real", "fake"))
+    assert statistics["discriminator/total"] == pytest.approx(parts + value, rel=1e-5)
+
+
+def test_detached_terms_are_statistics_and_not_minimised(session: MakeSession) -> None:
+    made = session()
+    made.next_batch(["discriminator"])
+    made.updates["discriminator"].backward(0)
+    statistics = made.statistics.read(Ranks())
+    expected = statistics["discriminator/real"] + statistics["discriminator/fake"]
+    assert statistics["discriminator/total"] == pytest.approx(expected, rel=1e-6)
+    assert 0 < statistics["discriminator/D(x)"] < 1
+
+
+def test_a_loss_without_gradient_is_named(session: MakeSession) -> None:
+    text = AUTOENCODER.replace("test-autoencoder", "test-detached").replace(
+        'encoder = { type = "mlp", hidden = [16] }', ""
+    )
+    made = session(text=text)
+    with pytest.raises(RunError, match="phase 'joint': none of the terms error carries a gradient"):
+        run_iteration(made)
+
+
+def test_one_objective_trains_two_networks(session: MakeSession) -> None:
+    made = session(text=AUTOENCODER)
+    for _ in range(60):
+        run_iteration(made)
+        made.iteration += 1
+        if made.iteration == 5:
+            early = made.statistics.read(Ranks())["joint/error"]
+    made.statistics.read(Ranks())
+    run_iteration(made)
+    assert made.statistics.read(Ranks())["joint/error"] < 0.9 * early
+
+
+def test_frozen_weights_of_a_plugin_stay_as_they_are(session: MakeSession) -> None:
+    text = AUTOENCODER.replace('encoder = { type = "mlp", hidden = [16] }', 'encoder = { type = "test-normalised" }')
+    made = session(text=text)
+    fixed = made.networks["encoder"][1].weight.clone()
+    run_iteration(made)
+    assert torch.equal(made.networks["encoder"][1].weight, fixed)
+    assert moved(made.networks["encoder"][3], [torch.zeros(4, 8), torch.zeros(4)])
+
+
+class NoSync(TorchDispatchMode):
+    """Refuses every operation that makes the host wait for the device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        name = str(func)
+        assert "_local_scalar_dense" not in name, "a number was read from the device"
+        assert "nonzero" not in name, "a size was read from the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
+def test_no_iteration_waits_for_the_device(session: MakeSession, schedule: str) -> None:
+    made = session(f"schedule.type={schedule}", "ema.decay=0.9")
+    with NoSync():
+        run_iteration(made)
+    with pytest.raises(AssertionError, match="read from the device"), NoSync():
+        torch.ones(()).item()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_optimizers_take_their_settings(name: str) -> None:
+    weight = nn.Parameter(torch.zeros(3))
+    options = settings.OPTIMIZERS[name](lr=0.1)
+    optimizer = build_optimizer(options, [weight], torch.device("cpu"))
+    assert type(optimizer) is OPTIMIZERS[name]
+    for key, value in options.model_dump().items():
+        assert optimizer.param_groups[0][key] == value
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    assert (weight < 0).all()
+
+
+def test_a_generator_without_weights_cannot_be_trained(session: MakeSession) -> None:
+    with pytest.raises(Exception, match="the generator has nothing to train"):
+        session("generator.type=test-climber")
