@@ -125,8 +125,13 @@ def find_run_folder(path: str | Path) -> RunFolder:
     if not folder.path.is_dir():
         raise UserError(f"{path} is not a folder", hint="give the folder that `ganzoo run` printed")
     if not folder.recipe.is_file():
-        inside = sorted(str(file.parent) for file in folder.path.glob("**/recipe.toml"))
-        hint = f"there is a run in {inside[-1]}" if inside else "a run folder holds a recipe.toml"
+        found = sorted(folder.path.glob("**/recipe.toml"), key=lambda file: file.stat().st_mtime)
+        inside = [file.parent for file in found]
+        hint = (
+            f"the newest run below it is {inside[-1]}"
+            if inside
+            else "a run folder holds a recipe.toml"
+        )
         raise UserError(f"{path} is no run folder: it has no recipe.toml", hint=hint)
     return folder
 
@@ -163,7 +168,7 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"no space left to write {path}", hint=f"make room{again}")
     return RunError(
-        f"{path} cannot be written: {error.strerror or error}", hint=f"put this right{again}"
+        f"{path} cannot be written: {error.strerror or error}", hint=f"make it writable{again}"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
-from ganzoo.errors import RunError, UserError
+from ganzoo.errors import GanzooError, RunError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.runs import RunFolder
 
@@ -98,17 +100,27 @@ def train(
         write_text(folder.recipe, recipe.to_toml())
     else:
         folder = RunFolder(Path(runs))  # only rank 0 writes
-    return _run(recipe, folder, progress, resume=False)
+    try:
+        return _run(recipe, folder, progress, resume=False)
+    except UserError:
+        # What the user gave is not there: the run has not begun, and nothing of it stays.
+        if ranks_from_environment().first and not folder.environment.exists():
+            shutil.rmtree(folder.path)
+        raise
 
 
 def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
     """Go on with a run from its newest whole checkpoint, or from the start if it has none.
 
-    The end is the same, to the byte, as if the run had never been interrupted. Raises
+    The end is the same, to the byte, as if the run had never been interrupted. A run that is
+    trained but was stopped before it was measured is measured. Raises
     `UserError` if the folder holds no run or one that is done.
     """
     run = open_run(path)
     if run.status.get("state") == "done":
+        if run.recipe.metrics and not run.evaluation:
+            _measure(run.recipe, run.folder)
+            return run
         raise UserError(
             f"{path} is done: there is nothing to resume",
             hint="`ganzoo run` with train.iterations=... makes a longer run",
@@ -129,11 +141,25 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Progress | None, *, resume
 
     train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
     if recipe.metrics and ranks_from_environment().first:
-        from ganzoo.evaluation.measure import evaluate
-
-        evaluate(recipe, folder)
+        _measure(recipe, folder)
     # Ranks other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
+
+
+def _measure(recipe: Recipe, folder: RunFolder) -> None:
+    """Write the figures of a run; an error in a metric becomes a message and a traceback file."""
+    from ganzoo.evaluation.measure import evaluate
+
+    try:
+        evaluate(recipe, folder)
+    except GanzooError:
+        raise
+    except Exception as error:
+        runs.write_text(folder.traceback, traceback.format_exc())
+        raise RunError(
+            f"{folder.path} is trained, but measuring it failed: {plugins.describe(error)}",
+            hint=f"the traceback is in {folder.traceback}",
+        ) from error
 
 
 def components(kind: str | None = None) -> Mapping[str, list[str]]:

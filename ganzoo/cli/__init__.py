@@ -13,7 +13,7 @@ def main() -> None:
     from ganzoo.cli.output import complain
 
     try:
-        app()
+        app(prog_name="ganzoo")
     except GanzooError as error:
         complain(error)
         sys.exit(error.exit_code)

@@ -13,7 +13,7 @@ from ganzoo.cli.output import warn_about_broken_plugins
 def check(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="Recipe files.")],
 ) -> None:
-    """Find every problem of every recipe, without running or building anything."""
+    """Find every problem of every recipe. Nothing is run or built."""
     from ganzoo.recipe import RecipeError, load_recipe
 
     warn_about_broken_plugins()

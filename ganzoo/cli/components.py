@@ -24,7 +24,7 @@ def components(
     ] = None,
     name: Annotated[str | None, typer.Argument(metavar="TYPE", help="One component.")] = None,
 ) -> None:
-    """List what recipes can be made of; with KIND and TYPE every key of one component."""
+    """List what recipes can be made of. With KIND and TYPE, every key of one component."""
     from ganzoo import registry
     from ganzoo.errors import UserError, one_of
     from ganzoo.specs import KINDS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List every installed plugin, what it offers and what is wrong with it."""
+    """List every installed plugin. Says what each offers and what is wrong with it."""
     from ganzoo.plugins import installed
 
     found = installed()

@@ -7,7 +7,7 @@ from ganzoo.cli.output import warn_about_broken_plugins
 
 
 def resume(run: RunArgument) -> None:
-    """Go on with a run from its newest whole checkpoint; prints the run's folder."""
+    """Go on with a run from its newest whole checkpoint. Prints the run's folder."""
     from ganzoo import zoo
     from ganzoo.cli.progress import display, report
 

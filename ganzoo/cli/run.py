@@ -19,7 +19,7 @@ def run(
         str | None, typer.Option("--id", help="Name of the run's folder; by default the time.")
     ] = None,
 ) -> None:
-    """Check a recipe, train it and measure the result; prints the run's folder."""
+    """Check a recipe, train it and measure the result. Prints the run's folder."""
     from ganzoo import zoo
     from ganzoo.cli.progress import display, report
     from ganzoo.recipe import load_recipe

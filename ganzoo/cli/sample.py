@@ -19,7 +19,7 @@ def sample(
     num: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
 ) -> None:
-    """Draw samples from the generator of a run; prints the path of what it wrote."""
+    """Draw samples from the generator of a run. Prints the path of what it wrote."""
     from ganzoo import zoo
     from ganzoo.engine.export import write_samples
     from ganzoo.errors import UserError

@@ -8,7 +8,7 @@ from ganzoo.cli.output import warn_about_broken_plugins
 
 
 def schema() -> None:
-    """Print the JSON Schema of a recipe with the installed plugins, for editors."""
+    """Print the JSON Schema of a recipe. Editors complete the installed plugins' keys by it."""
     from ganzoo import registry
     from ganzoo.recipe.schema import recipe_schema
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ganzoo.engine.networks import clean_state
@@ -52,8 +53,19 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module]) -> None:
     """Put a run's weights into freshly built networks, the moving average into the generator.
 
     A run that is not done yet is read from its newest checkpoint. Raises `RunError` where there
-    is neither.
+    is neither, and where the weights do not fit.
     """
+    try:
+        _load_weights(folder, networks)
+    except (RuntimeError, OSError, SafetensorError) as error:
+        raise RunError(
+            f"the weights in {folder.path} do not fit the networks of its recipe: "
+            f"{str(error).partition(chr(10))[0]}",
+            hint="the files were damaged, or a plugin has changed its networks since the run",
+        ) from error
+
+
+def _load_weights(folder: RunFolder, networks: Mapping[str, nn.Module]) -> None:
     if all(folder.weights(slot).exists() for slot in networks):
         for slot, network in networks.items():
             network.load_state_dict(safetensors.torch.load(folder.weights(slot).read_bytes()))

@@ -203,10 +203,12 @@ def _collate(
     rows: list[tuple[Tensor, int] | GanzooError],
 ) -> tuple[Tensor, Tensor] | GanzooError:
     """Samples `(N, ...)` and labels `(N,)`, or the first error among them."""
+    values, labels = [], []
     for row in rows:
         if isinstance(row, GanzooError):
             return row
-    values, labels = zip(*rows, strict=True)  # type: ignore[arg-type]
+        values.append(row[0])
+        labels.append(row[1])
     return torch.stack(values), torch.tensor(labels)
 
 

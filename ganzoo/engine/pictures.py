@@ -53,7 +53,7 @@ def point_plot(samples: Tensor, data: Data | None = None) -> Image.Image:
     points = samples.float().cpu()
     axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, color="tab:blue", label="generator")
     axes.set_aspect("equal")
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside upper center", ncols=2)
     return _rendered(figure)
 
 
@@ -79,8 +79,9 @@ def density_plot(
         with torch.no_grad():
             probability = discriminator(x[:, None].to(device)).sigmoid().cpu()
         axes.plot(x, probability, color="tab:orange", linestyle="--", label="D(x)")
-    axes.set(xlim=(low, high), ylim=(0, None), xlabel="x")
-    axes.legend(loc="upper right")
+    top = max(1.05, axes.get_ylim()[1])
+    axes.set(xlim=(low, high), ylim=(0, top), xlabel="x")
+    figure.legend(loc="outside upper center", ncols=3)
     return _rendered(figure)
 
 

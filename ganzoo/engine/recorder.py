@@ -125,6 +125,7 @@ class Recorder:
         state = session.state_dict()
         if self._ranks.first:
             path = save_checkpoint(self.folder, state, self.recipe.checkpoint.keep)
+            self._write_status(session, "running")
             self._notify("ganzoo_checkpoint_written", iteration=session.iteration, checkpoint=path)
 
     def finish(self, session: Session) -> None:

@@ -102,6 +102,8 @@ class _Resolver:
         """Look up the type first, then validate the table against its class."""
         if not isinstance(table, dict):
             hint = f"write [{path[0]}]" if len(path) == 1 else f"write [[{path[0]}]]"
+            if isinstance(table, str) and len(path) == 1:
+                hint = f"write {path[0]}.type = {_short(table)}"
             self.problem(path, f"should be a table (got {_short(table)})", hint)
             return None
         name = table.get("type")
@@ -195,7 +197,8 @@ class _Resolver:
         for phase in sorted(schedule.spec.runs - phases):
             message = (
                 f"schedule '{schedule.name}' runs the phase '{phase}', "
-                f"but loss '{loss.name}' has {one_of(sorted(phases))}"
+                f"but loss '{loss.name}' has "
+                + " and ".join(f"'{name}'" for name in sorted(phases))
             )
             fitting = [
                 entry.spec.type
@@ -241,7 +244,8 @@ class _Resolver:
     def optimizer(
         self, slot: str, shared: Mapping[str, Any], own: Mapping[str, Any]
     ) -> Optimizer | None:
-        alone = own.get("type", shared.get("type")) != shared.get("type")
+        changed = own.get("type", shared.get("type")) != shared.get("type")
+        alone = bool(own) and (changed or not shared)
         merged = own if alone else {**shared, **own}
 
         def place(location: Path) -> Path:

@@ -207,8 +207,6 @@ def _merge(
             or (isinstance(old, list) and any(isinstance(name, int) for name in value))
         ):
             _merge(source, old, value, here, origins)
-            if here in origins:
-                source.origins.setdefault(here, origins[here])
         else:
             table[key] = deepcopy(value)
             _forget(source, here)
@@ -216,7 +214,7 @@ def _merge(
                 if place[: len(here)] == here:
                     source.origins[place] = origin
             # Keys of an inline table have no line of their own.
-            if here not in origins and (origin := _nearest(origins, here)):
+            if origin := _nearest(origins, here):
                 source.origins[here] = origin
 
 

@@ -43,7 +43,9 @@ def test_the_optimal_discriminator_reaches_minus_2_log_2_plus_2_js() -> None:
     p = torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
     q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     logits = (p / q).log()  # D* = p / (p + q)
-    value = -(p * nn.functional.softplus(-logits)).sum() - (q * nn.functional.softplus(logits)).sum()
+    value = (
+        -(p * nn.functional.softplus(-logits)).sum() - (q * nn.functional.softplus(logits)).sum()
+    )
     middle = (p + q) / 2
     js = ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum()) / 2
     torch.testing.assert_close(value, -2 * math.log(2) + 2 * js)

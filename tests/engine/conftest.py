@@ -49,7 +49,7 @@ class AutoencoderLoss(LossSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"generator", "encoder"})
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator", "encoder"})}
 
-    def build(self, context: BuildContext) -> "AutoencoderLoss":
+    def build(self, context: BuildContext) -> AutoencoderLoss:
         return self
 
     def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
@@ -63,7 +63,7 @@ class DetachedLoss(LossSpec):
     type: ClassVar[str] = "test-detached"
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator"})}
 
-    def build(self, context: BuildContext) -> "DetachedLoss":
+    def build(self, context: BuildContext) -> DetachedLoss:
         return self
 
     def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
@@ -75,7 +75,7 @@ class LogitPenalty(RegularizerSpec):
 
     type: ClassVar[str] = "test-logits"
 
-    def build(self, context: BuildContext) -> "LogitPenalty":
+    def build(self, context: BuildContext) -> LogitPenalty:
         return self
 
     def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:

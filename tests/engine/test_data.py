@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.errors import RunError
 from ganzoo.engine.data import Feed, Order, Samples, to_bytes, to_unit
+from ganzoo.errors import RunError
 
 CPU = torch.device("cpu")
 
@@ -124,6 +124,11 @@ def test_bytes_and_unit_range_are_inverse() -> None:
     assert to_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
+def fill_all(source: Feed) -> None:
+    for number in range(3):
+        source.fill(number)
+
+
 class Broken(Listed):
     """A stream whose fourth sample cannot be read."""
 
@@ -136,8 +141,7 @@ class Broken(Listed):
 def test_an_error_in_a_reading_process_arrives_as_it_was_raised(samples: Samples) -> None:
     source = feed(Broken(samples))
     with pytest.raises(RunError) as caught:
-        for number in range(3):
-            source.fill(number)
+        fill_all(source)
     assert str(caught.value) == "sample 3 is broken\n  = leave it out"
 
 

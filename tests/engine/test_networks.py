@@ -48,7 +48,9 @@ def test_streams_differ_by_name_and_seed() -> None:
 def test_a_generator_without_weights_is_built_after_the_network_it_needs(
     session: MakeSession,
 ) -> None:
-    made = session("generator.type=test-climber", "schedule.type=discriminator-only", "ema.decay=0.9")
+    made = session(
+        "generator.type=test-climber", "schedule.type=discriminator-only", "ema.decay=0.9"
+    )
     assert list(made.networks) == ["generator", "discriminator"]
     assert made.average is None
     before = [weight.clone() for weight in made.networks["discriminator"].parameters()]
@@ -62,7 +64,10 @@ def test_a_generator_without_weights_is_built_after_the_network_it_needs(
 
 def test_thawing_one_network_freezes_the_others_but_respects_fixed_weights() -> None:
     fixed = nn.Linear(2, 2).requires_grad_(False)
-    networks = {"generator": nn.Sequential(nn.Linear(2, 2), fixed), "discriminator": nn.Linear(2, 1)}
+    networks = {
+        "generator": nn.Sequential(nn.Linear(2, 2), fixed),
+        "discriminator": nn.Linear(2, 1),
+    }
     freezer = Freezer(networks)
     freezer.thaw_only(frozenset({"generator"}))
     assert [weight.requires_grad for weight in networks["generator"].parameters()] == [

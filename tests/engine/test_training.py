@@ -100,9 +100,7 @@ def test_a_run_leaves_its_files(recipe: MakeRecipe, tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    first, second = (
-        outcome(train(recipe(text=STATEFUL), tmp_path / name)) for name in ("a", "b")
-    )
+    first, second = (outcome(train(recipe(text=STATEFUL), tmp_path / name)) for name in ("a", "b"))
     assert first == second
     other = outcome(train(recipe("train.seed=1", text=STATEFUL), tmp_path / "c"))
     assert first["generator.safetensors"] != other["generator.safetensors"]
@@ -166,7 +164,9 @@ def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
         next(session.networks["generator"].parameters()).data.fill_(float("nan"))
 
     poisoned = StopAt(12, poison)
-    with pytest.raises(RunError, match=r"became nan at or before iteration 15; .*000010.pt is sound"):
+    with pytest.raises(
+        RunError, match=r"became nan at or before iteration 15; .*000010.pt is sound"
+    ):
         train(recipe(), tmp_path / "log", poisoned)
     with pytest.raises(RunError, match="weights of the generator are not finite"):
         train(recipe("log.every=30", "train.iterations=30"), tmp_path / "checkpoint", poisoned)
@@ -182,7 +182,9 @@ def test_a_fault_in_a_component_is_told_in_one_line_with_its_traceback_kept(
     def fault(session: Session) -> None:
         raise ZeroDivisionError("the plugin's own fault")
 
-    with pytest.raises(RunError, match=r"ZeroDivisionError: the plugin's own fault .*test_training"):
+    with pytest.raises(
+        RunError, match=r"ZeroDivisionError: the plugin's own fault .*test_training"
+    ):
         train(recipe(), tmp_path, StopAt(7, fault))
     folder = RunFolder(tmp_path / "tiny" / "run")
     assert "raise ZeroDivisionError" in folder.traceback.read_text()

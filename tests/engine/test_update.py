@@ -15,9 +15,14 @@ from ganzoo.recipe import settings
 
 from .conftest import TINY, MakeSession
 
-AUTOENCODER = TINY.replace(
-    'discriminator = { type = "mlp", hidden = [16] }', 'encoder = { type = "mlp", hidden = [16] }'
-).replace("non-saturating", "test-autoencoder").replace("alternating", "joint")
+AUTOENCODER = (
+    TINY.replace(
+        'discriminator = { type = "mlp", hidden = [16] }',
+        'encoder = { type = "mlp", hidden = [16] }',
+    )
+    .replace("non-saturating", "test-autoencoder")
+    .replace("alternating", "joint")
+)
 
 
 def weights(network: nn.Module) -> list[Tensor]:
@@ -126,7 +131,9 @@ def test_one_objective_trains_two_networks(session: MakeSession) -> None:
 
 
 def test_frozen_weights_of_a_plugin_stay_as_they_are(session: MakeSession) -> None:
-    text = AUTOENCODER.replace('encoder = { type = "mlp", hidden = [16] }', 'encoder = { type = "test-normalised" }')
+    text = AUTOENCODER.replace(
+        'encoder = { type = "mlp", hidden = [16] }', 'encoder = { type = "test-normalised" }'
+    )
     made = session(text=text)
     fixed = made.networks["encoder"][1].weight.clone()
     run_iteration(made)

@@ -6,8 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from ganzoo.engine import Data, Samples
-from ganzoo.engine.random import generator_for
+from ganzoo.engine import Data, Samples, generator_for
 
 
 def load(*, held_out: int) -> Data:

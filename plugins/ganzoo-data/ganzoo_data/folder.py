@@ -9,8 +9,7 @@ from typing import Literal
 import torch
 
 from ganzoo.api import UserError
-from ganzoo.engine import Data
-from ganzoo.engine.random import generator_for
+from ganzoo.engine import Data, generator_for
 
 from .messages import reason
 from .pictures import PictureReader, load_parts

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ganzoo.engine import Data, Samples
-from ganzoo.engine.random import generator_for
+from ganzoo.engine import Data, Samples, generator_for
 
 from .mixture import GaussianMixture
 

@@ -1,0 +1,191 @@
+"""Runs the command line on tiny recipes, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from ganzoo.cli import main
+
+Command = Callable[..., CompletedProcess[str]]
+
+VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GANZOO_DATA"),
+    *("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONPATH"),
+)
+"""Environment variables that would change what the tests see."""
+
+TABLES: Mapping[str, str] = {
+    "": 'name = "tiny"\nsummary = "Two small perceptrons"\nlatent = { dim = 4 }',
+    "data": 'type = "digits"',
+    "generator": 'type = "mlp"\nhidden = [16]',
+    "discriminator": 'type = "mlp"\nhidden = [16]',
+    "loss": 'type = "non-saturating"',
+    "schedule": 'type = "alternating"',
+    "optimizer": 'type = "adam"\nlr = 1e-3',
+    "train": "iterations = 6\nbatch_size = 16",
+    "log": "every = 2\nsamples = 4",
+    "checkpoint": "every = 2",
+}
+"""The recipe of the tests, table by table; the first has no header."""
+
+POINTS: Mapping[str, str] = {
+    "data": 'type = "ring"\nsamples = 200',
+    "evaluate": "samples = 50",
+    "[metrics]": 'type = "modes"',
+}
+"""Changes that make it a recipe of points with a figure at the end."""
+
+
+def recipe_text(changes: Mapping[str, str | None]) -> str:
+    """The recipe with some tables replaced, added or (None) left out."""
+    blocks = [
+        (f"[{name}]\n" if name else "") + body
+        for name, body in {**TABLES, **changes}.items()
+        if body is not None
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def invoke(*arguments: object, terminal: bool = False) -> CompletedProcess[str]:
+    """`ganzoo ARGUMENTS` in this process; whatever it says must be fit for people."""
+    out, err = io.StringIO(), io.StringIO()
+    if terminal:
+        err.isatty = lambda: True  # type: ignore[method-assign]
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["ganzoo", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    assert isinstance(code, int)
+    return _tidy(CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue()), terminal)
+
+
+def _tidy(result: CompletedProcess[str], terminal: bool = False) -> CompletedProcess[str]:
+    """Nobody ever sees a traceback, and control characters reach terminals only."""
+    assert "Traceback" not in result.stderr, result.stderr
+    if not terminal:
+        assert not re.search(r"[^\n -~\u00a0-\uffff]", result.stdout + result.stderr)
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test stands in its own folder and in a plain environment."""
+    monkeypatch.chdir(tmp_path)
+    _make_plain(monkeypatch)
+
+
+@pytest.fixture
+def command() -> Command:
+    """`command("run", recipe, "train.seed=1")` is that command, in this process."""
+    return invoke
+
+
+@pytest.fixture
+def process() -> Command:
+    """`process("check", recipe)` is that command in a process of its own."""
+
+    def process(*arguments: object, pythonpath: Path | None = None) -> CompletedProcess[str]:
+        environment = {**os.environ, **({"PYTHONPATH": str(pythonpath)} if pythonpath else {})}
+        command = [sys.executable, "-m", "ganzoo", *map(str, arguments)]
+        return _tidy(
+            subprocess.run(
+                command, capture_output=True, text=True, env=environment, timeout=120, check=False
+            )
+        )
+
+    return process
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path) -> Callable[..., Path]:
+    """`write_recipe({"data": ...}, "name.toml")` writes the recipe of the tests with changes."""
+
+    def write_recipe(
+        changes: Mapping[str, str | None] | None = None, name: str = "tiny.toml"
+    ) -> Path:
+        (tmp_path / name).write_text(recipe_text(changes or {}), encoding="utf-8")
+        return Path(name)
+
+    return write_recipe
+
+
+@pytest.fixture
+def recipe(write_recipe: Callable[..., Path]) -> Path:
+    """The recipe of the tests, a file in the working directory."""
+    return write_recipe()
+
+
+@pytest.fixture
+def points(write_recipe: Callable[..., Path]) -> Path:
+    """A recipe of points in the plane, with a metric."""
+    return write_recipe(POINTS, "points.toml")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> CompletedProcess[str]:
+    """`ganzoo run` of the recipe, as it ended; the last line of stdout is its folder."""
+    return _made(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def finished_run(finished: CompletedProcess[str]) -> Path:
+    """The folder of a run that is done, to be read only."""
+    assert finished.returncode == 0, finished.stderr
+    return Path(finished.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def _interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        # As after Ctrl-C, but in a known iteration.
+        patch.setattr(
+            "ganzoo.engine.training.stop_requested", lambda session, *others: session.iteration == 5
+        )
+        assert _made(folder).returncode == 130
+    (run,) = folder.glob("runs/tiny/*")
+    return run
+
+
+@pytest.fixture
+def interrupted_run(_interrupted: Path, tmp_path: Path) -> Path:
+    """A run that stopped after iteration 5 of 6, with checkpoints of 4 and 5."""
+    return Path(shutil.copytree(_interrupted, tmp_path / "interrupted"))
+
+
+def _made(folder: Path) -> CompletedProcess[str]:
+    (folder / "tiny.toml").write_text(recipe_text({}), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        _make_plain(patch)
+        return invoke("run", folder / "tiny.toml", "--runs", folder / "runs")
+
+
+def _make_plain(patch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def fresh_plugins() -> Iterator[None]:
+    """Plugins are looked for anew, and once more after the test."""
+    from ganzoo import plugins, registry
+
+    for scan in (plugins.installed, registry.installed):
+        scan.cache_clear()
+    yield
+    for scan in (plugins.installed, registry.installed):
+        scan.cache_clear()

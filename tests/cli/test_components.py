@@ -1,0 +1,176 @@
+"""`ganzoo components`: what recipes can be made of, and how to write it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from ganzoo import registry
+from ganzoo.recipe import RecipeError, load_recipe
+from ganzoo.recipe.model import ARRAYS
+from ganzoo.registry import Entry
+from ganzoo.specs import KINDS
+
+Command = Callable[..., CompletedProcess[str]]
+WriteRecipe = Callable[..., Path]
+
+ENTRIES = [
+    pytest.param(entry, name, id=f"{kind} {name}")
+    for kind in KINDS
+    for name, entry in zip(
+        registry.installed().names(kind), registry.installed().entries(kind), strict=True
+    )
+]
+VALUES = {"string": '"somewhere"', "integer": "8", "float": "0.5", "boolean": "true"}
+"""What a reader may fill in for a required key, by the first word of its type."""
+
+
+def test_there_are_components_to_test() -> None:
+    assert len(ENTRIES) >= 17
+
+
+def test_all_components_are_listed(command: Command) -> None:
+    result = command("components")
+    assert (result.returncode, result.stderr) == (0, "")
+    header, *lines = result.stdout.splitlines()
+    assert header.split() == ["kind", "type", "from", "summary"]
+    assert len(lines) == len(ENTRIES)
+    for line, param in zip(lines, ENTRIES, strict=True):
+        entry, name = param.values
+        assert re.split(r"  +", line.strip()) == [
+            entry.kind,
+            name,
+            entry.plugin.label,
+            entry.spec.summary(),
+        ]
+
+
+def test_the_components_of_one_kind(command: Command) -> None:
+    result = command("components", "schedule")
+    kinds = {line.split()[0] for line in result.stdout.splitlines()[1:]}
+    assert kinds == {"schedule"}
+
+
+def keys(model: type, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key that the class takes, dotted, and its description."""
+    for name, field in model.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description
+
+
+@pytest.mark.parametrize(("entry", "name"), ENTRIES)
+def test_every_key_has_type_default_and_meaning(command: Command, entry: Entry, name: str) -> None:
+    result = command("components", entry.kind, name)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{entry.kind} {name} ({entry.plugin.label})\n")
+    assert entry.spec.summary() in result.stdout
+    for key, meaning in keys(entry.spec):
+        (row,) = re.findall(rf"^{re.escape(key)}  .*", result.stdout, re.MULTILINE)
+        cells = re.split(r"  +", row.strip())
+        assert len(cells) == 4, f"{entry.spec.__name__}.{key} has no description"
+        assert cells[3] == meaning
+    for words in (entry.spec.needs, entry.spec.provides):
+        assert ", ".join(sorted(words)) in result.stdout
+
+
+def pasted(stdout: str) -> str:
+    """The table to paste, which is the last block."""
+    return stdout[stdout.rindex("\n\n[") + 2 :]
+
+
+def filled_in(table: str) -> str:
+    """The table with a value for each key that the reader has to give."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]} = {VALUES[match[2]]}"
+
+    return re.sub(r"^# (\S+) = \.\.\.  required: (\w+).*$", fill, table, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("entry", "name"), ENTRIES)
+def test_the_table_can_be_pasted(
+    command: Command, write_recipe: WriteRecipe, entry: Entry, name: str
+) -> None:
+    table = filled_in(pasted(command("components", entry.kind, name).stdout))
+    header, _, body = table.partition("\n")
+    slot = header.strip("[]")
+    recipe = write_recipe({f"[{slot}]" if slot in ARRAYS else slot: body})
+    try:
+        load_recipe(recipe)
+    except RecipeError as error:
+        # The rest of the recipe need not fit the component, but its own table is right.
+        wrong = [f"{slot}.0.type", f"{slot}.type", slot]
+        for problem in error.problems:
+            assert problem.key in wrong
+            assert re.search("needs|runs the phase|does not use", problem.message)
+    else:
+        tables = load_recipe(recipe).tables()[slot]
+        written = tomllib.loads(table)[slot]
+        assert tables == written
+
+
+def test_a_key_that_the_reader_has_to_give(command: Command, write_recipe: WriteRecipe) -> None:
+    table = pasted(command("components", "dataset", "image-folder").stdout)
+    assert "\n# path = ...  required: string\n" in table
+    result = command("check", write_recipe({"data": table.partition("\n")[2]}))
+    assert result.returncode == 2
+    assert "data.path: missing key of dataset 'image-folder'" in result.stderr
+    assert "data.size: missing key of dataset 'image-folder'" in result.stderr
+
+
+def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
+    stdout = command("components", "schedule", "alternating").stdout
+    assert re.search(
+        r'^learning_rate\.course +constant \| linear \| cosine +"constant" +shape', stdout, re.M
+    )
+    assert 'learning_rate.course = "constant"\n' in pasted(stdout)
+    stdout = command("components", "generator", "mlp").stdout
+    assert re.search(r"^hidden +array of integer > 0 +\[256, 512, 1024\] +widths", stdout, re.M)
+    assert re.search(r"^dropout +float >= 0, < 1 +0\.0 +dropout", stdout, re.M)
+    stdout = command("components", "dataset", "celeba").stdout
+    assert re.search(r"^limit +integer > 0 \| absent +absent +train", stdout, re.M)
+    assert "limit" not in pasted(stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["generators"],
+            "no kind of component is called 'generators'\n"
+            "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
+            "'schedule', 'dataset' or 'metric'\n",
+        ),
+        (
+            ["generator", "mpl"],
+            "no generator is called 'mpl'\n  = did you mean 'mlp'?\n",
+        ),
+        (
+            ["loss", "hinge-of-the-door"],
+            "no loss is called 'hinge-of-the-door'\n  = there is 'minimax' or 'non-saturating'\n",
+        ),
+        (
+            ["generator", "ganzoo-core:mlp"],
+            "no generator is called 'ganzoo-core:mlp'\n  = ",
+        ),
+    ],
+)
+def test_a_kind_or_type_that_is_not_there(
+    command: Command, arguments: list[str], text: str
+) -> None:
+    result = command("components", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(text)
+
+
+def test_a_type_can_be_named_with_its_distribution(command: Command) -> None:
+    stdout = command("components", "generator", "ganzoo-mlp:mlp").stdout
+    assert stdout.startswith("generator ganzoo-mlp:mlp (ganzoo-mlp ")
+    assert 'type = "ganzoo-mlp:mlp"\n' in pasted(stdout)

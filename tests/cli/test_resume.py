@@ -1,0 +1,312 @@
+"""`ganzoo resume`, and the ways in which a run ends before its time."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+Command = Callable[..., CompletedProcess[str]]
+
+RUN = Path("runs/tiny/one")
+
+
+def status(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "status.json").read_text())
+    return found
+
+
+def checkpoints(run: Path) -> list[str]:
+    """Names of everything that lies among the checkpoints, hidden files too."""
+    return sorted(file.name for file in (run / "checkpoints").iterdir())
+
+
+def assert_same_end(run: Path, finished_run: Path) -> None:
+    """The run has ended just as one that was never disturbed."""
+    assert status(run)["state"] == "done"
+    for name in ("generator.safetensors", "discriminator.safetensors", "metrics.jsonl"):
+        assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
+
+
+def test_goes_on_from_the_newest_checkpoint_to_the_same_end(
+    command: Command, interrupted_run: Path, finished_run: Path
+) -> None:
+    result = command("resume", interrupted_run)
+    assert (result.returncode, result.stdout) == (0, f"{interrupted_run}\n")
+    assert "goes on from iteration 5\n" in result.stderr
+    assert_same_end(interrupted_run, finished_run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_the_iteration(
+    command: Command,
+    recipe: Path,
+    finished_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    def advanced(display: object, session: Any) -> None:
+        if session.iteration == 3:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        result = command("run", recipe, "--id", "one")
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr.endswith(
+        f"stopped after iteration 3 of 6; the checkpoint is in {RUN}\n"
+        f"  = `ganzoo resume {RUN}` goes on from there\n"
+    )
+    assert checkpoints(RUN) == ["000002.pt", "000003.pt"]
+    assert (status(RUN)["state"], status(RUN)["iteration"]) == ("interrupted", 3)
+    assert command("resume", RUN).returncode == 0
+    assert_same_end(RUN, finished_run)
+
+
+def test_a_second_signal_ends_the_run_at_once(
+    command: Command, recipe: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advanced(display: object, session: Any) -> None:
+        if session.iteration == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        result = command("run", recipe, "--id", "one")
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr.endswith(
+        f"stopped at once, without a new checkpoint, in {RUN}\n"
+        f"  = `ganzoo resume {RUN}` goes on from the last one\n"
+    )
+    assert checkpoints(RUN) == ["000002.pt"]
+    assert status(RUN)["state"] == "interrupted"
+    assert command("resume", RUN).returncode == 0
+    assert_same_end(RUN, finished_run)
+
+
+def test_ctrl_c_while_the_data_are_read(
+    command: Command, recipe: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.engine.training.prepare", prepare)
+        result = command("run", recipe, "--id", "one")
+    assert result.returncode == 130
+    assert "stopped at once" in result.stderr
+    assert status(RUN)["state"] == "interrupted"
+    assert command("resume", RUN).returncode == 0
+    assert_same_end(RUN, finished_run)
+
+
+def test_ctrl_c_at_a_process(recipe: Path) -> None:
+    arguments = ["run", str(recipe), "train.iterations=1_000_000", "log.every=5", "--id", "one"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganzoo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "it/s" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert "Traceback" not in stderr
+    assert (found := re.search(r"stopped after iteration (\d+) of 1000000; the checkp", stderr))
+    assert checkpoints(RUN)[-1] == f"{int(found[1]):06d}.pt"
+    assert status(RUN)["state"] == "interrupted"
+
+
+def cut_in_half(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def replace_by_text(file: Path) -> None:
+    file.write_text("not a checkpoint\n")
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, empty, replace_by_text])
+def test_a_broken_checkpoint_is_passed_over(
+    command: Command, interrupted_run: Path, finished_run: Path, damage: Callable[[Path], None]
+) -> None:
+    newest = interrupted_run / "checkpoints" / "000005.pt"
+    damage(newest)
+    result = command("resume", interrupted_run)
+    assert result.returncode == 0
+    assert f"warning: {newest} cannot be read and is passed over: " in result.stderr
+    assert "goes on from iteration 4\n" in result.stderr
+    assert_same_end(interrupted_run, finished_run)
+
+
+def test_without_a_whole_checkpoint_the_run_starts_anew(
+    command: Command, interrupted_run: Path, finished_run: Path
+) -> None:
+    for file in (interrupted_run / "checkpoints").iterdir():
+        cut_in_half(file)
+    result = command("resume", interrupted_run)
+    assert result.returncode == 0
+    assert result.stderr.count("cannot be read and is passed over") == 2
+    assert "goes on from" not in result.stderr
+    assert_same_end(interrupted_run, finished_run)
+
+
+def test_files_of_others_among_the_checkpoints_are_left_alone(
+    command: Command, interrupted_run: Path
+) -> None:
+    mine = interrupted_run / "checkpoints" / "best.pt"
+    mine.write_text("mine")
+    result = command("resume", interrupted_run)
+    assert "goes on from iteration 5\n" in result.stderr
+    assert mine.read_text() == "mine"
+
+
+def test_what_a_killed_process_left_half_written_is_removed(
+    command: Command, interrupted_run: Path, finished_run: Path
+) -> None:
+    (interrupted_run / "checkpoints" / ".000006.pt.4711").write_bytes(b"half")
+    with (interrupted_run / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 6, "ima')
+    assert command("resume", interrupted_run).returncode == 0
+    assert checkpoints(interrupted_run) == ["000005.pt", "000006.pt"]
+    assert_same_end(interrupted_run, finished_run)
+
+
+def test_a_run_that_is_done(command: Command, finished_run: Path) -> None:
+    result = command("resume", finished_run)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{finished_run} is done: there is nothing to resume\n  = ")
+    assert "train.iterations=" in result.stderr
+
+
+@pytest.mark.parametrize("command_line", [("resume",), ("sample", "--out", "x.png")])
+def test_a_folder_that_is_no_run(
+    command: Command, finished_run: Path, command_line: tuple[str, ...]
+) -> None:
+    Path("empty").mkdir()
+    for folder, message, hint in (
+        ("nowhere", "nowhere is not a folder", "give the folder that `ganzoo run` printed"),
+        (
+            "empty",
+            "empty is no run folder: it has no recipe.toml",
+            "a run folder holds a recipe.toml",
+        ),
+        (
+            finished_run.parent,
+            f"{finished_run.parent} is no run folder: it has no recipe.toml",
+            f"the newest run below it is {finished_run}",
+        ),
+    ):
+        result = command(*command_line, folder)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"{message}\n  = {hint}\n"
+
+
+def test_a_run_whose_recipe_was_changed(command: Command, interrupted_run: Path) -> None:
+    recipe = interrupted_run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("lr = 0.001", "lr = 0.002"))
+    result = command("resume", interrupted_run)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"{recipe} is not the recipe that this run was started with\n"
+        f"  = `ganzoo run {recipe}` makes a new run of it\n"
+    )
+
+
+def test_a_run_that_another_process_trains(command: Command, interrupted_run: Path) -> None:
+    before = status(interrupted_run)
+    with FileLock(interrupted_run / ".lock"):
+        result = command("resume", interrupted_run)
+    assert result.returncode == 1
+    assert result.stderr == f"another process is training {interrupted_run}\n"
+    assert status(interrupted_run) == before
+
+
+def no_space(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stays_full", [False, True], ids=["for a moment", "for good"])
+@pytest.mark.parametrize("place", ["fsync", "write"])
+def test_no_space_left_at_the_second_checkpoint(
+    command: Command,
+    recipe: Path,
+    finished_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    stays_full: bool,
+) -> None:
+    """The disk is full when the second checkpoint is written, and perhaps from then on."""
+    import torch
+
+    fsync, save = os.fsync, torch.save
+    full = False
+
+    def second() -> bool:
+        nonlocal full
+        names = checkpoints(RUN)
+        writing = "000002.pt" in names and any(name.startswith(".") for name in names)
+        full = full or (writing and stays_full)
+        return writing or full
+
+    def failing_fsync(descriptor: int) -> None:
+        if (RUN / "checkpoints").is_dir() and second():
+            no_space()
+        fsync(descriptor)
+
+    class FullFile(io.RawIOBase):
+        write = no_space  # type: ignore[assignment]
+
+    def failing_save(state: object, file: Any) -> None:
+        save(state, FullFile() if second() else file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.runs.os.fsync", failing_fsync)
+        if place == "write":
+            patch.setattr(torch, "save", failing_save)
+        result = command("run", recipe, "--id", "one")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.endswith(
+        f"no space left to write {RUN}/checkpoints/000004.pt\n"
+        f"  = make room, then `ganzoo resume {RUN}` goes on from the last checkpoint\n"
+    )
+    assert checkpoints(RUN) == ["000002.pt"]
+    if stays_full:
+        assert f"warning: no space left to write {RUN}/status.json\n" in result.stderr
+    assert status(RUN)["state"] == ("running" if stays_full else "failed")
+    result = command("resume", RUN)
+    assert (result.returncode, result.stdout) == (0, f"{RUN}\n")
+    assert "goes on from iteration 2\n" in result.stderr
+    assert_same_end(RUN, finished_run)
+
+
+def test_a_run_stopped_before_it_was_measured_is_measured(command: Command, points: Path) -> None:
+    run = Path(command("run", points, "train.iterations=2").stdout.strip())
+    (run / "evaluation.json").unlink()
+    weights = (run / "generator.safetensors").stat().st_mtime_ns
+    result = command("resume", run)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((run / "evaluation.json").read_text())["generated"] == 50
+    assert (run / "generator.safetensors").stat().st_mtime_ns == weights, "it was not trained again"
+    assert command("resume", run).returncode == 2

@@ -1,0 +1,177 @@
+"""`ganzoo sample`: pictures and arrays from the generator of a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganzoo
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def points_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of points in the plane that has gone on for one iteration."""
+    folder = tmp_path_factory.mktemp("points")
+    (folder / "points.toml").write_text(
+        'latent = { dim = 2 }\ndata = { type = "ring", samples = 100 }\n'
+        'generator = { type = "mlp", hidden = [4] }\n'
+        'discriminator = { type = "mlp", hidden = [4] }\n'
+        'loss = { type = "minimax" }\nschedule = { type = "alternating" }\n'
+        'optimizer = { type = "sgd", lr = 0.1 }\ntrain = { iterations = 1 }\n'
+    )
+    return ganzoo.train(ganzoo.load_recipe(folder / "points.toml"), runs=folder).path
+
+
+def sampled(command: Command, run: Path, out: str, *options: str) -> Path:
+    """What `ganzoo sample` wrote; it has printed the path of it and nothing else."""
+    result = command("sample", run, "--out", out, *options)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{out}\n", "")
+    return Path(out)
+
+
+def test_png_is_a_grid(command: Command, finished_run: Path) -> None:
+    with Image.open(sampled(command, finished_run, "grid.png", "--num", "9")) as picture:
+        assert picture.format == "PNG"
+        width, height = picture.size
+        pixels = np.asarray(picture.convert("L"))
+    # 3 x 3 digits of 8 pixels with a line around each, enlarged by a whole number.
+    assert width == height
+    scale, rest = divmod(width, 3 * (8 + 1) + 1)
+    assert (scale > 1, rest) == (True, 0)
+    assert (pixels[:scale] == pixels[0, 0]).all()
+
+
+def test_npy_of_images_is_uint8(command: Command, finished_run: Path) -> None:
+    array = np.load(sampled(command, finished_run, "images.npy", "--num", "5"))
+    assert (array.shape, array.dtype) == ((5, 1, 8, 8), np.uint8)
+    assert len(np.unique(array.reshape(5, -1), axis=0)) == 5
+
+
+def test_npy_of_points_is_float32(command: Command, points_run: Path) -> None:
+    array = np.load(sampled(command, points_run, "points.npy", "--num", "5"))
+    assert (array.shape, array.dtype) == ((5, 2), np.float32)
+    assert np.isfinite(array).all()
+
+
+def test_png_of_points_is_a_plot(command: Command, points_run: Path) -> None:
+    with Image.open(sampled(command, points_run, "points.png")) as picture:
+        assert picture.format == "PNG"
+
+
+def test_a_folder_gets_one_png_a_sample(command: Command, finished_run: Path) -> None:
+    folder = sampled(command, finished_run, "new/folder", "--num", "3", "--seed", "1")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+    ]
+    array = np.load(sampled(command, finished_run, "same.npy", "--num", "3", "--seed", "1"))
+    for number, expected in enumerate(array):
+        with Image.open(folder / f"{number:06d}.png") as picture:
+            assert np.array_equal(np.asarray(picture), expected[0])
+
+
+@pytest.mark.parametrize("ending", ["png", "npy"])
+def test_the_seed_decides_the_bytes(command: Command, finished_run: Path, ending: str) -> None:
+    first, second, other = (
+        sampled(command, finished_run, f"{name}.{ending}", "--num", "4", "--seed", seed)
+        for name, seed in (("first", "3"), ("second", "3"), ("other", "4"))
+    )
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+
+
+def test_sixty_four_samples_of_seed_0_if_nothing_else_is_said(
+    command: Command, finished_run: Path
+) -> None:
+    short = sampled(command, finished_run, "short.npy")
+    assert len(np.load(short)) == 64
+    long = sampled(command, finished_run, "long.npy", "--num", "64", "--seed", "0")
+    assert short.read_bytes() == long.read_bytes()
+
+
+def test_a_run_under_way_is_sampled_from_its_checkpoint(
+    command: Command, interrupted_run: Path
+) -> None:
+    assert len(np.load(sampled(command, interrupted_run, "early.npy", "--num", "2"))) == 2
+
+
+def test_a_run_without_a_checkpoint(command: Command, interrupted_run: Path) -> None:
+    for file in (interrupted_run / "checkpoints").iterdir():
+        file.unlink()
+    result = command("sample", interrupted_run, "--out", "x.png")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"{interrupted_run} has no weights yet\n"
+        f"  = `ganzoo resume {interrupted_run}` trains it; a checkpoint is enough\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.PDF", "x.tar.gz"])
+def test_other_endings_are_refused(command: Command, finished_run: Path, name: str) -> None:
+    result = command("sample", finished_run, "--out", name)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"{name}: samples cannot be written as '{Path(name).suffix.lower()}'\n"
+        "  = a .png is a grid, a .npy an array, a name without an ending a folder of PNGs\n"
+    )
+    assert not Path(name).exists()
+
+
+def test_points_have_no_picture_each(command: Command, points_run: Path) -> None:
+    result = command("sample", points_run, "--out", "folder")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "folder: points have no PNG each\n  = write a .png or a .npy\n"
+    assert not Path("folder").exists()
+
+
+@pytest.mark.parametrize("out", ["file/x.npy", "file/deeper/x.png", "file"])
+def test_a_place_where_nothing_can_be_written(
+    command: Command, finished_run: Path, out: str
+) -> None:
+    Path("file").write_text("in the way")
+    result = command("sample", finished_run, "--out", out)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(rf"{out} cannot be written: (File exists|Not a directory)\n", result.stderr)
+    assert Path("file").read_text() == "in the way"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(command: Command, finished_run: Path) -> None:
+    Path("closed").mkdir(mode=0o555)
+    result = command("sample", finished_run, "--out", "closed/x.npy")
+    assert result.returncode == 1
+    assert "closed/x.npy cannot be written: Permission denied" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--num", "0"], ["--num", "many"], ["--seed", "-1"]],
+    ids=["none", "not a number", "negative seed"],
+)
+def test_options_out_of_range(command: Command, finished_run: Path, options: list[str]) -> None:
+    result = command("sample", finished_run, "--out", "x.npy", *options)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"Invalid value for '{options[0]}'" in result.stderr
+
+
+@pytest.mark.parametrize("damage", [b"", b"not weights"])
+def test_damaged_weights(
+    command: Command, finished_run: Path, tmp_path: Path, damage: bytes
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "damaged")
+    (run / "generator.safetensors").write_bytes(damage)
+    result = command("sample", run, "--out", "x.png")
+    assert result.returncode == 1
+    assert f"the weights in {run} do not fit the networks of its recipe" in result.stderr
+    assert "the files were damaged, or a plugin has changed its networks" in result.stderr

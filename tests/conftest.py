@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Times mean nothing on a machine that does something else as well.
+settings.register_profile("ganzoo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ganzoo")
+
+# With --import-mode=importlib no test folder is importable, but `components` has to be.
+sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from components import WriteFile
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteFile:
+    """A function that writes a text to a file of the test's own folder, by default a recipe."""
+
+    def write(text: str, name: str = "recipe.toml") -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+        return file
+
+    return write

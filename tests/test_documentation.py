@@ -1,0 +1,98 @@
+"""Examples in docstrings run; the README names commands, recipes and files that there are."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+import ganzoo.recipe
+import ganzoo.zoo
+from ganzoo.cli.app import app
+from ganzoo.plugins import Plugin
+from ganzoo.recipe import RecipeError
+from ganzoo.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("module", [ganzoo.zoo, ganzoo.recipe], ids=lambda module: module.__name__)
+def test_examples_in_docstrings(
+    module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    tests = [
+        test
+        for test in doctest.DocTestFinder().find(module, extraglobs={"tmp": tmp_path})  # type: ignore[arg-type]
+        if test.examples
+    ]
+    assert tests
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in tests:
+        assert runner.run(test).failed == 0, test.name
+
+
+@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "components"])
+def test_the_python_functions_have_an_example(name: str) -> None:
+    assert ">>> import ganzoo" in getattr(ganzoo, name).__doc__
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    commands = re.findall(r"^    (make \w+)$", README, re.MULTILINE)[:2]
+    assert commands == ["make demo", "make test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for command in commands:
+        assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_the_readme_names_commands_recipes_and_files_that_there_are() -> None:
+    known = {command.name for command in app.registered_commands}
+    named = set(re.findall(r"`?ganzoo (\w+)", README)) - {"on"}
+    used = {shlex.split(line)[1] for line in re.findall(r"^    (ganzoo .*)$", README, re.MULTILINE)}
+    assert used <= known
+    assert known <= named | {"resume"}
+    for file in re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"recipes/[\w-]+\.toml", README):
+        if "other" not in file:
+            assert (ROOT / file).exists(), file
+
+
+def test_the_readme_shows_the_problems_that_are_found(tmp_path: Path) -> None:
+    """The message in the README is what the command prints for that mistake."""
+    shown = re.search(r"before\nanything is built:\n\n((?:    .*\n)+)", README)
+    assert shown is not None
+    source = (ROOT / "recipes" / "digits-mlp-gan.toml").read_text()
+    wrong = source.replace("dropout = 0.3", "droput = 0.3").replace(
+        "non-saturating", "non-saturing"
+    )
+    (tmp_path / "mine.toml").write_text(wrong)
+    with pytest.raises(RecipeError) as caught:
+        ganzoo.load_recipe(tmp_path / "mine.toml")
+    printed = str(caught.value).replace(str(tmp_path), "recipes")
+    lines = [line[4:] for line in shown[1].splitlines()]
+    assert lines == printed.splitlines()
+
+
+def test_a_plugin_of_the_readme_is_one(registry_of_readme: Registry) -> None:
+    assert registry_of_readme.names("generator") == ["mlp"]
+
+
+@pytest.fixture
+def registry_of_readme() -> Registry:
+    """The example plugin, executed."""
+    code = re.search(r"    class MLPGenerator.*?return \[MLPGenerator\]\n", README, re.DOTALL)
+    assert code is not None
+    text = "\n".join(line[4:] for line in code[0].splitlines())
+    preamble = (
+        "from typing import ClassVar\n"
+        "from pydantic import Field, PositiveInt\n"
+        "from ganzoo.api import GeneratorSpec, hookimpl\n"
+    )
+    names: dict[str, object] = {}
+    exec(preamble + text, names)
+    spec = names["ganzoo_generators"]()  # type: ignore[operator]
+    return Registry([Plugin("readme", "readme", "1", tuple(("generator", one) for one in spec))])
