@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -21,6 +22,23 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014) with cheaper random numbers on a CPU.
+
+    torch draws one number for each unit there, which takes a fifth of the time of a whole GAN
+    step on MNIST. Four units share one draw of 64 bits here: each has 16 bits of its own, so
+    that the share of dropped units is p rounded to a multiple of 2^-16.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        dropped = min(round(self.p * 2**16), 2**16 - 1)
+        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
+        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
+
+
 def perceptron(
     sizes: Sequence[int], *, activation: str, dropout: float, normalization: str
 ) -> nn.Sequential:
@@ -32,7 +50,7 @@ def perceptron(
             layers.append(NORMALIZATIONS[normalization](size_out))
         layers.append(ACTIVATIONS[activation]())
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 

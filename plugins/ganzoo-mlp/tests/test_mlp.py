@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from ganzoo_mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
+from ganzoo_mlp.networks import Dropout
 from torch import nn
 
 from ganzoo.api import BuildContext
@@ -62,7 +63,7 @@ def test_layers_are_in_the_order_that_the_keys_say() -> None:
         hidden=(8, 9), activation="tanh", dropout=0.1, normalization="batch"
     ).build(context((2,)))
     assert [type(layer) for layer in network.layers] == [
-        *[nn.Linear, nn.BatchNorm1d, nn.Tanh, nn.Dropout] * 2,
+        *[nn.Linear, nn.BatchNorm1d, nn.Tanh, Dropout] * 2,
         nn.Linear,
     ]
 
@@ -77,3 +78,30 @@ def test_a_logit_depends_on_its_own_sample_only(normalization: str) -> None:
 def test_declarations_do_not_import_torch() -> None:
     code = "import sys, ganzoo_mlp; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.999999])
+def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
+    dropout = Dropout(p)
+    x = torch.ones(1000, 1001, requires_grad=True)  # not a multiple of four units
+    y = dropout(x)
+    share = (y == 0).double().mean().item()
+    spread = (p * (1 - p) / x.numel()) ** 0.5
+    assert share == pytest.approx(p, abs=5 * spread + 2**-16)
+    kept = y[y != 0]
+    assert (kept == kept[0]).all()
+    torch.testing.assert_close(kept[0].item(), 2**16 / (2**16 - min(round(p * 2**16), 2**16 - 1)))
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach()), "the gradient passes where the unit was kept"
+
+
+def test_dropout_draws_anew_from_torchs_stream_and_rests_in_evaluation() -> None:
+    dropout, x = Dropout(0.5), torch.ones(64, 64)
+    torch.manual_seed(1)
+    first, second = dropout(x), dropout(x)
+    torch.manual_seed(1)
+    assert torch.equal(dropout(x), first)
+    assert not torch.equal(first, second)
+    columns = (first != 0).float()
+    assert (columns[:, 1:] * columns[:, :-1]).mean() == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(dropout.eval()(x), x)
