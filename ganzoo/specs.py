@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 API_VERSION = 1
 """Version of the component API: what `ganzoo.api` exports and how the engine calls it."""
 
+STRICT = ConfigDict(
+    strict=True,
+    extra="forbid",
+    frozen=True,
+    allow_inf_nan=False,
+    # A default of 1 is the same as a written 1 where a float is meant.
+    validate_default=True,
+)
+"""Rules of every table of a recipe: nothing is guessed, nothing unknown passes."""
+
 TYPE_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -52,7 +62,7 @@ class BuildContext:
 class ComponentSpec(BaseModel):
     """A declared component; see the module's docstring."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = STRICT
 
     kind: ClassVar[str]
     """The kind of component, set by the base classes below."""
@@ -146,7 +156,7 @@ class RegularizerSpec(ComponentSpec):
 class LearningRateCourse(BaseModel):
     """Course of the learning rate over a run, as a factor on the optimizer's own rate."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = STRICT
 
     warm_up: NonNegativeInt = Field(0, description="iterations of a linear rise from zero")
     constant: float = Field(

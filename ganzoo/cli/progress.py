@@ -122,9 +122,11 @@ def _speed(rate: float, session: Session) -> str:
 
 
 def _means(statistics: dict[str, float]) -> str:
-    """`discriminator/real` as `d/real`, to fit a line."""
+    """`discriminator/real` as `d/real`, and no sums, to fit a line."""
     return "  ".join(
-        f"{name[0]}{name[name.find('/') :]} {value:.3f}" for name, value in statistics.items()
+        f"{name[0]}{name[name.find('/') :]} {value:.3f}"
+        for name, value in statistics.items()
+        if not name.endswith("/total")
     )
 
 

@@ -137,10 +137,7 @@ class _Resolver:
             self.problem(path, f"should be a table (got {_short(table)})", f"write [{path[0]}]")
             return None
         try:
-            found = model.model_validate_json(json.dumps(table, default=str))
-            # Once more, so that a default of 1 is the same as a written 1 where floats are meant.
-            table = found.model_dump(mode="json", include=set(model.model_fields))
-            return model.model_validate_json(json.dumps(table))
+            return model.model_validate_json(json.dumps(table, default=str))
         except ValidationError as error:
             for detail in error.errors():
                 location, message, hint = _complaint(model, table, what, dict(detail))
@@ -289,7 +286,7 @@ def _complaint(
     if detail["type"] == "missing":
         thing = "element" if isinstance(location[-1], int) else "key"
         return location, f"missing {thing} of {what}", _meaning(model, location)
-    location = _written(table, location)
+    location = _written(table, location) or location[:1]
     message = detail["msg"].removeprefix("Value error, ").replace(" after validation", "")
     message = re.sub("^(Input|Tuple|List|String) should", "should", message)
     message = message[:1].lower() + message[1:]

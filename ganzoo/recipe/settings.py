@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
+
+from ganzoo.specs import STRICT
 
 
 class Settings(BaseModel):
     """Base of the tables below: strict, closed and frozen."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class Latent(Settings):
@@ -61,13 +64,16 @@ class Checkpoint(Settings):
     keep: PositiveInt = Field(2, description="how many of the newest checkpoints are kept")
 
 
+DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+
 class Engine(Settings):
     """How the arithmetic is done."""
 
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, cuda, cuda:1 or mps",
+        json_schema_extra={"pattern": DEVICE},
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of the networks' matrix products and convolutions"
@@ -78,6 +84,13 @@ class Engine(Settings):
     deterministic: bool = Field(
         True, description="same seed, same bytes; false lets a GPU choose faster kernels"
     )
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        if not re.match(DEVICE, device):
+            raise ValueError("is no device")
+        return device
 
 
 class Evaluate(Settings):
