@@ -18,7 +18,7 @@ from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.statistics import Statistics
 from ganzoo.engine.update import LazyRegularizer, Update, build_optimizer
 from ganzoo.errors import RunError, UserError
-from ganzoo.protocols import Batch
+from ganzoo.protocols import Batch, Networks
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.settings import Latent
 from ganzoo.specs import BuildContext, ComponentSpec
@@ -56,7 +56,6 @@ class Session:
         self.networks = networks
         for network in networks.values():
             network.to(device).to(memory_format=backend.memory_format).train()
-        shared = bundle(networks)
         self.feed = Feed(
             data.train,
             context.sample_shape,
@@ -84,26 +83,7 @@ class Session:
         )
         self.schedule = recipe.schedule.spec.build(context)
         self.statistics = Statistics(device)
-        loss = recipe.loss.spec.build(self._context(recipe.loss.spec, context))
-        freezer = Freezer(networks)
-        self.updates = {
-            name: Update(
-                phase=name,
-                trains=phase.trains,
-                loss=loss,
-                regularizers=self._regularizers(name, context),
-                networks=shared,
-                batch=self.batch,
-                optimizers=[self.optimizers[slot] for slot in sorted(phase.trains)],
-                learning_rates=[recipe.optimizers[slot].lr for slot in sorted(phase.trains)],
-                freezer=freezer,
-                backend=backend,
-                ranks=ranks,
-                statistics=self.statistics,
-            )
-            for name, phase in recipe.loss.spec.phases.items()
-            if name in recipe.schedule.spec.runs
-        }
+        self.updates = self._updates(bundle(networks), context)
         self.iteration = 0
         """Completed iterations."""
         self.batches = 0
@@ -184,19 +164,44 @@ class Session:
         elif self.backend.device.type == "mps":
             torch.mps.set_rng_state(noise["device"])
 
-    def _context(self, spec: ComponentSpec, context: BuildContext) -> BuildContext:
-        return context_for(spec, context, data=self.data, networks=self.networks)
-
-    def _regularizers(self, phase: str, context: BuildContext) -> list[LazyRegularizer]:
-        return [
-            LazyRegularizer(
-                component.spec.type,
-                component.spec.build(self._context(component.spec, context)),
-                component.spec.every,
-            )
-            for component in self.recipe.regularizers
-            if component.spec.phase == phase
+    def _updates(self, networks: Networks, context: BuildContext) -> dict[str, Update]:
+        """The update of every phase that the schedule runs."""
+        recipe = self.recipe
+        freezer = Freezer(self.networks)
+        loss = self._build("loss", recipe.loss.spec, context)
+        regularizers = [
+            (each.spec, self._build(f"regularizers.{index}", each.spec, context))
+            for index, each in enumerate(recipe.regularizers)
         ]
+        updates = {}
+        for name in sorted(recipe.schedule.spec.runs):
+            trains = sorted(recipe.loss.spec.phases[name].trains)
+            updates[name] = Update(
+                phase=name,
+                trains=frozenset(trains),
+                loss=loss,
+                regularizers=[
+                    LazyRegularizer(spec.type, regularizer, spec.every)
+                    for spec, regularizer in regularizers
+                    if spec.phase == name
+                ],
+                networks=networks,
+                batch=self.batch,
+                optimizers=[self.optimizers[slot] for slot in trains],
+                learning_rates=[recipe.optimizers[slot].lr for slot in trains],
+                freezer=freezer,
+                backend=self.backend,
+                ranks=self.ranks,
+                statistics=self.statistics,
+            )
+        return updates
+
+    def _build(self, place: str, spec: ComponentSpec, context: BuildContext) -> Any:
+        """A loss or a regularizer; what is random in it follows a stream of its own."""
+        told = context_for(spec, context, data=self.data, networks=self.networks)
+        seed = self.recipe.train.seed
+        with seeded(seed, "initialisation", place, device=self.backend.device):
+            return spec.build(told)
 
 
 def prepare(recipe: Recipe, device: torch.device, ranks: Ranks) -> Session:

@@ -70,6 +70,17 @@ class DetachedLoss(LossSpec):
         return {"error": networks.generator(batch.z).detach().mean()}
 
 
+class FixedCodesLoss(AutoencoderLoss):
+    """A loss that draws random codes when it is built."""
+
+    type: ClassVar[str] = "test-fixed-codes"
+
+    def build(self, context: BuildContext) -> AutoencoderLoss:
+        made = AutoencoderLoss()
+        object.__setattr__(made, "codes", torch.randn(5, context.latent_dim))
+        return made
+
+
 class LogitPenalty(RegularizerSpec):
     """Mean square of the real logits."""
 
@@ -130,6 +141,7 @@ MINE = Plugin(
         for spec in (
             AutoencoderLoss,
             DetachedLoss,
+            FixedCodesLoss,
             LogitPenalty,
             ClimbingGenerator,
             NormalisedEncoder,

@@ -176,3 +176,13 @@ def test_optimizers_take_their_settings(name: str) -> None:
 def test_a_generator_without_weights_cannot_be_trained(session: MakeSession) -> None:
     with pytest.raises(Exception, match="the generator has nothing to train"):
         session("generator.type=test-climber")
+
+
+def test_what_a_loss_draws_when_it_is_built_follows_the_seed(session: MakeSession) -> None:
+    text = AUTOENCODER.replace("test-autoencoder", "test-fixed-codes")
+    codes = []
+    for seed in (0, 0, 1):
+        torch.rand(3)  # whatever was drawn before makes no difference
+        codes.append(session(f"train.seed={seed}", text=text).updates["joint"].loss.codes)
+    assert torch.equal(codes[0], codes[1])
+    assert not torch.equal(codes[0], codes[2])
