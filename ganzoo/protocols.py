@@ -64,7 +64,7 @@ class Regularizer(Protocol):
     """An extra term of one phase, computed in float32 every k-th iteration."""
 
     def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        """Terms as `Loss.compute` gives them. The engine multiplies them by k."""
+        """Terms as `Loss.compute` gives them. The engine multiplies by k what is minimised."""
         ...
 
 

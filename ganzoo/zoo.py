@@ -166,8 +166,8 @@ def components(kind: str | None = None) -> Mapping[str, list[str]]:
     """Names of the installed components, by kind; of one kind only if it is given.
 
     >>> import ganzoo
-    >>> ganzoo.components("loss")["loss"][:2]
-    ['minimax', 'non-saturating']
+    >>> "non-saturating" in ganzoo.components("loss")["loss"]
+    True
     """
     from ganzoo.specs import KINDS
 

@@ -68,9 +68,7 @@ def test_the_readme_shows_the_problems_that_are_found(tmp_path: Path) -> None:
     shown = re.search(r"before\nanything is built:\n\n((?:    .*\n)+)", README)
     assert shown is not None
     source = (ROOT / "recipes" / "digits-mlp-gan.toml").read_text()
-    wrong = source.replace("dropout = 0.3", "droput = 0.3").replace(
-        "non-saturating", "non-saturing"
-    )
+    wrong = source.replace("dropout = 0.3", "droput = 0.3").replace("non-saturating", "minmax")
     (tmp_path / "mine.toml").write_text(wrong)
     with pytest.raises(RecipeError) as caught:
         ganzoo.load_recipe(tmp_path / "mine.toml")

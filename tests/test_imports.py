@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import hookspecs
+
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "ganzoo"
 
@@ -221,7 +223,8 @@ def names_of(plugin: Path) -> set[str]:
 
 
 def test_the_core_never_mentions_a_plugin() -> None:
-    names = {name for plugin in PLUGINS for name in names_of(plugin)}
+    # The package of a plugin may have the name of a hook.
+    names = {name for plugin in PLUGINS for name in names_of(plugin)} - set(vars(hookspecs))
     pattern = re.compile(rf"(?<![\w-])({'|'.join(sorted(names))})(?![\w-])")
     for file in CORE.rglob("*"):
         if file.suffix in (".py", ".html", ".toml", ".md", ".jinja"):

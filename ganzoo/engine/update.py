@@ -93,9 +93,12 @@ class Update:
             optimizer.step()
 
     def _regularization(self, iteration: int) -> dict[str, Tensor]:
-        """Terms of the regularizers that are due, in float32 and multiplied by their period."""
+        """Terms of the regularizers that are due, in float32.
+
+        Those that are minimised are multiplied by their period; statistics stay as they are.
+        """
         return {
-            f"{lazy.name}/{name}": term * lazy.every
+            f"{lazy.name}/{name}": term * lazy.every if term.requires_grad else term
             for lazy in self.regularizers
             if iteration % lazy.every == 0
             for name, term in lazy.regularizer.compute(self.networks, self.batch).items()

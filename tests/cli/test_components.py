@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from ganzoo import registry
+from ganzoo.errors import one_of
 from ganzoo.recipe import RecipeError, load_recipe
 from ganzoo.recipe.model import ARRAYS
 from ganzoo.registry import Entry
@@ -153,8 +154,9 @@ def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
             "no generator is called 'mpl'\n  = did you mean 'mlp'?\n",
         ),
         (
-            ["loss", "hinge-of-the-door"],
-            "no loss is called 'hinge-of-the-door'\n  = there is 'minimax' or 'non-saturating'\n",
+            ["loss", "xyzzy"],
+            "no loss is called 'xyzzy'\n"
+            f"  = there is {one_of(registry.installed().names('loss'))}\n",
         ),
         (
             ["generator", "ganzoo-core:mlp"],

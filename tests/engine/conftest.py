@@ -90,7 +90,8 @@ class LogitPenalty(RegularizerSpec):
         return self
 
     def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        return {"size": networks.discriminator(batch.x).square().mean()}
+        size = networks.discriminator(batch.x).square().mean()
+        return {"size": size, "logged": size.detach()}
 
 
 class Climber(nn.Module):

@@ -95,6 +95,7 @@ def test_a_lazy_regularizer_runs_every_kth_iteration_with_k_times_its_strength(
         update.backward(iteration)
     statistics = made.statistics.read(Ranks())
     assert statistics["discriminator/test-logits/size"] == pytest.approx(4 * value, rel=1e-5)
+    assert statistics["discriminator/test-logits/logged"] == pytest.approx(value, rel=1e-5)
     parts = sum(statistics[f"discriminator/{name}"] for name in ("real", "fake"))
     assert statistics["discriminator/total"] == pytest.approx(parts + value, rel=1e-5)
 

@@ -1,0 +1,183 @@
+"""Generator, discriminator and encoder of convolutions, after DCGAN.
+
+Source: Radford, Metz and Chintala 2016, "Unsupervised Representation Learning with Deep
+Convolutional Generative Adversarial Networks", arXiv:1511.06434.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field, PositiveInt, model_validator
+
+from ganzoo.api import (
+    BuildContext,
+    DiscriminatorSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    UserError,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+GANZOO_API_VERSION = 1
+
+SMALLEST, LARGEST = 8, 128
+"""Sides of the pictures that the networks are made for, in pixels."""
+
+Activation = Literal["relu", "leaky-relu", "gelu", "silu"]
+Normalization = Literal["none", "batch", "instance", "group"]
+
+
+class _Layers(BaseModel):
+    """The keys that the three networks share."""
+
+    base_channels: PositiveInt = Field(
+        64, description="channels of the layer nearest the image; doubles towards the latent"
+    )
+    max_channels: PositiveInt = Field(512, description="bound on that doubling")
+    normalization: Normalization = Field(
+        "batch",
+        description="normalisation between convolution and activation, "
+        "not next to the image; group: 16 channels a group",
+    )
+    spectral_norm: bool = Field(
+        False, description="divide the weight of each convolution by its largest singular value"
+    )
+    activation: Activation = Field(
+        "leaky-relu", description="function after each hidden layer (leaky-relu has slope 0.2)"
+    )
+    initialization: Literal["dcgan", "default"] = Field(
+        "dcgan",
+        description="first weights; dcgan: N(0, 0.02), normalisation N(1, 0.02), biases 0; "
+        "default: torch's own",
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.max_channels < self.base_channels:
+            raise ValueError("max_channels must be at least base_channels")
+        return self
+
+
+class DCGANGenerator(_Layers, GeneratorSpec):
+    """Transposed convolutions from latents to square pictures (Radford et al. 2016).
+
+    z `(N, latent_dim)` to x `(N, C, S, S)` in [-1, 1], for S from 8 to 128; arXiv:1511.06434.
+    Raises `UserError` for pictures of another shape.
+    """
+
+    type: ClassVar[str] = "dcgan"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+
+    activation: Activation = Field(
+        "relu", description="function after each hidden layer (leaky-relu has slope 0.2)"
+    )
+    upsampling: Literal["transposed", "resize"] = Field(
+        "transposed",
+        description="transposed: 4x4 transposed convolution; "
+        "resize: nearest neighbour, then a 3x3 convolution",
+    )
+
+    def build(self, context: BuildContext) -> nn.Module:
+        channels, size = _picture(self.type, context.sample_shape)
+        from .networks import Generator
+
+        return Generator(
+            channels=channels, size=size, latent_dim=context.latent_dim, **self.model_dump()
+        )
+
+
+class DCGANDiscriminator(_Layers, DiscriminatorSpec):
+    """Strided convolutions from square pictures to logits (Radford et al. 2016).
+
+    x `(N, C, S, S)` to logits `(N,)`, for S from 8 to 128; arXiv:1511.06434. With normalisation
+    `batch`, the paper's own, or with `minibatch_std`, a logit depends on the whole batch while
+    training: real and fake batches are seen through other statistics, and a gradient penalty is
+    no longer one per sample. Take `none` with R1, R2 and gradient penalties. Raises `UserError`
+    for pictures of another shape.
+    """
+
+    type: ClassVar[str] = "dcgan"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout after each hidden layer")
+    minibatch_std: bool = Field(
+        False,
+        description="show the last layer how much the batch varies (Karras et al. 2018), "
+        "against collapse",
+    )
+
+    def build(self, context: BuildContext) -> nn.Module:
+        channels, size = _picture(self.type, context.sample_shape)
+        from .networks import Discriminator
+
+        return Discriminator(channels=channels, size=size, **self.model_dump())
+
+
+class DCGANEncoder(_Layers, EncoderSpec):
+    """Strided convolutions from square pictures to codes, or to mean and log-variance.
+
+    x `(N, C, S, S)` to one tensor `(N, latent_dim)`, or to two where a loss asks for a variance;
+    S from 8 to 128. The discriminator of Radford et al. 2016 (arXiv:1511.06434) with more
+    outputs. Raises `UserError` for pictures of another shape.
+    """
+
+    type: ClassVar[str] = "dcgan"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+    provides: ClassVar[frozenset[str]] = frozenset({"variance"})
+
+    def build(self, context: BuildContext) -> nn.Module:
+        channels, size = _picture(self.type, context.sample_shape)
+        from .networks import Encoder
+
+        return Encoder(
+            channels=channels,
+            size=size,
+            latent_dim=context.latent_dim,
+            variance="variance" in context.asked,
+            **self.model_dump(),
+        )
+
+
+def _picture(name: str, sample_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Channels and side of the pictures; raises `UserError` where they do not suit."""
+    wanted = f"'{name}' makes and reads square pictures of {SMALLEST} to {LARGEST} pixels a side"
+    if len(sample_shape) != 3:
+        raise UserError(
+            f"{wanted}, but the data are of shape {sample_shape}",
+            hint="type = 'mlp' takes points",
+        )
+    channels, height, width = sample_shape
+    if height != width:
+        raise UserError(
+            f"{wanted}, but the data's are {height} high and {width} wide",
+            hint="data.type = 'image-folder' cuts pictures to squares of data.size pixels",
+        )
+    if not SMALLEST <= height <= LARGEST:
+        raise UserError(
+            f"{wanted}, but the data's are {height}x{width}",
+            hint=f"choose data.size from {SMALLEST} to {LARGEST} where the data set has that key",
+        )
+    return channels, height
+
+
+@hookimpl
+def ganzoo_generators() -> Sequence[type[GeneratorSpec]]:
+    """The generator."""
+    return [DCGANGenerator]
+
+
+@hookimpl
+def ganzoo_discriminators() -> Sequence[type[DiscriminatorSpec]]:
+    """The discriminator."""
+    return [DCGANDiscriminator]
+
+
+@hookimpl
+def ganzoo_encoders() -> Sequence[type[EncoderSpec]]:
+    """The encoder."""
+    return [DCGANEncoder]

@@ -1,0 +1,287 @@
+"""A generator, a discriminator and an encoder of convolutions for square pictures of any size.
+
+Shapes: N pictures `(C, S, S)`; i and o are the sides of a layer's input and output.
+
+The size arithmetic. A convolution with kernel k, stride s and padding p gives
+
+    o = floor((i + 2p - k) / s) + 1
+
+and a transposed convolution goes the other way:
+
+    o = (i - 1) s - 2p + k + output_padding
+
+Every halving here has k = 4 and s = 2, so that each pixel lies under as many kernels as its
+neighbours (uneven overlap draws checkerboards: Odena et al. 2016, doi:10.23915/distill.00003).
+An even side 2j needs p = 1:      floor((2j + 2 - 4) / 2) + 1 = j,  and back (j - 1) 2 - 2 + 4 = 2j.
+An odd side 2j - 1 needs p = 2:   floor((2j - 1 + 4 - 4) / 2) + 1 = j,
+with output_padding 1 on the way back:                     (j - 1) 2 - 4 + 4 + 1 = 2j - 1.
+
+A side is halved, rounding up, until it is 4 or less, and at least twice: 64-32-16-8-4, 28-14-7-4,
+9-5-3, 8-4-2. The last convolution covers what is left, with k = i, s = 1 and p = 0: o = 1, and
+back to k.
+
+Source of the layers: Radford et al. 2016, arXiv:1511.06434. For 64x64 pictures and 64 base
+channels they are, weight for weight, those of the DCGAN in pytorch/examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+SMALLEST_SIDE = 4
+"""Sides above this are halved."""
+
+FEWEST_HALVINGS = 2
+"""With one, a discriminator of 8x8 pictures is too shallow to teach anything."""
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": lambda: nn.LeakyReLU(0.2),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    # 16 channels a group (Wu and He 2018, arXiv:1803.08494), or fewer where 16 is no divisor.
+    "group": lambda channels: nn.GroupNorm(channels // math.gcd(channels, 16), channels),
+}
+
+
+def sides(size: int) -> list[int]:
+    """Sides of the feature maps from the image to the latent: 28 gives 28, 14, 7, 4."""
+    found = [size]
+    while found[-1] > SMALLEST_SIDE or len(found) <= FEWEST_HALVINGS:
+        found.append((found[-1] + 1) // 2)
+    return found
+
+
+def widths(size: int, base_channels: int, max_channels: int) -> list[int]:
+    """Channels of the hidden layers from the image to the latent, one for each halving."""
+    return [min(base_channels * 2**stage, max_channels) for stage in range(len(sides(size)) - 1)]
+
+
+def halving(channels_in: int, channels_out: int, *, side: int, bias: bool) -> nn.Module:
+    """Convolution from a side to half of it, rounded up."""
+    odd = side % 2
+    return nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1 + odd, bias=bias)
+
+
+def doubling(
+    channels_in: int, channels_out: int, *, side: int, bias: bool, upsampling: str
+) -> list[nn.Module]:
+    """Layers to a side from half of it, rounded up."""
+    if upsampling == "resize":
+        # Odena et al. 2016. k = 3, s = 1 and p = 1 keep the side.
+        return [
+            nn.Upsample(size=(side, side)),
+            nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias),
+        ]
+    odd = side % 2
+    return [
+        nn.ConvTranspose2d(
+            channels_in,
+            channels_out,
+            4,
+            stride=2,
+            padding=1 + odd,
+            output_padding=odd,
+            bias=bias,
+        )
+    ]
+
+
+def after(channels: int, *, normalization: str, activation: str) -> list[nn.Module]:
+    """What follows a hidden convolution."""
+    normalizations = [] if normalization == "none" else [NORMALIZATIONS[normalization](channels)]
+    return [*normalizations, ACTIVATIONS[activation]()]
+
+
+def prepare(network: nn.Module, *, initialization: str, spectral_norm: bool) -> None:
+    """Draw the first weights as the paper does, and bound the convolutions' singular values.
+
+    Spectral normalisation: Miyato et al. 2018, arXiv:1802.05957. The weight as a matrix of one
+    row an output channel is divided by its largest singular value, which one step of power
+    iteration follows in each forward pass of a network in training.
+    """
+    for layer in list(network.modules()):
+        weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+        if not isinstance(weight, Tensor):
+            continue
+        convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+        if initialization == "dcgan":
+            nn.init.normal_(weight, 0.0 if convolution else 1.0, 0.02)
+            if isinstance(bias, Tensor):
+                nn.init.zeros_(bias)
+        if spectral_norm and convolution:
+            parametrizations.spectral_norm(layer)
+
+
+class MinibatchStd(nn.Module):
+    """One more channel that tells how much a batch varies (Karras et al. 2018, section 3).
+
+    x `(N, C, H, W)` to `(N, C + 1, H, W)`: the standard deviation of each feature over the
+    batch, averaged over all features and the same everywhere. arXiv:1710.10196.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The small number keeps the root's gradient finite where nothing varies.
+        spread = (x.float().var(0, correction=0) + 1e-8).sqrt().mean()
+        return torch.cat([x, spread.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
+
+
+def contraction(
+    *,
+    channels: int,
+    size: int,
+    outputs: int,
+    base_channels: int,
+    max_channels: int,
+    normalization: str,
+    activation: str,
+    dropout: float = 0.0,
+    minibatch_std: bool = False,
+) -> nn.Sequential:
+    """Layers from pictures `(N, channels, size, size)` to `(N, outputs, 1, 1)`."""
+    bias = normalization == "none"
+    *halved, last = sides(size)
+    layers: list[nn.Module] = []
+    hidden = [channels, *widths(size, base_channels, max_channels)]
+    for side, (channels_in, channels_out) in zip(halved, pairwise(hidden), strict=True):
+        layers.append(halving(channels_in, channels_out, side=side, bias=bias))
+        # None of the paper's networks normalises next to the image.
+        here = normalization if side != size else "none"
+        layers += after(channels_out, normalization=here, activation=activation)
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    if minibatch_std:
+        layers.append(MinibatchStd())
+    return nn.Sequential(
+        *layers, nn.Conv2d(hidden[-1] + minibatch_std, outputs, kernel_size=last, bias=bias)
+    )
+
+
+class Generator(nn.Module):
+    """z `(N, latent_dim)` to pictures `(N, channels, size, size)` in [-1, 1].
+
+    Convolutions have a bias only where nothing normalises, for the paper's number of weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        latent_dim: int,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        normalization: str = "batch",
+        spectral_norm: bool = False,
+        activation: str = "relu",
+        upsampling: str = "transposed",
+        initialization: str = "dcgan",
+    ) -> None:
+        super().__init__()
+        bias = normalization == "none"
+        first, *doubled = reversed(sides(size))
+        hidden = widths(size, base_channels, max_channels)[::-1]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, hidden[0], first, bias=bias)]
+        for side, (channels_in, channels_out) in zip(
+            doubled, pairwise([*hidden, channels]), strict=True
+        ):
+            layers += after(channels_in, normalization=normalization, activation=activation)
+            layers += doubling(
+                channels_in, channels_out, side=side, bias=bias, upsampling=upsampling
+            )
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+        prepare(self, initialization=initialization, spectral_norm=spectral_norm)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.layers(z[:, :, None, None])
+        return x
+
+
+class Discriminator(nn.Module):
+    """Pictures `(N, channels, size, size)` to logits `(N,)`.
+
+    Convolutions have a bias only where nothing normalises, for the paper's number of weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        normalization: str = "batch",
+        spectral_norm: bool = False,
+        activation: str = "leaky-relu",
+        dropout: float = 0.0,
+        minibatch_std: bool = False,
+        initialization: str = "dcgan",
+    ) -> None:
+        super().__init__()
+        self.layers = contraction(
+            channels=channels,
+            size=size,
+            outputs=1,
+            base_channels=base_channels,
+            max_channels=max_channels,
+            normalization=normalization,
+            activation=activation,
+            dropout=dropout,
+            minibatch_std=minibatch_std,
+        )
+        prepare(self, initialization=initialization, spectral_norm=spectral_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits.flatten()
+
+
+class Encoder(nn.Module):
+    """Pictures `(N, channels, size, size)` to a code `(N, latent_dim)`.
+
+    With `variance` to a pair of mean and log-variance, each of that shape.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        latent_dim: int,
+        variance: bool = False,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        normalization: str = "batch",
+        spectral_norm: bool = False,
+        activation: str = "leaky-relu",
+        initialization: str = "dcgan",
+    ) -> None:
+        super().__init__()
+        self.variance = variance
+        self.layers = contraction(
+            channels=channels,
+            size=size,
+            outputs=latent_dim * (2 if variance else 1),
+            base_channels=base_channels,
+            max_channels=max_channels,
+            normalization=normalization,
+            activation=activation,
+        )
+        prepare(self, initialization=initialization, spectral_norm=spectral_norm)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        code: Tensor = self.layers(x).flatten(1)
+        if not self.variance:
+            return code
+        mean, log_variance = code.chunk(2, dim=1)
+        return mean, log_variance
