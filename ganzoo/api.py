@@ -10,7 +10,9 @@ from pluggy import HookimplMarker
 
 from ganzoo.errors import RunError, UserError
 from ganzoo.protocols import (
+    Augmentation,
     Batch,
+    CodingLoss,
     Density,
     Loss,
     Metric,
@@ -21,6 +23,7 @@ from ganzoo.protocols import (
 )
 from ganzoo.specs import (
     API_VERSION,
+    AugmentationSpec,
     BuildContext,
     DatasetSpec,
     DiscriminatorSpec,
@@ -39,8 +42,11 @@ hookimpl = HookimplMarker("ganzoo")
 
 __all__ = [
     "API_VERSION",
+    "Augmentation",
+    "AugmentationSpec",
     "Batch",
     "BuildContext",
+    "CodingLoss",
     "DatasetSpec",
     "Density",
     "DiscriminatorSpec",

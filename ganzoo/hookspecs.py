@@ -16,6 +16,7 @@ from pluggy import HookspecMarker
 
 from ganzoo.protocols import RunInfo
 from ganzoo.specs import (
+    AugmentationSpec,
     DatasetSpec,
     DiscriminatorSpec,
     EncoderSpec,
@@ -60,6 +61,11 @@ def ganzoo_losses() -> Sequence[type[LossSpec]]:  # type: ignore[empty-body]
 @hookspec
 def ganzoo_regularizers() -> Sequence[type[RegularizerSpec]]:  # type: ignore[empty-body]
     """Regularizers that this plugin offers."""
+
+
+@hookspec
+def ganzoo_augmentations() -> Sequence[type[AugmentationSpec]]:  # type: ignore[empty-body]
+    """Augmentations that this plugin offers."""
 
 
 @hookspec
@@ -113,6 +119,7 @@ COMPONENT_HOOKS: Mapping[str, str] = {
     "encoder": "ganzoo_encoders",
     "loss": "ganzoo_losses",
     "regularizer": "ganzoo_regularizers",
+    "augmentation": "ganzoo_augmentations",
     "schedule": "ganzoo_schedules",
     "dataset": "ganzoo_datasets",
     "metric": "ganzoo_metrics",

@@ -33,6 +33,8 @@ class Batch:
     """Class of each real sample, int64 `(N,)` in [0, num_classes), where the data has classes."""
     indices: Tensor
     """Position of each real sample in the training set, int64 `(N,)`."""
+    iteration: Tensor
+    """Completed iterations, 0-d float32, for what changes in the course of a run."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Networks:
 
 
 class Loss(Protocol):
-    """What each network is pushed towards."""
+    """What each network is pushed towards.
+
+    It may be a module with weights of its own; its declaration then says `has_weights`.
+    """
 
     def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
         """Terms of one phase, each a 0-d tensor under a short name.
@@ -57,6 +62,22 @@ class Loss(Protocol):
         trains; the others are frozen while this runs. A detached term is a statistic: it is
         logged and nothing else. The call must not wait for the device (no `.item()`).
         """
+        ...
+
+
+class CodingLoss(Loss, Protocol):
+    """A loss that knows the latent codes of real samples; its declaration provides `"codes"`."""
+
+    def codes(self, networks: Networks, batch: Batch) -> Tensor:
+        """Codes `(N, latent_dim)` of the batch's real samples, for the generator to decode."""
+        ...
+
+
+class Augmentation(Protocol):
+    """A change to everything that the discriminator sees in training, real or generated."""
+
+    def __call__(self, x: Tensor, iteration: Tensor) -> Tensor:
+        """`x` `(N, *sample_shape)` changed, differentiably; `iteration` as in `Batch`."""
         ...
 
 
@@ -71,11 +92,12 @@ class Regularizer(Protocol):
 class Schedule(Protocol):
     """Which phases run in an iteration and how far each may step: pure functions, no tensors."""
 
-    def phases(self, iteration: int) -> Sequence[Sequence[str]]:
+    def phases(self, iteration: int, statistics: Mapping[str, float]) -> Sequence[Sequence[str]]:
         """Groups of phase names for `iteration` (from 0), in the order they run.
 
         Each group sees one batch. All gradients of a group are taken before any of its
-        networks moves, so a group of two is a simultaneous update.
+        networks moves, so a group of two is a simultaneous update. `statistics` are the means
+        of the last `ScheduleSpec.observes` iterations, empty for a schedule that observes none.
         """
         ...
 

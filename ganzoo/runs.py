@@ -7,6 +7,8 @@ timing.jsonl            wall-clock seconds by iteration
 samples/<iteration>.png samples from latents that stay the same
 checkpoints/<iteration>.pt
 <network>.safetensors   weights at the end; the generator's are the moving average
+prior.safetensors       mixture fitted to the codes of real samples, where the loss knows codes
+pictures/<name>.png     of those codes: reconstructions, lines from one to another, mixture
 evaluation.json         figures of the metrics at the end
 status.json             state, iteration, seconds, steps by phase
 traceback.txt           of a run that failed by an error in some component
@@ -89,8 +91,12 @@ class RunFolder:
         numbered = (path for path in found if path.stem.isdecimal())
         return sorted(numbered, key=lambda path: int(path.stem), reverse=True)
 
+    def picture(self, name: str) -> Path:
+        """A picture made at the end."""
+        return self.path / "pictures" / f"{name}.png"
+
     def weights(self, slot: str) -> Path:
-        """Weights of one network."""
+        """Weights of one network, of a loss or of a fitted prior."""
         return self.path / f"{slot}.safetensors"
 
 
@@ -109,6 +115,7 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
         path.mkdir(parents=True)
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
+        (path / "pictures").mkdir()
     except FileExistsError:
         raise UserError(
             f"the run folder {path} exists already",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from ganzoo.protocols import Loss, Metric, Regularizer, Schedule
+from ganzoo.protocols import Augmentation, Loss, Metric, Regularizer, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +45,8 @@ class BuildContext:
     """`(C, H, W)` for images, `(D,)` for points."""
     latent_dim: int
     """Length of a latent vector z."""
+    latent_distribution: Literal["normal", "uniform"] = "normal"
+    """Law of every value of z: standard normal, or uniform on [-1, 1]."""
     num_classes: int | None = None
     """Number of classes of the data, or None where it has no labels."""
     iterations: int = 1
@@ -133,6 +135,15 @@ class LossSpec(ComponentSpec):
     phases: ClassVar[Mapping[str, Phase]]
     """The phases by name; a schedule says when each runs."""
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether `build` returns a module with weights of its own, trained in every phase."""
+        return False
+
+    def trains(self, phase: str) -> frozenset[str]:
+        """What `phase` moves: slots of networks, and `"loss"` for the loss's own weights."""
+        return self.phases[phase].trains | ({"loss"} if self.has_weights else set())
+
     @abstractmethod
     def build(self, context: BuildContext) -> Loss: ...
 
@@ -151,6 +162,16 @@ class RegularizerSpec(ComponentSpec):
 
     @abstractmethod
     def build(self, context: BuildContext) -> Regularizer: ...
+
+
+class AugmentationSpec(ComponentSpec):
+    """Declares an augmentation of everything that the discriminator sees in training."""
+
+    kind: ClassVar[str] = "augmentation"
+    needs: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Augmentation: ...
 
 
 class LearningRateCourse(BaseModel):
@@ -178,6 +199,14 @@ class ScheduleSpec(ComponentSpec):
     learning_rate: LearningRateCourse = Field(
         LearningRateCourse(), description="course of the learning rate over the run"
     )
+
+    @property
+    def observes(self) -> int:
+        """Iterations between two readings of the statistics for the schedule; 0 for none.
+
+        The host waits for the device at each of them.
+        """
+        return 0
 
     @abstractmethod
     def build(self, context: BuildContext) -> Schedule: ...
@@ -220,6 +249,7 @@ KINDS: Mapping[str, type[ComponentSpec]] = {
         EncoderSpec,
         LossSpec,
         RegularizerSpec,
+        AugmentationSpec,
         ScheduleSpec,
         DatasetSpec,
         MetricSpec,
@@ -229,6 +259,9 @@ KINDS: Mapping[str, type[ComponentSpec]] = {
 
 NETWORKS: Sequence[str] = ("generator", "discriminator", "encoder")
 """Slots of a recipe that hold networks."""
+
+TRAINED: Sequence[str] = (*NETWORKS, "loss")
+"""What has an optimizer: the networks, and a loss that has weights."""
 
 
 def declaration_problem(kind: str, spec: object) -> str | None:

@@ -6,7 +6,7 @@ import shutil
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, RunError, UserError
@@ -48,14 +48,18 @@ class Run:
         evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation)
         return evaluation
 
-    def sample(self, num: int, *, seed: int = 0) -> Tensor:
+    def sample(
+        self, num: int, *, seed: int = 0, prior: Literal["latent", "mixture"] | None = None
+    ) -> Tensor:
         """Samples float32 `(num, *sample_shape)` on the CPU, images in [-1, 1].
 
-        The same seed gives the same samples. Raises `RunError` before the first checkpoint.
+        The same seed gives the same samples. `prior` says whence the latents come, if not from
+        where the recipe says. Raises `RunError` before the first checkpoint, and for a mixture
+        where none was fitted.
         """
         from ganzoo.engine.sampling import Sampler
 
-        return Sampler(self.recipe, self.folder).sample(num, seed=seed).cpu()
+        return Sampler(self.recipe, self.folder).sample(num, seed=seed, prior=prior).cpu()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from ganzoo.api import (
+    AugmentationSpec,
     BuildContext,
     DatasetSpec,
     DiscriminatorSpec,
@@ -109,6 +110,26 @@ class JudgeLoss(Buildable, LossSpec):
     }
 
 
+class CodesLoss(Buildable, LossSpec):
+    """A loss that knows codes and may learn them."""
+
+    type: ClassVar[str] = "codes"
+    provides: ClassVar[frozenset[str]] = frozenset({"codes"})
+    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
+
+    learned: bool = Field(False, description="whether the codes are weights")
+
+    @property
+    def has_weights(self) -> bool:
+        return self.learned
+
+
+class FlipAugmentation(Buildable, AugmentationSpec):
+    """Turns samples round."""
+
+    type: ClassVar[str] = "flip"
+
+
 class PenaltyRegularizer(Buildable, RegularizerSpec):
     """A penalty on the discriminator."""
 
@@ -164,6 +185,8 @@ PARTS = plugin(
     GaussianEncoder,
     EvidenceLoss,
     JudgeLoss,
+    CodesLoss,
+    FlipAugmentation,
     PenaltyRegularizer,
     Dots,
     CountMetric,

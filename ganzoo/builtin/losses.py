@@ -20,6 +20,7 @@ class MinimaxLoss(LossSpec):
         "discriminator": Phase(trains={"discriminator"}),
         "generator": Phase(trains={"generator"}, reads_data=False),
     }
+    provides: ClassVar[frozenset[str]] = frozenset({"probabilities"})
 
     def build(self, context: BuildContext) -> Loss:
         from ganzoo.builtin.adversarial import AdversarialLoss, minimax_generator_term
@@ -35,6 +36,7 @@ class NonSaturatingLoss(LossSpec):
 
     type: ClassVar[str] = "non-saturating"
     phases: ClassVar[Mapping[str, Phase]] = MinimaxLoss.phases
+    provides: ClassVar[frozenset[str]] = MinimaxLoss.provides
 
     def build(self, context: BuildContext) -> Loss:
         from ganzoo.builtin.adversarial import AdversarialLoss, non_saturating_generator_term

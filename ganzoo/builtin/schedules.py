@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,19 +15,20 @@ Groups = Sequence[Sequence[str]]
 
 DISCRIMINATOR = ("discriminator",)
 GENERATOR = ("generator",)
+NOTHING: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
 class Course:
     """A schedule made of a rule for the phases and a course of the learning rate."""
 
-    rule: Callable[[int], Groups]
+    rule: Callable[[int, Mapping[str, float]], Groups]
     learning_rate: LearningRateCourse
     iterations: int
 
-    def phases(self, iteration: int) -> Groups:
+    def phases(self, iteration: int, statistics: Mapping[str, float] = NOTHING) -> Groups:
         """Groups of phases of one iteration, in order."""
-        return self.rule(iteration)
+        return self.rule(iteration, statistics)
 
     def lr_factor(self, phase: str, iteration: int) -> float:
         """Linear rise over the warm-up, then constant, then a fall to `final` at the end."""
@@ -65,7 +66,7 @@ class AlternatingSchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = self.groups(self.discriminator_steps)
-        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+        return Course(lambda *_: groups, self.learning_rate, context.iterations)
 
 
 class WarmUpSchedule(AlternatingSchedule):
@@ -84,10 +85,67 @@ class WarmUpSchedule(AlternatingSchedule):
         early = self.groups(self.warm_up_discriminator_steps)
         late = self.groups(self.discriminator_steps)
         return Course(
-            lambda iteration: early if iteration < self.warm_up_iterations else late,
+            lambda iteration, _: early if iteration < self.warm_up_iterations else late,
             self.learning_rate,
             context.iterations,
         )
+
+
+class AnnealedSchedule(AlternatingSchedule):
+    """Alternating, with a number of discriminator steps that changes steadily over the run.
+
+    The first `annealed` share of the run is cut into equal stretches: k is
+    `initial_discriminator_steps` in the first, one nearer to `discriminator_steps` in each
+    further one, and stays there after the last.
+    """
+
+    type: ClassVar[str] = "annealed"
+
+    initial_discriminator_steps: PositiveInt = Field(5, description="k at the start")
+    annealed: float = Field(
+        0.5, gt=0, le=1, description="share of the run that is cut into stretches"
+    )
+
+    def build(self, context: BuildContext) -> Schedule:
+        first, last = self.initial_discriminator_steps, self.discriminator_steps
+        way, sign = abs(last - first), 1 if last > first else -1
+        end = self.annealed * context.iterations
+
+        def rule(iteration: int, _: Mapping[str, float]) -> Groups:
+            return self.groups(first + sign * min(int((way + 1) * iteration / end), way))
+
+        return Course(rule, self.learning_rate, context.iterations)
+
+
+class AdaptiveSchedule(AlternatingSchedule):
+    """Alternating, but the discriminator rests while it wins by too much.
+
+    D has won by D(x) - D(G(z)), the gap between the mean probabilities that it gives to real
+    and to generated samples: 0 where it cannot tell them apart, 1 where it is always right.
+    After a stretch of `every` iterations with a gap above `margin`, D steps in the first
+    iteration of the next stretch only, to be looked at again.
+    """
+
+    type: ClassVar[str] = "adaptive"
+    needs: ClassVar[frozenset[str]] = frozenset({"loss.probabilities"})
+
+    margin: float = Field(0.5, ge=0, lt=1, description="gap D(x) - D(G(z)) above which D rests")
+    every: int = Field(10, ge=2, description="iterations between two looks at the gap")
+
+    @property
+    def observes(self) -> int:
+        return self.every
+
+    def build(self, context: BuildContext) -> Schedule:
+        both = self.groups(self.discriminator_steps)
+        generator = [GENERATOR] * self.generator_steps
+
+        def rule(iteration: int, statistics: Mapping[str, float]) -> Groups:
+            real = statistics.get("discriminator/D(x)", 0.0)
+            gap = real - statistics.get("discriminator/D(G(z))", 0.0)
+            return generator if gap > self.margin and iteration % self.every else both
+
+        return Course(rule, self.learning_rate, context.iterations)
 
 
 class SimultaneousSchedule(ScheduleSpec):
@@ -102,7 +160,7 @@ class SimultaneousSchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = ((*DISCRIMINATOR, *GENERATOR),)
-        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+        return Course(lambda *_: groups, self.learning_rate, context.iterations)
 
 
 class JointSchedule(ScheduleSpec):
@@ -112,7 +170,7 @@ class JointSchedule(ScheduleSpec):
     runs: ClassVar[frozenset[str]] = frozenset({"joint"})
 
     def build(self, context: BuildContext) -> Schedule:
-        return Course(lambda iteration: (("joint",),), self.learning_rate, context.iterations)
+        return Course(lambda *_: (("joint",),), self.learning_rate, context.iterations)
 
 
 class DiscriminatorOnlySchedule(ScheduleSpec):
@@ -123,7 +181,7 @@ class DiscriminatorOnlySchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = (DISCRIMINATOR,)
-        return Course(lambda iteration: groups, self.learning_rate, context.iterations)
+        return Course(lambda *_: groups, self.learning_rate, context.iterations)
 
 
 @hookimpl
@@ -132,6 +190,8 @@ def ganzoo_schedules() -> Sequence[type[ScheduleSpec]]:
     return [
         AlternatingSchedule,
         WarmUpSchedule,
+        AnnealedSchedule,
+        AdaptiveSchedule,
         SimultaneousSchedule,
         JointSchedule,
         DiscriminatorOnlySchedule,

@@ -135,9 +135,11 @@ def _toml(value: Any) -> str:
 
 def _example(kind: str, name: str, rows: Sequence[Sequence[str]]) -> str:
     """A table with every key, the required ones left for the reader to fill in."""
-    slot = {"dataset": "data", "regularizer": "regularizers", "metric": "metrics"}.get(kind, kind)
-    lines = [f"[[{slot}]]" if slot in ("regularizers", "metrics") else f"[{slot}]"]
-    lines.append(f"type = {_toml(name)}")
+    from ganzoo.recipe.model import ARRAYS, SLOTS
+
+    headers = {held: f"[{slot}]" for slot, held in SLOTS.items()}
+    headers |= {held: f"[[{array}]]" for array, held in ARRAYS.items()}
+    lines = [headers[kind], f"type = {_toml(name)}"]
     for key, described, default, _ in rows:
         if default == REQUIRED:
             lines.append(f"# {key} = ...  required: {described}")

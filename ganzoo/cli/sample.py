@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,10 @@ def sample(
     ],
     num: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    prior: Annotated[
+        Literal["latent", "mixture"] | None,
+        typer.Option(help="Latents from [latent], or from the mixture fitted to codes."),
+    ] = None,
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
     from ganzoo import zoo
@@ -25,7 +29,7 @@ def sample(
     from ganzoo.errors import UserError
 
     warn_about_broken_plugins()
-    samples = zoo.open_run(run).sample(num, seed=seed)
+    samples = zoo.open_run(run).sample(num, seed=seed, prior=prior)
     try:
         write_samples(samples, out)
     except OSError as error:

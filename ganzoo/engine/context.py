@@ -26,6 +26,7 @@ def build_context(recipe: Recipe) -> BuildContext:
     return BuildContext(
         sample_shape=recipe.data.spec.sample_shape,
         latent_dim=recipe.latent.dim,
+        latent_distribution=recipe.latent.distribution,
         num_classes=recipe.data.spec.num_classes,
         iterations=recipe.train.iterations,
         data_root=data_root(),

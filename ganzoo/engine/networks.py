@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ganzoo.engine.context import context_for
 from ganzoo.engine.data import Data
 from ganzoo.engine.random import seeded
-from ganzoo.protocols import Networks
+from ganzoo.protocols import Augmentation, Networks
 from ganzoo.recipe import Recipe
 from ganzoo.specs import NETWORKS, BuildContext
 
@@ -47,6 +48,30 @@ def bundle(networks: Mapping[str, nn.Module]) -> Networks:
     return Networks(**{slot: networks.get(slot) for slot in NETWORKS})  # type: ignore[arg-type]
 
 
+def augmented(
+    networks: Networks, augmentations: Sequence[Augmentation], iteration: Tensor
+) -> Networks:
+    """The networks with a discriminator that sees everything through the augmentations."""
+    if not augmentations:
+        return networks
+    return replace(
+        networks, discriminator=_Augmented(networks.discriminator, augmentations, iteration)
+    )
+
+
+class _Augmented(nn.Module):
+    def __init__(
+        self, network: nn.Module, augmentations: Sequence[Augmentation], iteration: Tensor
+    ) -> None:
+        super().__init__()
+        self.network, self.augmentations, self.iteration = network, augmentations, iteration
+
+    def forward(self, x: Tensor) -> Any:
+        for augmentation in self.augmentations:
+            x = augmentation(x, self.iteration)
+        return self.network(x)
+
+
 def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:
     if isinstance(output, tuple):
         return tuple(part.float() for part in output)
@@ -54,17 +79,17 @@ def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:
 
 
 class Freezer:
-    """Lets gradients flow into the networks that a phase trains, and into no other."""
+    """Lets gradients flow into the modules that a phase trains, and into no other."""
 
-    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
-        # A network may have weights that it never wants trained.
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        # A module may have weights that it never wants trained.
         self.trainable = {
-            slot: [weight for weight in network.parameters() if weight.requires_grad]
-            for slot, network in networks.items()
+            slot: [weight for weight in module.parameters() if weight.requires_grad]
+            for slot, module in modules.items()
         }
 
     def thaw_only(self, slots: frozenset[str]) -> None:
-        """Freeze every network but those in `slots`.
+        """Freeze every module but those in `slots`.
 
         With the generator frozen, the fakes of a discriminator phase carry no graph of it.
         """

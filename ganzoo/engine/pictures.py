@@ -26,9 +26,9 @@ def save_png(image: Image.Image, path: Path) -> None:
         image.save(file, format="PNG")
 
 
-def image_grid(images: Tensor) -> Image.Image:
-    """A square-ish grid of images float `(N, C, H, W)` in [-1, 1], C being 1 or 3."""
-    columns = max(1, int(np.ceil(np.sqrt(len(images)))))
+def image_grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """A grid of images float `(N, C, H, W)` in [-1, 1], C being 1 or 3; square by default."""
+    columns = columns or max(1, int(np.ceil(np.sqrt(len(images)))))
     grid = make_grid(to_bytes(images.float().cpu()), nrow=columns, padding=1, pad_value=64)
     picture = Image.fromarray(grid.permute(1, 2, 0).numpy())
     scale = max(1, round(GRID_PIXELS / picture.width))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ganzoo.engine.checkpoints import save_checkpoint, save_weights
+from ganzoo.engine.codes import finish_codes
 from ganzoo.engine.environment import environment
 from ganzoo.engine.networks import evaluating
 from ganzoo.engine.pictures import density_plot, image_grid, point_plot, save_png
@@ -118,9 +119,9 @@ class Recorder:
 
     def checkpoint(self, session: Session) -> None:
         """Save the state, unless it holds numbers that are not finite."""
-        for slot, network in session.networks.items():
+        for slot, module in session.modules.items():
             # host sync: a checkpoint copies everything from the device anyway
-            if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+            if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
                 raise self._diverged(f"weights of the {slot} are not finite", session)
         state = session.state_dict()
         if self._ranks.first:
@@ -132,8 +133,10 @@ class Recorder:
         """Write the weights: the run is done."""
         if not self._ranks.first:
             return
-        for slot, network in session.networks.items():
-            save_weights(self.folder, slot, session.sampler if slot == "generator" else network)
+        for slot, module in session.modules.items():
+            save_weights(self.folder, slot, session.sampler if slot == "generator" else module)
+        if "codes" in self.recipe.loss.spec.provides:
+            finish_codes(session, self.folder)
         self._write_status(session, "done")
         self.end("done")
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ganzoo.engine.backend import choose_device
 from ganzoo.engine.checkpoints import load_weights
+from ganzoo.engine.codes import draw_from_mixture, load_mixture
 from ganzoo.engine.context import build_context
 from ganzoo.engine.networks import build_networks, generate
 from ganzoo.engine.random import generator_for, seeded
@@ -21,7 +22,7 @@ class Sampler:
     """
 
     def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
-        self.recipe = recipe
+        self.recipe, self.folder = recipe, folder
         self.device = choose_device(recipe.engine.device)
         context = build_context(recipe)
         needs_data = any(
@@ -35,8 +36,16 @@ class Sampler:
         for network in self.networks.values():
             network.to(self.device).eval()
 
-    def sample(self, count: int, *, seed: int = 0) -> Tensor:
-        """Samples float32 `(count, *sample_shape)` on the device; a seed gives the same ones."""
-        z = draw_latents(self.recipe.latent, count, generator_for(seed, "samples"))
+    def sample(self, count: int, *, seed: int = 0, prior: str | None = None) -> Tensor:
+        """Samples float32 `(count, *sample_shape)` on the device; a seed gives the same ones.
+
+        `prior` is `"latent"` or `"mixture"`, by default what the recipe says. Raises `RunError`
+        where the run has no fitted mixture.
+        """
+        stream = generator_for(seed, "samples")
+        if (prior or self.recipe.prior.distribution) == "mixture":
+            z = draw_from_mixture(load_mixture(self.folder), count, stream)
+        else:
+            z = draw_latents(self.recipe.latent, count, stream)
         with seeded(seed, "samples", "noise", device=self.device):
             return generate(self.networks["generator"], z.to(self.device))

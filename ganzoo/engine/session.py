@@ -12,13 +12,20 @@ from torch import Tensor, nn
 from ganzoo.engine.backend import Backend, choose_backend
 from ganzoo.engine.context import build_context, context_for
 from ganzoo.engine.data import Data, Feed, Samples
-from ganzoo.engine.networks import Freezer, MovingAverage, build_networks, bundle, generate
+from ganzoo.engine.networks import (
+    Freezer,
+    MovingAverage,
+    augmented,
+    build_networks,
+    bundle,
+    generate,
+)
 from ganzoo.engine.random import generator_for, seeded, stream_seed
 from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.statistics import Statistics
 from ganzoo.engine.update import LazyRegularizer, Update, build_optimizer
 from ganzoo.errors import RunError, UserError
-from ganzoo.protocols import Batch, Networks
+from ganzoo.protocols import Batch, Loss
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.settings import Latent
 from ganzoo.specs import BuildContext, ComponentSpec
@@ -56,6 +63,11 @@ class Session:
         self.networks = networks
         for network in networks.values():
             network.to(device).to(memory_format=backend.memory_format).train()
+        self.loss: Loss = self._build("loss", recipe.loss.spec, context)
+        self.modules = dict(networks)
+        """Everything that has weights: the networks by slot, and the loss if it is a module."""
+        if isinstance(self.loss, nn.Module):
+            self.modules["loss"] = self.loss.to(device)
         self.feed = Feed(
             data.train,
             context.sample_shape,
@@ -71,9 +83,10 @@ class Session:
         self.latent_stream = generator_for(seed, "latents", device=device)
         self._latents = torch.zeros(batch_size, recipe.latent.dim, device=device)
         z = self._latents[ranks.rank * share : (ranks.rank + 1) * share]
-        self.batch = Batch(self.feed.x, z, self.feed.labels, self.feed.indices)
+        iteration = torch.zeros((), device=device)
+        self.batch = Batch(self.feed.x, z, self.feed.labels, self.feed.indices, iteration)
         self.optimizers = {
-            slot: build_optimizer(options, _weights(slot, networks[slot]), device)
+            slot: build_optimizer(options, _weights(slot, self.modules[slot]), device)
             for slot, options in recipe.optimizers.items()
         }
         decay = recipe.ema.decay
@@ -83,7 +96,12 @@ class Session:
         )
         self.schedule = recipe.schedule.spec.build(context)
         self.statistics = Statistics(device)
-        self.updates = self._updates(bundle(networks), context)
+        self.observed = Statistics(device)
+        """What the schedule will be shown next, if it observes the run."""
+        self.observation: dict[str, float] = {}
+        """What the schedule was shown last."""
+        self.view = bundle(networks)
+        self.updates = self._updates(context)
         self.iteration = 0
         """Completed iterations."""
         self.batches = 0
@@ -105,10 +123,17 @@ class Session:
 
     def next_batch(self, group: Sequence[str]) -> None:
         """Fresh latents, and fresh real samples if some phase of the group looks at them."""
+        self.batch.iteration.fill_(self.iteration)
         fill_latents(self.recipe.latent, self._latents, self.latent_stream)
         if any(self.recipe.loss.spec.phases[phase].reads_data for phase in group):
             self.feed.fill(self.batches)
             self.batches += 1
+
+    def observe(self) -> None:
+        """Show the schedule the latest statistics, if it is time; after each iteration."""
+        every = self.recipe.schedule.spec.observes
+        if every and (self.iteration + 1) % every == 0:
+            self.observation = self.observed.read(self.ranks)  # host sync: the schedule's wish
 
     def sample_fixed(self, count: int) -> Tensor:
         """`count` samples from latents that are the same at every call, float32 on the device."""
@@ -131,12 +156,14 @@ class Session:
             "batches": self.batches,
             "steps": dict(self.steps),
             "seconds": self.seconds,
-            "networks": {slot: net.state_dict() for slot, net in self.networks.items()},
+            "networks": {slot: module.state_dict() for slot, module in self.modules.items()},
             "average": None if self.average is None else self.average.network.state_dict(),
             "optimizers": {slot: opt.state_dict() for slot, opt in self.optimizers.items()},
             "latents": self.latent_stream.get_state(),
             "noise": self.ranks.gather(noise),
             "statistics": self.statistics.state_dict(),
+            "observed": self.observed.state_dict(),
+            "observation": self.observation,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -147,8 +174,8 @@ class Session:
                 f"not by {self.ranks.size}",
                 hint="resume with as many as before",
             )
-        for slot, network in self.networks.items():
-            network.load_state_dict(state["networks"][slot])
+        for slot, module in self.modules.items():
+            module.load_state_dict(state["networks"][slot])
         if self.average is not None:
             self.average.network.load_state_dict(state["average"])
         for slot, optimizer in self.optimizers.items():
@@ -157,6 +184,8 @@ class Session:
         self.steps, self.seconds = Counter(state["steps"]), state["seconds"]
         self.latent_stream.set_state(state["latents"])
         self.statistics.load_state_dict(state["statistics"])
+        self.observed.load_state_dict(state["observed"])
+        self.observation = state["observation"]
         noise = state["noise"][self.ranks.rank]
         torch.set_rng_state(noise["cpu"])
         if self.backend.device.type == "cuda":
@@ -164,22 +193,27 @@ class Session:
         elif self.backend.device.type == "mps":
             torch.mps.set_rng_state(noise["device"])
 
-    def _updates(self, networks: Networks, context: BuildContext) -> dict[str, Update]:
+    def _updates(self, context: BuildContext) -> dict[str, Update]:
         """The update of every phase that the schedule runs."""
         recipe = self.recipe
-        freezer = Freezer(self.networks)
-        loss = self._build("loss", recipe.loss.spec, context)
+        freezer = Freezer(self.modules)
+        augmentations = [
+            self._build(f"augmentations.{index}", each.spec, context)
+            for index, each in enumerate(recipe.augmentations)
+        ]
+        networks = augmented(self.view, augmentations, self.batch.iteration)
+        observed = (self.observed,) if recipe.schedule.spec.observes else ()
         regularizers = [
             (each.spec, self._build(f"regularizers.{index}", each.spec, context))
             for index, each in enumerate(recipe.regularizers)
         ]
         updates = {}
         for name in sorted(recipe.schedule.spec.runs):
-            trains = sorted(recipe.loss.spec.phases[name].trains)
+            trains = sorted(recipe.loss.spec.trains(name))
             updates[name] = Update(
                 phase=name,
                 trains=frozenset(trains),
-                loss=loss,
+                loss=self.loss,
                 regularizers=[
                     LazyRegularizer(spec.type, regularizer, spec.every)
                     for spec, regularizer in regularizers
@@ -192,12 +226,12 @@ class Session:
                 freezer=freezer,
                 backend=self.backend,
                 ranks=self.ranks,
-                statistics=self.statistics,
+                statistics=(self.statistics, *observed),
             )
         return updates
 
     def _build(self, place: str, spec: ComponentSpec, context: BuildContext) -> Any:
-        """A loss or a regularizer; what is random in it follows a stream of its own."""
+        """A loss, regularizer or augmentation; what is random in it follows a stream of its own."""
         told = context_for(spec, context, data=self.data, networks=self.networks)
         seed = self.recipe.train.seed
         with seeded(seed, "initialisation", place, device=self.backend.device):

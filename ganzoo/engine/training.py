@@ -56,7 +56,7 @@ def train(session: Session, recorder: Recorder, interruption: Interruption) -> N
 def run_iteration(session: Session) -> None:
     """One iteration: the groups of phases that the schedule names, each on a batch of its own."""
     iteration = session.iteration
-    for group in session.schedule.phases(iteration):
+    for group in session.schedule.phases(iteration, session.observation):
         session.next_batch(group)
         # All gradients of a group are taken before any of its networks moves.
         for phase in group:
@@ -66,6 +66,7 @@ def run_iteration(session: Session) -> None:
             session.steps[phase] += 1
     if session.average is not None:
         session.average.update(iteration)
+    session.observe()
 
 
 def stop_requested(session: Session, interruption: Interruption, logging: bool) -> bool:

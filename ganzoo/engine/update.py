@@ -60,7 +60,7 @@ class Update:
     freezer: Freezer
     backend: Backend
     ranks: Ranks
-    statistics: Statistics
+    statistics: Sequence[Statistics]
 
     def backward(self, iteration: int) -> None:
         """Take the gradients of the phase's terms; move nothing."""
@@ -83,7 +83,8 @@ class Update:
         if len(minimised) > 1:
             terms["total"] = total
         for name, term in terms.items():
-            self.statistics.add(f"{self.phase}/{name}", term)
+            for statistics in self.statistics:
+                statistics.add(f"{self.phase}/{name}", term)
 
     def step(self, lr_factor: float) -> None:
         """Move the phase's networks along the gradients of `backward`."""

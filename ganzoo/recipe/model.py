@@ -19,10 +19,12 @@ from ganzoo.recipe.settings import (
     Latent,
     Log,
     Optimizer,
+    Prior,
     Train,
 )
 from ganzoo.specs import (
     NETWORKS,
+    AugmentationSpec,
     ComponentSpec,
     DatasetSpec,
     LossSpec,
@@ -40,7 +42,11 @@ SLOTS: Mapping[str, str] = {
 }
 """Tables of a recipe that name one component, and the kind of it."""
 
-ARRAYS: Mapping[str, str] = {"regularizers": "regularizer", "metrics": "metric"}
+ARRAYS: Mapping[str, str] = {
+    "regularizers": "regularizer",
+    "augmentations": "augmentation",
+    "metrics": "metric",
+}
 """Arrays of tables that name any number of components, and the kind of each."""
 
 
@@ -71,15 +77,17 @@ class Recipe:
     name: str
     summary: str
     latent: Latent
+    prior: Prior
     data: Component[DatasetSpec]
     generator: Component[ComponentSpec]
     discriminator: Component[ComponentSpec] | None
     encoder: Component[ComponentSpec] | None
     loss: Component[LossSpec]
     regularizers: tuple[Component[RegularizerSpec], ...]
+    augmentations: tuple[Component[AugmentationSpec], ...]
     schedule: Component[ScheduleSpec]
     optimizers: Mapping[str, Optimizer]
-    """One for each network that some scheduled phase trains, by slot."""
+    """One for each network that some scheduled phase trains, and for a loss with weights."""
     train: Train
     ema: Ema
     log: Log
@@ -123,7 +131,7 @@ class Recipe:
             slot: {"type": optimizer.type, **optimizer.model_dump(mode="json")}
             for slot, optimizer in self.optimizers.items()
         }
-        for name in ("train", "ema", "log", "checkpoint", "engine", "evaluate"):
+        for name in ("prior", "train", "ema", "log", "checkpoint", "engine", "evaluate"):
             tables[name] = getattr(self, name).model_dump(mode="json")
         for array in ARRAYS:
             if components := getattr(self, array):

@@ -18,7 +18,7 @@ from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES, Optimizer
 from ganzoo.recipe.source import COMMAND_LINE, Problem, RecipeError, Source
 from ganzoo.registry import Registry
-from ganzoo.specs import NETWORKS, LossSpec, ScheduleSpec
+from ganzoo.specs import TRAINED, LossSpec, ScheduleSpec
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,6 +72,7 @@ class _Resolver:
             parts[array] = self.array(array, kind)
         self.check_needs(parts)
         self.check_phases(parts)
+        self.check_prior(parts)
         parts["optimizers"] = self.optimizers(trained_networks(parts["loss"], parts["schedule"]))
         return parts
 
@@ -213,16 +214,32 @@ class _Resolver:
                 )
                 self.problem(("regularizers", index, "type"), message)
 
+    def check_prior(self, parts: Mapping[str, Any]) -> None:
+        """A mixture can be fitted where the loss knows codes."""
+        loss, prior = parts["loss"], parts["prior"]
+        if loss is None or prior is None or prior.distribution == "latent":
+            return
+        if "codes" not in loss.spec.provides:
+            message = f"the mixture is fitted to codes of real samples; loss '{loss.name}' has none"
+            able = [
+                entry.spec.type
+                for entry in self.registry.entries("loss")
+                if "codes" in entry.spec.provides
+            ]
+            self.problem(
+                ("prior", "distribution"), message, f"{one_of(able)} has" if able else None
+            )
+
     def optimizers(self, trained: frozenset[str]) -> dict[str, Optimizer]:
-        """One optimizer for each trained network: [optimizer], overridden by its own table."""
+        """One optimizer for each slot that is trained: [optimizer], overridden by its own table."""
         table = self.source.table.get("optimizer", {})
         if not isinstance(table, dict):
             message = f"should be a table (got {_short(table)})"
             self.problem(("optimizer",), message, "write [optimizer]")
             return {}
-        shared = {key: value for key, value in table.items() if key not in NETWORKS}
+        shared = {key: value for key, value in table.items() if key not in TRAINED}
         found = {}
-        for slot in NETWORKS:
+        for slot in TRAINED:
             own = table.get(slot, {})
             if slot in table and slot not in self.source.table:
                 self.problem(("optimizer", slot), f"this recipe has no {slot}")
@@ -266,11 +283,11 @@ class _Resolver:
 def trained_networks(
     loss: Component[LossSpec] | None, schedule: Component[ScheduleSpec] | None
 ) -> frozenset[str]:
-    """Slots of the networks that some phase of the schedule trains."""
+    """What some phase of the schedule trains: slots of networks, and perhaps the loss."""
     if loss is None or schedule is None:
         return frozenset()
-    trains = [loss.spec.phases[name].trains for name in schedule.spec.runs & set(loss.spec.phases)]
-    return frozenset().union(*trains)
+    phases = schedule.spec.runs & set(loss.spec.phases)
+    return frozenset().union(*(loss.spec.trains(phase) for phase in phases))
 
 
 def _complaint(
@@ -281,7 +298,7 @@ def _complaint(
     if detail["type"] == "extra_forbidden":
         names = [*_fields(model, location[:-1])]
         if issubclass(model, Optimizer) and len(location) == 1:
-            names += NETWORKS
+            names += TRAINED
         return location, f"unknown key for {what}", _did_you_mean(str(location[-1]), names)
     if detail["type"] == "missing":
         thing = "element" if isinstance(location[-1], int) else "key"

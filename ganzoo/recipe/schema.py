@@ -10,7 +10,7 @@ from ganzoo.recipe.model import ARRAYS, SLOTS
 from ganzoo.recipe.resolve import REQUIRED
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES
 from ganzoo.registry import Registry
-from ganzoo.specs import NETWORKS
+from ganzoo.specs import TRAINED
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _optimizer() -> dict[str, Any]:
     for settings in OPTIMIZERS.values():
         keys.update(_inlined(settings)["properties"])
     one = {"type": "object", "properties": keys, "additionalProperties": False}
-    return {**one, "properties": {**keys, **dict.fromkeys(NETWORKS, one)}}
+    return {**one, "properties": {**keys, **dict.fromkeys(TRAINED, one)}}
 
 
 def _inlined(model: type[BaseModel]) -> dict[str, Any]:

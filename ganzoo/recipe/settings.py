@@ -34,6 +34,20 @@ class Latent(Settings):
     )
 
 
+class Prior(Settings):
+    """Whence a trained generator's latents come when it is sampled and measured.
+
+    At the end of a run whose loss knows the codes of real samples, a Gaussian mixture is fitted
+    to them, whichever of the two is chosen here.
+    """
+
+    distribution: Literal["latent", "mixture"] = Field(
+        "latent", description="the law of [latent], or the mixture fitted to codes of real samples"
+    )
+    components: PositiveInt = Field(10, description="Gaussians of the mixture")
+    codes: PositiveInt = Field(10_000, description="codes to which the mixture is fitted, at most")
+
+
 class Train(Settings):
     """Length, batch and seed of a run."""
 
@@ -162,6 +176,7 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {
 
 TABLES: Mapping[str, type[Settings]] = {
     "latent": Latent,
+    "prior": Prior,
     "train": Train,
     "ema": Ema,
     "log": Log,

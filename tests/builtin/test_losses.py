@@ -95,7 +95,7 @@ def test_both_push_the_generator_towards_higher_logits(
 
     generator = nn.Linear(2, 1)
     networks = Networks(generator, Flat(), None)  # type: ignore[arg-type]
-    batch = Batch(torch.zeros(4, 1), torch.randn(4, 2), None, torch.arange(4))
+    batch = Batch(torch.zeros(4, 1), torch.randn(4, 2), None, torch.arange(4), torch.zeros(()))
     loss = spec().build(BuildContext(sample_shape=(1,), latent_dim=2))
     before = generator(batch.z).mean().item()
     terms = loss.compute("generator", networks, batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from pydantic import ValidationError
 
 from ganzoo.api import BuildContext, LearningRateCourse, Schedule, ScheduleSpec
 from ganzoo.builtin.schedules import (
+    AdaptiveSchedule,
     AlternatingSchedule,
+    AnnealedSchedule,
     DiscriminatorOnlySchedule,
     JointSchedule,
     SimultaneousSchedule,
@@ -29,8 +32,16 @@ def built(spec: ScheduleSpec, iterations: int = 100) -> Schedule:
     return spec.build(BuildContext(sample_shape=(2,), latent_dim=2, iterations=iterations))
 
 
-def groups(schedule: Schedule, iteration: int) -> list[tuple[str, ...]]:
-    return [tuple(group) for group in schedule.phases(iteration)]
+def groups(
+    schedule: Schedule, iteration: int, statistics: Mapping[str, float] | None = None
+) -> list[tuple[str, ...]]:
+    return [tuple(group) for group in schedule.phases(iteration, statistics or {})]
+
+
+def discriminator_steps(spec: ScheduleSpec, iterations: int) -> list[int]:
+    """Steps of D in each iteration of a run."""
+    schedule = built(spec, iterations)
+    return [groups(schedule, iteration).count(D) for iteration in range(iterations)]
 
 
 class TestPhases:
@@ -75,6 +86,12 @@ class TestPhases:
         assert groups(built(spec), 0) == groups(built(AlternatingSchedule()), 0)
 
     @pytest.mark.parametrize("spec_class", ganzoo_schedules())
+    def test_only_the_adaptive_one_makes_the_host_wait(
+        self, spec_class: type[ScheduleSpec]
+    ) -> None:
+        assert spec_class().observes == (10 if spec_class is AdaptiveSchedule else 0)
+
+    @pytest.mark.parametrize("spec_class", ganzoo_schedules())
     def test_only_declared_phases_are_run_and_every_one_of_them(
         self, spec_class: type[ScheduleSpec]
     ) -> None:
@@ -91,6 +108,144 @@ class TestPhases:
     def test_steps_are_counted_in_whole_numbers_from_one(self, steps: Any) -> None:
         with pytest.raises(ValidationError, match="discriminator_steps"):
             AlternatingSchedule(discriminator_steps=steps)
+
+
+class TestAnnealed:
+    def test_falling(self) -> None:
+        spec = AnnealedSchedule(initial_discriminator_steps=4, annealed=0.8, discriminator_steps=1)
+        assert discriminator_steps(spec, 10) == [4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
+
+    def test_rising(self) -> None:
+        spec = AnnealedSchedule(initial_discriminator_steps=1, annealed=0.5, discriminator_steps=3)
+        assert discriminator_steps(spec, 12) == [1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]
+
+    def test_by_default_from_five_to_one_in_the_first_half(self) -> None:
+        found = discriminator_steps(AnnealedSchedule(), 100)
+        expected = [5] * 10 + [4] * 10 + [3] * 10 + [2] * 10 + [1] * 60
+        assert found == expected
+        assert sum(found) == 200
+
+    def test_over_the_whole_run(self) -> None:
+        spec = AnnealedSchedule(initial_discriminator_steps=2, annealed=1.0)
+        assert discriminator_steps(spec, 6) == [2, 2, 2, 1, 1, 1]
+
+    def test_between_equal_numbers_it_is_alternating(self) -> None:
+        spec = AnnealedSchedule(initial_discriminator_steps=3, discriminator_steps=3)
+        assert discriminator_steps(spec, 20) == [3] * 20
+
+    @pytest.mark.parametrize(("iterations", "expected"), [(1, [5]), (2, [5, 1]), (4, [5, 3, 1, 1])])
+    def test_a_run_shorter_than_its_stretches_starts_and_ends_right(
+        self, iterations: int, expected: list[int]
+    ) -> None:
+        assert discriminator_steps(AnnealedSchedule(), iterations) == expected
+
+    @pytest.mark.parametrize(
+        ("first", "start", "end"),
+        [("discriminator", [D, D, D, G, G], [D, G, G]), ("generator", [G, G, D, D, D], [G, G, D])],
+    )
+    def test_either_may_go_first(self, first: Any, start: list[Any], end: list[Any]) -> None:
+        schedule = built(
+            AnnealedSchedule(initial_discriminator_steps=3, generator_steps=2, first=first)
+        )
+        assert groups(schedule, 0) == start
+        assert groups(schedule, 99) == end
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("initial_discriminator_steps", 0), ("annealed", 0.0), ("annealed", 1.1)],
+    )
+    def test_values_without_meaning_are_refused(self, key: str, value: Any) -> None:
+        with pytest.raises(ValidationError, match=key):
+            AnnealedSchedule(**{key: value})
+
+
+def probabilities(real: float, fake: float) -> dict[str, float]:
+    return {"discriminator/D(x)": real, "discriminator/D(G(z))": fake, "generator/loss": 9.0}
+
+
+def observed_run(
+    spec: AdaptiveSchedule, iterations: int, gap: Callable[[int], float]
+) -> list[bool]:
+    """Whether D steps, in each iteration of a run in which it is ahead by `gap(iteration)`.
+
+    As the engine has it, what the schedule is shown changes after each stretch, and holds the
+    means over those iterations of the stretch in which D stepped.
+    """
+    schedule = built(spec, iterations)
+    shown: dict[str, float] = {}
+    stepped: list[bool] = []
+    gaps: list[float] = []
+    for iteration in range(iterations):
+        stepped.append(D in groups(schedule, iteration, shown))
+        if stepped[-1]:
+            gaps.append(gap(iteration))
+        if (iteration + 1) % spec.observes == 0:
+            shown = probabilities(sum(gaps) / len(gaps), 0.0) if gaps else {}
+            gaps = []
+    return stepped
+
+
+class TestAdaptive:
+    @pytest.mark.parametrize(
+        ("real", "fake", "rests"),
+        [
+            (0.9, 0.1, True),
+            (0.8, 0.25, True),
+            (0.75, 0.25, False),  # the margin itself
+            (0.7, 0.25, False),
+            (0.5, 0.5, False),
+            (0.1, 0.9, False),
+            (math.nan, 0.1, False),
+        ],
+    )
+    def test_it_rests_above_the_margin_only(self, real: float, fake: float, rests: bool) -> None:
+        schedule = built(AdaptiveSchedule(margin=0.5, every=10))
+        found = groups(schedule, 13, probabilities(real, fake))
+        assert found == ([G] if rests else [D, G])
+
+    def test_it_does_not_rest_before_the_first_look(self) -> None:
+        schedule = built(AdaptiveSchedule(margin=0.0))
+        for iteration in range(10):
+            assert groups(schedule, iteration) == [D, G]
+
+    @pytest.mark.parametrize("every", [2, 3, 10])
+    def test_the_first_iteration_of_a_stretch_is_never_a_rest(self, every: int) -> None:
+        schedule = built(AdaptiveSchedule(every=every))
+        found = [groups(schedule, n, probabilities(1.0, 0.0)) for n in range(4 * every)]
+        assert found == [[D, G], *[[G]] * (every - 1)] * 4
+
+    @pytest.mark.parametrize("first", ["discriminator", "generator"])
+    def test_the_steps_are_those_of_alternating(self, first: Any) -> None:
+        keys: dict[str, Any] = {"discriminator_steps": 3, "generator_steps": 2, "first": first}
+        schedule = built(AdaptiveSchedule(**keys))
+        expected = groups(built(AlternatingSchedule(**keys)), 0)
+        assert groups(schedule, 15, probabilities(0.6, 0.4)) == expected
+        assert groups(schedule, 20, probabilities(0.9, 0.1)) == expected
+        assert groups(schedule, 21, probabilities(0.9, 0.1)) == [G, G]
+
+    @pytest.mark.parametrize("every", [2, 7, 100])
+    def test_it_is_shown_what_it_asks_for(self, every: int) -> None:
+        assert AdaptiveSchedule(every=every).observes == every
+        assert AdaptiveSchedule.needs == {"loss.probabilities"}
+
+    def test_a_stretch_of_rest_follows_a_stretch_that_was_won(self) -> None:
+        """D is too far ahead from iteration 6 on, and is caught up with after iteration 14."""
+        found = observed_run(
+            AdaptiveSchedule(every=4, margin=0.5), 24, lambda n: 0.9 if 6 <= n < 15 else 0.2
+        )
+        played, rested = [True] * 4, [True, False, False, False]
+        # In the second stretch the mean is 0.55, in the third and fourth D steps once each.
+        assert found == [*played, *played, *rested, *rested, *rested, *played]
+
+    def test_a_discriminator_that_always_wins_steps_once_a_stretch(self) -> None:
+        assert sum(observed_run(AdaptiveSchedule(every=5), 100, lambda _: 0.99)) == 5 + 19
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("margin", 1.0), ("margin", -0.1), ("every", 1), ("every", 2.5)]
+    )
+    def test_values_without_meaning_are_refused(self, key: str, value: Any) -> None:
+        with pytest.raises(ValidationError, match=key):
+            AdaptiveSchedule(**{key: value})
 
 
 def factors(iterations: int, **course: Any) -> list[float]:
@@ -222,3 +377,66 @@ class TestProperties:
         assert found[0] == (first,)
         changes = sum(before != after for before, after in itertools.pairwise(found))
         assert changes == 1
+
+    @given(
+        initial=st.integers(1, 12),
+        final=st.integers(1, 12),
+        annealed=st.floats(0.01, 1),
+        iterations=st.integers(1, 200),
+        data=st.data(),
+    )
+    def test_annealing_is_pure_and_steady(
+        self, initial: int, final: int, annealed: float, iterations: int, data: st.DataObject
+    ) -> None:
+        spec = AnnealedSchedule(
+            initial_discriminator_steps=initial, discriminator_steps=final, annealed=annealed
+        )
+        found = discriminator_steps(spec, iterations)
+        assert found[0] == initial
+        assert all(steps == final for steps in found[math.ceil(annealed * iterations) :])
+        assert found == sorted(found, reverse=initial > final)
+        # The stretches are equal up to the rounding of their ends, the last one goes on.
+        lengths = [found.count(k) for k in set(found) - {final}]
+        assert not lengths or max(lengths) - min(lengths) <= 1
+        schedule = built(spec, iterations)
+        for iteration in data.draw(st.permutations(range(iterations))):
+            assert groups(schedule, iteration).count(D) == found[iteration]
+
+    @given(
+        initial=st.integers(1, 12),
+        final=st.integers(1, 12),
+        stretch=st.integers(1, 20),
+        rest=st.integers(0, 3),
+    )
+    def test_annealing_in_whole_stretches_takes_the_mean_of_its_ends(
+        self, initial: int, final: int, stretch: int, rest: int
+    ) -> None:
+        annealed = stretch * (abs(initial - final) + 1)
+        iterations = annealed * (rest + 1)
+        spec = AnnealedSchedule(
+            initial_discriminator_steps=initial,
+            discriminator_steps=final,
+            annealed=1 / (rest + 1),
+        )
+        expected = annealed * (initial + final) / 2 + (iterations - annealed) * final
+        assert sum(discriminator_steps(spec, iterations)) == expected
+
+    @given(
+        margin=st.floats(0, 1, exclude_max=True),
+        every=st.integers(2, 50),
+        real=st.floats(0, 1),
+        fake=st.floats(0, 1),
+        iteration=st.integers(0, 10**9),
+    )
+    def test_adaptive_rests_by_its_rule_and_the_generator_never(
+        self, margin: float, every: int, real: float, fake: float, iteration: int
+    ) -> None:
+        spec = AdaptiveSchedule(margin=margin, every=every, generator_steps=2)
+        schedule, shown = built(spec), probabilities(real, fake)
+        found = groups(schedule, iteration, shown)
+        assert found.count(G) == 2
+        assert (D in found) == (real - fake <= margin or iteration % every == 0)
+        # Nothing is remembered from call to call, or changed in what is shown.
+        groups(schedule, iteration + 1, probabilities(fake, real))
+        assert groups(schedule, iteration, shown) == found
+        assert shown == probabilities(real, fake)

@@ -107,7 +107,7 @@ def test_the_table_can_be_pasted(
         load_recipe(recipe)
     except RecipeError as error:
         # The rest of the recipe need not fit the component, but its own table is right.
-        wrong = [f"{slot}.0.type", f"{slot}.type", slot]
+        wrong = [f"{slot}.0.type", f"{slot}.type", slot, "schedule.type", "discriminator"]
         for problem in error.problems:
             assert problem.key in wrong
             assert re.search("needs|runs the phase|does not use", problem.message)
@@ -147,7 +147,7 @@ def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
             ["generators"],
             "no kind of component is called 'generators'\n"
             "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
-            "'schedule', 'dataset' or 'metric'\n",
+            "'augmentation', 'schedule', 'dataset' or 'metric'\n",
         ),
         (
             ["generator", "mpl"],

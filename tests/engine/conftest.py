@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins
 from ganzoo.api import (
+    AugmentationSpec,
     Batch,
     BuildContext,
     EncoderSpec,
@@ -20,6 +21,7 @@ from ganzoo.api import (
     Networks,
     Phase,
     RegularizerSpec,
+    ScheduleSpec,
 )
 from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.session import Session, prepare
@@ -47,6 +49,7 @@ class AutoencoderLoss(LossSpec):
 
     type: ClassVar[str] = "test-autoencoder"
     needs: ClassVar[frozenset[str]] = frozenset({"generator", "encoder"})
+    provides: ClassVar[frozenset[str]] = frozenset({"codes"})
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator", "encoder"})}
 
     def build(self, context: BuildContext) -> AutoencoderLoss:
@@ -55,6 +58,9 @@ class AutoencoderLoss(LossSpec):
     def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
         decoded = networks.generator(networks.encoder(batch.x))
         return {"error": (decoded - batch.x).square().mean()}
+
+    def codes(self, networks: Networks, batch: Batch) -> Tensor:
+        return networks.encoder(batch.x)
 
 
 class DetachedLoss(LossSpec):
@@ -70,15 +76,61 @@ class DetachedLoss(LossSpec):
         return {"error": networks.generator(batch.z).detach().mean()}
 
 
-class FixedCodesLoss(AutoencoderLoss):
-    """A loss that draws random codes when it is built."""
+class CodesLoss(LossSpec):
+    """A loss with a code of its own for each training sample."""
 
-    type: ClassVar[str] = "test-fixed-codes"
+    type: ClassVar[str] = "test-codes"
+    needs: ClassVar[frozenset[str]] = frozenset({"generator", "data"})
+    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator"})}
 
-    def build(self, context: BuildContext) -> AutoencoderLoss:
-        made = AutoencoderLoss()
-        object.__setattr__(made, "codes", torch.randn(5, context.latent_dim))
-        return made
+    @property
+    def has_weights(self) -> bool:
+        return True
+
+    def build(self, context: BuildContext) -> CodeTable:
+        return CodeTable(len(context.data.train), context.latent_dim)
+
+
+class CodeTable(nn.Module):
+    """Squared error of the samples decoded from codes that are learned."""
+
+    def __init__(self, count: int, latent_dim: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(count, latent_dim))
+
+    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        decoded = networks.generator(self.table[batch.indices])
+        return {"error": (decoded - batch.x).square().mean()}
+
+
+class ShiftAugmentation(AugmentationSpec):
+    """Adds the iteration's number, and notes what it was given."""
+
+    type: ClassVar[str] = "test-shift"
+
+    def build(self, context: BuildContext) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, iteration: x + iteration
+
+
+class WatchingSchedule(ScheduleSpec):
+    """D steps alone in the three iterations after its loss was seen to be above 0.6."""
+
+    type: ClassVar[str] = "test-watching"
+    runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
+
+    @property
+    def observes(self) -> int:
+        return 3
+
+    def build(self, context: BuildContext) -> WatchingSchedule:
+        return self
+
+    def phases(self, iteration: int, statistics: Mapping[str, float]) -> Sequence[Sequence[str]]:
+        busy = statistics.get("discriminator/real", 0.0) > 0.6
+        return (("discriminator",),) if busy else (("discriminator",), ("generator",))
+
+    def lr_factor(self, phase: str, iteration: int) -> float:
+        return 1.0
 
 
 class LogitPenalty(RegularizerSpec):
@@ -142,7 +194,9 @@ MINE = Plugin(
         for spec in (
             AutoencoderLoss,
             DetachedLoss,
-            FixedCodesLoss,
+            CodesLoss,
+            ShiftAugmentation,
+            WatchingSchedule,
             LogitPenalty,
             ClimbingGenerator,
             NormalisedEncoder,

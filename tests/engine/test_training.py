@@ -27,14 +27,26 @@ from ganzoo.runs import RunFolder, create_run_folder, read_rows, write_text
 
 from .conftest import TINY, MakeRecipe
 
-# Dropout, a moving average and batch norm: everything that has state to lose. Logs and
-# checkpoints fall on different iterations, so that statistics are under way at a checkpoint.
-STATEFUL = TINY.replace(
-    'generator = { type = "mlp", hidden = [16] }',
-    'generator = { type = "mlp", hidden = [16], normalization = "batch" }',
-).replace(
-    'discriminator = { type = "mlp", hidden = [16] }',
-    'discriminator = { type = "mlp", hidden = [16], dropout = 0.3 }\nema = { decay = 0.9 }',
+# Dropout, a moving average, batch norm, a schedule that observes: everything that has state to
+# lose. Logs, looks and checkpoints fall on different iterations, so that statistics are under way
+# at a checkpoint.
+STATEFUL = (
+    TINY.replace(
+        'generator = { type = "mlp", hidden = [16] }',
+        'generator = { type = "mlp", hidden = [16], normalization = "batch" }',
+    )
+    .replace(
+        'discriminator = { type = "mlp", hidden = [16] }',
+        'discriminator = { type = "mlp", hidden = [16], dropout = 0.3 }\nema = { decay = 0.9 }\n'
+        'augmentations = [{ type = "instance-noise" }]',
+    )
+    .replace('type = "alternating"', 'type = "adaptive", every = 3, margin = 0.02')
+)
+
+LEARNED_CODES = (
+    TINY.replace('discriminator = { type = "mlp", hidden = [16] }\n', "")
+    .replace('type = "non-saturating"', 'type = "paired-codes", learned = true')
+    .replace("alternating", "joint")
 )
 
 
@@ -68,6 +80,7 @@ def outcome(folder: RunFolder) -> dict[str, bytes]:
     files = [
         *folder.path.glob("*.safetensors"),
         *folder.path.glob("samples/*.png"),
+        *folder.path.glob("pictures/*.png"),
         folder.metrics,
         folder.recipe,
     ]
@@ -106,11 +119,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
     assert first["generator.safetensors"] != other["generator.safetensors"]
 
 
-@pytest.mark.parametrize("stop", [3, 10, 14])
+@pytest.mark.parametrize(
+    ("text", "stop"), [(STATEFUL, 3), (STATEFUL, 10), (STATEFUL, 14), (LEARNED_CODES, 14)]
+)
 def test_an_interrupted_run_resumes_to_the_same_bytes(
-    recipe: MakeRecipe, tmp_path: Path, stop: int
+    recipe: MakeRecipe, tmp_path: Path, text: str, stop: int
 ) -> None:
-    tiny = recipe("log.every=4", text=STATEFUL)
+    tiny = recipe("log.every=4", text=text)
     whole = train(tiny, tmp_path / "whole")
     interrupt = StopAt(stop, lambda session: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(InterruptedRun, match=f"stopped after iteration {stop} of 20") as stopped:

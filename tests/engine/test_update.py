@@ -24,6 +24,10 @@ AUTOENCODER = (
     .replace("alternating", "joint")
 )
 
+CODES = AUTOENCODER.replace("test-autoencoder", "test-codes").replace(
+    'encoder = { type = "mlp", hidden = [16] }\n', ""
+)
+
 
 def weights(network: nn.Module) -> list[Tensor]:
     return [weight.detach().clone() for weight in network.parameters()]
@@ -180,10 +184,64 @@ def test_a_generator_without_weights_cannot_be_trained(session: MakeSession) -> 
 
 
 def test_what_a_loss_draws_when_it_is_built_follows_the_seed(session: MakeSession) -> None:
-    text = AUTOENCODER.replace("test-autoencoder", "test-fixed-codes")
     codes = []
     for seed in (0, 0, 1):
         torch.rand(3)  # whatever was drawn before makes no difference
-        codes.append(session(f"train.seed={seed}", text=text).updates["joint"].loss.codes)
+        codes.append(session(f"train.seed={seed}", text=CODES).modules["loss"].table.detach())
     assert torch.equal(codes[0], codes[1])
     assert not torch.equal(codes[0], codes[2])
+
+
+def test_a_loss_with_weights_is_trained_with_an_optimizer_of_its_own(session: MakeSession) -> None:
+    own = "optimizer.loss={ type = 'sgd', lr = 1.0 }"
+    made = session(own, text=CODES)
+    assert set(made.optimizers) == {"generator", "loss"}
+    loss = made.modules["loss"]
+    before = loss.table.detach().clone()
+    run_iteration(made)
+    rows = (loss.table != before).any(dim=1).nonzero().flatten()
+    # Plain gradient descent moves the codes of the batch and no others.
+    assert sorted(rows.tolist()) == sorted(made.batch.indices.tolist())
+    assert moved(made.networks["generator"], weights(session(text=CODES).networks["generator"]))
+
+
+def test_everything_the_discriminator_sees_is_augmented(session: MakeSession) -> None:
+    made = session(
+        "augmentations=[{ type = 'test-shift' }, { type = 'test-shift' }]",
+        "regularizers=[{ type = 'test-logits' }]",
+    )
+    made.iteration = 3
+    seen: list[Tensor] = []
+    made.networks["discriminator"].register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0].detach().clone())
+    )
+    made.next_batch(["discriminator"])
+    made.updates["discriminator"].backward(3)
+    fake = made.networks["generator"](made.batch.z).detach()
+    # The loss looks at fakes and reals, the regularizer at reals, each shifted twice by 3.
+    assert len(seen) == 3
+    for x, original in zip(seen, (fake, made.batch.x, made.batch.x), strict=True):
+        torch.testing.assert_close(x, original + 6)
+    made.next_batch(["generator"])
+    made.updates["generator"].backward(3)
+    assert all(weight.grad is not None for weight in made.networks["generator"].parameters())
+    torch.testing.assert_close(seen[3], made.networks["generator"](made.batch.z).detach() + 6)
+
+
+def test_a_schedule_sees_the_means_since_it_looked_last(session: MakeSession) -> None:
+    made = session("schedule={ type = 'test-watching' }")
+    steps, shown = [], []
+    for iteration in range(9):
+        made.iteration = iteration
+        before = made.steps["generator"]
+        run_iteration(made)
+        steps.append(made.steps["generator"] - before)
+        shown.append(dict(made.observation))
+    assert shown[:2] == [{}, {}]
+    assert shown[2] == shown[3] == shown[4]
+    assert shown[2] != shown[5]
+    assert set(shown[2]) >= {"discriminator/real", "generator/loss"}
+    rule = [1 if shown[look].get("discriminator/real", 0) <= 0.6 else 0 for look in (2, 5)]
+    assert steps == [1, 1, 1, *[rule[0]] * 3, *[rule[1]] * 3]
+    # -log D(x) is log 2 at the start: the rule has something to say.
+    assert rule[0] == 0

@@ -245,3 +245,18 @@ def test_overrides_of_several_networks_stay_apart(write: WriteFile) -> None:
     tables = tomllib.loads(recipe.to_toml())["optimizer"]
     assert tables["generator"]["lr"] == 2.0
     assert tables["discriminator"]["lr"] == 1e-3
+
+
+def test_only_a_loss_with_weights_has_an_optimizer(write: WriteFile) -> None:
+    changes = {
+        "discriminator": None,
+        "loss": 'type = "codes"',
+        "schedule": 'type = "joint"',
+        "optimizer.loss": "lr = 2.0",
+    }
+    file = write(recipe_text(changes))
+    assert set(load(file).optimizers) == {"generator"}
+    learned = load(file, "loss.learned=true")
+    assert set(learned.optimizers) == {"generator", "loss"}
+    assert learned.optimizers["loss"].lr == 2.0
+    assert learned.optimizers["generator"].lr != 2.0

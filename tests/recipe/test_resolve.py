@@ -392,7 +392,8 @@ ONE_PROBLEM: list[Any] = [
             "schedule 'joint' runs the phase 'joint', "
             "but loss 'minimax' has 'discriminator' and 'generator'",
             'type = "joint"',
-            "'alternating', 'discriminator-only', 'simultaneous' or 'warm-up' would do",
+            "'adaptive', 'alternating', 'annealed', 'discriminator-only', 'simultaneous' or "
+            "'warm-up' would do",
         ),
         id="a phase that the loss has not",
     ),
@@ -423,6 +424,42 @@ ONE_PROBLEM: list[Any] = [
             None,
         ),
         id="regularizer of a phase never run",
+    ),
+    pytest.param(
+        {"[augmentations]": 'type = "flipp"'},
+        (
+            "augmentations.0.type",
+            "no augmentation is called 'flipp'",
+            'type = "flipp"',
+            "did you mean 'flip'?",
+        ),
+        id="an augmentation that is not there",
+    ),
+    pytest.param(
+        {
+            "discriminator": None,
+            "loss": 'type = "codes"',
+            "schedule": 'type = "joint"',
+            "[augmentations]": 'type = "flip"',
+        },
+        (
+            "augmentations.0.type",
+            "augmentation 'flip' needs a discriminator; this recipe has none",
+            'type = "flip"',
+            "add a table [discriminator]",
+        ),
+        id="an augmentation of what nobody sees",
+    ),
+    # Prior
+    pytest.param(
+        {"prior": 'distribution = "mixture"'},
+        (
+            "prior.distribution",
+            "the mixture is fitted to codes of real samples; loss 'minimax' has none",
+            'distribution = "mixture"',
+            "'codes' has",
+        ),
+        id="a mixture without codes",
     ),
     # Optimizers
     pytest.param(

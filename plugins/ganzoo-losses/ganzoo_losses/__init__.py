@@ -1,4 +1,4 @@
-"""Adversarial losses and discriminator regularizers for ganzoo.
+"""Adversarial losses, discriminator regularizers and augmentations for ganzoo.
 
 Only declarations stand here; each `build` imports the file that does the work. D(x) is the
 discriminator's logit, a number without bounds, and E a mean over the batch of N.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from ganzoo.api import (
+    AugmentationSpec,
     BuildContext,
     Loss,
     LossSpec,
@@ -21,6 +22,11 @@ from ganzoo.api import (
     RegularizerSpec,
     hookimpl,
 )
+
+from .augmentation_specs import DiffAugment, InstanceNoise
+
+if TYPE_CHECKING:
+    from .courses import Course
 
 GANZOO_API_VERSION = 1
 
@@ -167,6 +173,7 @@ class SmoothedNonSaturatingLoss(LossSpec):
 
     type: ClassVar[str] = "non-saturating-smoothed"
     phases: ClassVar[Mapping[str, Phase]] = PHASES
+    provides: ClassVar[frozenset[str]] = frozenset({"probabilities"})
 
     real_label: float = Field(
         0.9, gt=0.5, le=1, description="D's target for real samples, a probability; 1 for none"
@@ -181,20 +188,36 @@ class SmoothedNonSaturatingLoss(LossSpec):
 
 
 class _ZeroCentred(RegularizerSpec):
-    """The key of the two penalties that want no gradient at all."""
+    """The keys of the two penalties that want no gradient at all."""
 
     gamma: NonNegativeFloat = Field(
         10.0,
         description="weight of the penalty; 1 to 100 for images, about 0.02 for points of the"
         " scale of 0.05",
     )
+    final_gamma: NonNegativeFloat | None = Field(
+        None, description="weight that gamma goes to along half a cosine; constant without it"
+    )
+    annealed: float = Field(
+        0.5, gt=0, le=1, description="share of the run until final_gamma is reached"
+    )
+
+    def course(self, context: BuildContext) -> float | Course:
+        """gamma, or its course where it goes to another."""
+        from .courses import cosine
+
+        if self.final_gamma is None:
+            return self.gamma
+        return cosine(self.gamma, self.final_gamma, self.annealed * context.iterations)
 
 
 class R1(_ZeroCentred):
     """gamma / 2 E ||grad D(x)||^2 at real samples, which flattens D where the data is.
 
     Mescheder et al. 2018 (arXiv:1801.04406), equation 9. The squared norm of the gradient of a
-    logit `(N,)` with regard to its sample, per unit of x squared; one for each sample.
+    logit `(N,)` with regard to its sample, per unit of x squared; one for each sample. With
+    final_gamma the weight changes along a cosine, as in the burn-in of R3GAN (Huang et al.
+    2025, arXiv:2501.05441); it is then the statistic `gamma`.
     """
 
     type: ClassVar[str] = "r1"
@@ -202,7 +225,7 @@ class R1(_ZeroCentred):
     def build(self, context: BuildContext) -> Regularizer:
         from .penalties import RealPenalty
 
-        return RealPenalty(gamma=self.gamma)
+        return RealPenalty(self.course(context))
 
 
 class R2(_ZeroCentred):
@@ -217,7 +240,7 @@ class R2(_ZeroCentred):
     def build(self, context: BuildContext) -> Regularizer:
         from .penalties import FakePenalty
 
-        return FakePenalty(gamma=self.gamma)
+        return FakePenalty(self.course(context))
 
 
 class _Norm(RegularizerSpec):
@@ -316,3 +339,9 @@ def ganzoo_losses() -> Sequence[type[LossSpec]]:
 def ganzoo_regularizers() -> Sequence[type[RegularizerSpec]]:
     """The regularizers."""
     return [R1, R2, GradientPenalty, Dragan, Consistency]
+
+
+@hookimpl
+def ganzoo_augmentations() -> Sequence[type[AugmentationSpec]]:
+    """The augmentations."""
+    return [DiffAugment, InstanceNoise]

@@ -14,6 +14,8 @@ from torch.nn.functional import pad
 
 from ganzoo.api import Batch, Networks
 
+from .courses import Course
+
 
 def input_gradients(discriminator: nn.Module, x: Tensor) -> Tensor:
     """Gradient of each sample's logit at that sample, flat `(N, D)`, itself differentiable.
@@ -90,27 +92,41 @@ def translated(x: Tensor, *, shift: float, flip: bool) -> Tensor:
     return padded[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-class RealPenalty:
-    """gamma / 2 E ||grad D(x)||^2 at real samples: the term `penalty`."""
+class ZeroCentredPenalty:
+    """gamma / 2 E ||grad D||^2 at samples that subclasses choose: the term `penalty`.
 
-    def __init__(self, *, gamma: float) -> None:
+    gamma is a number, or a course over the run, which is then the statistic `gamma` as well.
+    """
+
+    def __init__(self, gamma: float | Course) -> None:
         self.gamma = gamma
+
+    def samples(self, networks: Networks, batch: Batch) -> Tensor:
+        """Where D is to be flat, `(N, *sample_shape)`."""
+        raise NotImplementedError
 
     def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
         """The term; see `ganzoo.api.Regularizer`."""
-        return {"penalty": self.gamma / 2 * squared_norm(networks.discriminator, batch.x)}
+        norm = squared_norm(networks.discriminator, self.samples(networks, batch))
+        if not callable(self.gamma):
+            return {"penalty": self.gamma / 2 * norm}
+        gamma = self.gamma(batch.iteration)
+        return {"penalty": gamma / 2 * norm, "gamma": gamma}
 
 
-class FakePenalty:
-    """gamma / 2 E ||grad D(G(z))||^2 at generated samples: the term `penalty`."""
+class RealPenalty(ZeroCentredPenalty):
+    """gamma / 2 E ||grad D(x)||^2 at real samples."""
 
-    def __init__(self, *, gamma: float) -> None:
-        self.gamma = gamma
+    def samples(self, networks: Networks, batch: Batch) -> Tensor:
+        return batch.x
 
-    def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        """The term; see `ganzoo.api.Regularizer`."""
-        fake = networks.generator(batch.z)
-        return {"penalty": self.gamma / 2 * squared_norm(networks.discriminator, fake)}
+
+class FakePenalty(ZeroCentredPenalty):
+    """gamma / 2 E ||grad D(G(z))||^2 at generated samples."""
+
+    def samples(self, networks: Networks, batch: Batch) -> Tensor:
+        samples: Tensor = networks.generator(batch.z)
+        return samples
 
 
 class GradientPenalty:

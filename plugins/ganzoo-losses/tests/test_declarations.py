@@ -10,12 +10,15 @@ import pytest
 from ganzoo_losses import (
     R1,
     Consistency,
+    DiffAugment,
     Dragan,
     FDivergenceLoss,
     GradientPenalty,
+    InstanceNoise,
     LeastSquaresLoss,
     SmoothedNonSaturatingLoss,
     WassersteinLoss,
+    ganzoo_augmentations,
     ganzoo_losses,
     ganzoo_regularizers,
 )
@@ -23,7 +26,7 @@ from pydantic import ValidationError
 
 from ganzoo.api import BuildContext
 
-COMPONENTS = [*ganzoo_losses(), *ganzoo_regularizers()]
+COMPONENTS = [*ganzoo_losses(), *ganzoo_regularizers(), *ganzoo_augmentations()]
 CONTEXT = BuildContext(sample_shape=(1, 8, 8), latent_dim=2)
 
 
@@ -35,6 +38,7 @@ def test_the_types_that_the_package_offers() -> None:
     assert [spec.type for spec in ganzoo_regularizers()] == [
         *("r1", "r2", "gradient-penalty", "dragan", "consistency"),
     ]
+    assert [spec.type for spec in ganzoo_augmentations()] == ["diff-augment", "instance-noise"]
 
 
 @pytest.mark.parametrize("spec", COMPONENTS, ids=lambda spec: spec.type)
@@ -53,13 +57,22 @@ def test_a_component_builds_from_its_defaults_and_explains_its_keys(spec: Any) -
         (WassersteinLoss, {"clip": 0.01}),
         (FDivergenceLoss, {"divergence": "jensen-shannon", "generator": "non-saturating"}),
         (SmoothedNonSaturatingLoss, {"real_label": 0.9}),
-        (R1, {"every": 1, "gamma": 10}),
+        (R1, {"every": 1, "gamma": 10, "final_gamma": None, "annealed": 0.5}),
         (GradientPenalty, {"every": 1, "weight": 10, "target": 1, "one_sided": False}),
         (Dragan, {"every": 1, "weight": 10, "target": 1, "one_sided": False, "scale": 0.5}),
         (
             Consistency,
             {"every": 1, "weight": 10, "fake_weight": 10, "shift": 0.125, "flip": False},
         ),
+        (
+            DiffAugment,
+            {
+                "policies": ("colour", "translation", "cutout"),
+                **{"brightness": 0.5, "saturation": 1, "contrast": 0.5},
+                **{"shift": 0.125, "cutout": 0.5},
+            },
+        ),
+        (InstanceNoise, {"std": 0.1, "final_std": 0, "annealed": 0.5}),
     ],
 )
 def test_the_defaults_are_the_papers(spec: Any, defaults: dict[str, object]) -> None:
@@ -75,15 +88,33 @@ def test_the_defaults_are_the_papers(spec: Any, defaults: dict[str, object]) -> 
         (FDivergenceLoss, {"divergence": "chi2"}),
         (FDivergenceLoss, {"generator": "minimax"}),
         (R1, {"gamma": -1.0}),
+        (R1, {"final_gamma": -1.0}),
+        (R1, {"annealed": 0.0}),
+        (R1, {"annealed": 1.5}),
         (GradientPenalty, {"target": -1.0}),
         (Dragan, {"scale": 0.0}),
         (Consistency, {"shift": 0.0}),
         (Consistency, {"shift": 0.6}),
+        (DiffAugment, {"policies": ()}),
+        (DiffAugment, {"policies": ("color",)}),
+        (DiffAugment, {"brightness": -0.1}),
+        (DiffAugment, {"saturation": 1.1}),
+        (DiffAugment, {"contrast": 1.1}),
+        (DiffAugment, {"shift": 1.1}),
+        (DiffAugment, {"cutout": 1.1}),
+        (InstanceNoise, {"std": -0.1}),
+        (InstanceNoise, {"final_std": -0.1}),
+        (InstanceNoise, {"annealed": 0.0}),
     ],
 )
 def test_values_without_sense_are_refused(spec: Any, keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         spec(**keys)
+
+
+def test_what_augmentations_need() -> None:
+    assert DiffAugment.needs == {"discriminator", "data.images"}
+    assert InstanceNoise.needs == {"discriminator"}
 
 
 def test_declarations_do_not_import_torch() -> None:

@@ -60,7 +60,7 @@ def compute(loss: Loss, phase: str, real: Tensor, fake: Tensor) -> Mapping[str, 
 
     N = len(real)
     networks = Networks(nn.Identity(), Judge(), None)  # type: ignore[arg-type]
-    batch = Batch(torch.zeros(N, 1), torch.ones(N, 1), None, torch.arange(N))
+    batch = Batch(torch.zeros(N, 1), torch.ones(N, 1), None, torch.arange(N), torch.zeros(()))
     return loss.compute(phase, networks, batch)
 
 
@@ -194,7 +194,8 @@ def test_statistics_are_detached_means(spec: LossSpec) -> None:
     real, fake = logits(-1.0, 0.5, 2.0), logits(1.0, -4.0, 0.0)
     terms = terms_of(spec, "discriminator", real, fake)
     statistics = {name: term.item() for name, term in terms.items() if not term.requires_grad}
-    if spec.type == "non-saturating-smoothed":
+    assert ("probabilities" in spec.provides) == ({"D(x)", "D(G(z))"} <= set(statistics))
+    if "probabilities" in spec.provides:
         assert statistics == {
             "D(x)": pytest.approx(real.sigmoid().mean().item()),
             "D(G(z))": pytest.approx(fake.sigmoid().mean().item()),
@@ -213,7 +214,9 @@ def networks_and_batch(N: int = 6) -> tuple[Networks, Batch]:
     torch.manual_seed(0)
     discriminator = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
     networks = Networks(nn.Linear(3, 2), discriminator, None)  # type: ignore[arg-type]
-    return networks, Batch(torch.randn(N, 2), torch.randn(N, 3), None, torch.arange(N))
+    return networks, Batch(
+        torch.randn(N, 2), torch.randn(N, 3), None, torch.arange(N), torch.zeros(())
+    )
 
 
 @EVERY_LOSS
@@ -242,7 +245,7 @@ def test_the_discriminator_phase_never_reaches_the_generator(spec: LossSpec) -> 
 def test_only_relativistic_generators_read_real_data(spec: LossSpec) -> None:
     networks, batch = networks_and_batch()
     loss = spec.build(CONTEXT)
-    other = Batch(batch.x + 1, batch.z, None, batch.indices)
+    other = Batch(batch.x + 1, batch.z, None, batch.indices, batch.iteration)
     same = (
         loss.compute("generator", networks, batch)["loss"]
         == (loss.compute("generator", networks, other)["loss"])

@@ -86,7 +86,7 @@ def setting(
     stream = torch.Generator().manual_seed(3)
     x = torch.randn(N, *shape, dtype=torch.float64, generator=stream)
     z = 2 * torch.randn(N, math.prod(shape), dtype=torch.float64, generator=stream)
-    batch = Batch(x, z, None, torch.arange(N))
+    batch = Batch(x, z, None, torch.arange(N), torch.zeros(()))
     return Networks(Fakes(shape), critic, None), batch  # type: ignore[arg-type]
 
 
@@ -143,8 +143,8 @@ def test_where_the_penalties_look() -> None:
     """R1 depends on real samples only, R2 on fakes only, the norm penalty on both."""
     critic = Quadratic(1.0)
     networks, batch = setting(critic)
-    other_x = Batch(batch.x + 1, batch.z, None, batch.indices)
-    other_z = Batch(batch.x, batch.z + 1, None, batch.indices)
+    other_x = Batch(batch.x + 1, batch.z, None, batch.indices, batch.iteration)
+    other_z = Batch(batch.x, batch.z + 1, None, batch.indices, batch.iteration)
     for spec, reads_x, reads_z in [
         (R1(), True, False),
         (R2(), False, True),
@@ -231,7 +231,7 @@ def test_flat_and_steep_critics_give_finite_terms_and_gradients(
     critic = Linear(size * unit((3, 4, 5)).float())
     networks, batch = setting(critic)
     networks.generator.float()
-    batch = Batch(batch.x.float(), batch.z.float(), None, batch.indices)
+    batch = Batch(batch.x.float(), batch.z.float(), None, batch.indices, batch.iteration)
     term = total(spec, networks, batch)
     term.backward()
     assert term.dtype == torch.float32
@@ -352,7 +352,7 @@ class TestConsistency:
         networks, batch = setting(Centre(), (1, 8, 8))
         x = torch.zeros(7, 1, 8, 8, dtype=torch.float64)
         x[:, :, 4, 4] = torch.arange(7.0, dtype=torch.float64)[:, None]
-        batch = Batch(x, x.flatten(1), None, batch.indices)
+        batch = Batch(x, x.flatten(1), None, batch.indices, batch.iteration)
         assert total(Consistency(), networks, batch) == 0
 
     def test_the_terms_are_mean_squared_changes(self) -> None:

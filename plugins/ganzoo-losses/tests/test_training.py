@@ -1,4 +1,4 @@
-"""Every loss and regularizer in a run of 20 iterations, through recipes."""
+"""Every loss, regularizer and augmentation in a run of 20 iterations, through recipes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from ganzoo_losses import FDivergenceLoss, ganzoo_losses, ganzoo_regularizers
+import torch
+from ganzoo_losses import (
+    FDivergenceLoss,
+    ganzoo_augmentations,
+    ganzoo_losses,
+    ganzoo_regularizers,
+)
+from torch import Tensor
 
 import ganzoo
+from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.session import prepare
 
 RECIPE = """
 name = "losses"
@@ -27,7 +36,7 @@ engine = {{ device = "cpu" }}
 [loss]
 {loss}
 
-{regularizer}
+{tables}
 """
 
 DIVERGENCES = get_args(FDivergenceLoss.model_fields["divergence"].annotation)
@@ -43,12 +52,12 @@ def recipe(
     folder: Path,
     loss: str,
     *,
-    regularizer: str = "",
+    tables: str = "",
     data: str = "ring",
     schedule: str = "alternating",
 ) -> ganzoo.Recipe:
     file = folder / "losses.toml"
-    file.write_text(RECIPE.format(loss=loss, regularizer=regularizer, data=data, schedule=schedule))
+    file.write_text(RECIPE.format(loss=loss, tables=tables, data=data, schedule=schedule))
     return ganzoo.load_recipe(file)
 
 
@@ -74,19 +83,19 @@ def test_both_networks_may_step_at_once(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_every_regularizer_trains(name: str, tmp_path: Path) -> None:
     table = f'[[regularizers]]\ntype = "{name}"\nevery = 2'
-    loaded = recipe(tmp_path, 'type = "relativistic"', regularizer=table, data="digits")
+    loaded = recipe(tmp_path, 'type = "relativistic"', tables=table, data="digits")
     assert any(key.startswith(f"discriminator/{name}/") for key in statistics(loaded, tmp_path))
 
 
 def test_wgan_gp_is_the_loss_without_a_clip_and_the_penalty(tmp_path: Path) -> None:
     table = '[[regularizers]]\ntype = "gradient-penalty"'
-    loaded = recipe(tmp_path, 'type = "wasserstein"\nclip = 0', regularizer=table)
+    loaded = recipe(tmp_path, 'type = "wasserstein"\nclip = 0', tables=table)
     assert "discriminator/gradient-penalty/penalty" in statistics(loaded, tmp_path)
 
 
 def test_r1_and_r2_go_together(tmp_path: Path) -> None:
     tables = "\n".join(f'[[regularizers]]\ntype = "{name}"\ngamma = 0.02' for name in ("r1", "r2"))
-    loaded = recipe(tmp_path, 'type = "relativistic"', regularizer=tables)
+    loaded = recipe(tmp_path, 'type = "relativistic"', tables=tables)
     assert {"discriminator/r1/penalty", "discriminator/r2/penalty"} <= set(
         statistics(loaded, tmp_path)
     )
@@ -94,4 +103,58 @@ def test_r1_and_r2_go_together(tmp_path: Path) -> None:
 
 def test_consistency_is_for_images(tmp_path: Path) -> None:
     with pytest.raises(ganzoo.RecipeError, match="images"):
-        recipe(tmp_path, 'type = "hinge"', regularizer='[[regularizers]]\ntype = "consistency"')
+        recipe(tmp_path, 'type = "hinge"', tables='[[regularizers]]\ntype = "consistency"')
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_an_annealed_weight_is_a_statistic(name: str, tmp_path: Path) -> None:
+    table = f'[[regularizers]]\ntype = "{name}"\ngamma = 2.0\nfinal_gamma = 1.0\nannealed = 0.5'
+    loaded = recipe(tmp_path, 'type = "relativistic"', tables=table)
+    mean = statistics(loaded, tmp_path)[f"discriminator/{name}/gamma"]
+    # A cosine over iterations 0 to 9, of mean 1.55, then 1 from 10 to 19.
+    assert mean == pytest.approx(1.275)
+    assert "final_gamma = 1.0" in loaded.to_toml()
+
+
+def test_a_loss_of_probabilities_may_steer_the_schedule(tmp_path: Path) -> None:
+    smoothed = recipe(tmp_path, 'type = "non-saturating-smoothed"', schedule="adaptive")
+    assert "discriminator/D(G(z))" in statistics(smoothed, tmp_path)
+    with pytest.raises(ganzoo.RecipeError, match="probabilities"):
+        recipe(tmp_path, 'type = "hinge"', schedule="adaptive")
+
+
+@pytest.mark.parametrize("name", [spec.type for spec in ganzoo_augmentations()])
+@pytest.mark.parametrize("loss", ["relativistic", "wasserstein", "non-saturating-smoothed"])
+def test_every_augmentation_trains(name: str, loss: str, tmp_path: Path) -> None:
+    tables = f'[[augmentations]]\ntype = "{name}"\n[[regularizers]]\ntype = "r1"'
+    loaded = recipe(tmp_path, f'type = "{loss}"', tables=tables, data="digits")
+    assert "discriminator/r1/penalty" in statistics(loaded, tmp_path)
+
+
+def test_diff_augment_is_for_images(tmp_path: Path) -> None:
+    noise, pictures = (
+        f'[[augmentations]]\ntype = "{name}"' for name in ("instance-noise", "diff-augment")
+    )
+    assert statistics(recipe(tmp_path, 'type = "hinge"', tables=noise), tmp_path)
+    with pytest.raises(ganzoo.RecipeError, match="images"):
+        recipe(tmp_path, 'type = "hinge"', tables=pictures)
+
+
+def test_the_discriminator_sees_augmented_images_in_both_phases(tmp_path: Path) -> None:
+    tables = '[[augmentations]]\ntype = "diff-augment"\npolicies = ["cutout"]'
+    loaded = recipe(tmp_path, 'type = "hinge"', tables=tables, data="digits")
+    session = prepare(loaded, torch.device("cpu"), Ranks())
+    seen: list[Tensor] = []
+    session.networks["discriminator"].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].detach())
+    )
+    session.next_batch(("discriminator", "generator"))
+    for phase, views in (("discriminator", 2), ("generator", 1)):
+        seen.clear()
+        session.updates[phase].backward(0)
+        assert len(seen) == views
+        for x in seen:
+            holes = (x == 0).sum((1, 2, 3))
+            assert (holes >= 4).all(), "a hole in every image, of at least 2x2 pixels"
+    assert all(w.grad.abs().sum() > 0 for w in session.networks["generator"].parameters())
+    assert (session.batch.x == 0).sum() < 16 * 4, "the batch itself has no holes"

@@ -1,0 +1,204 @@
+"""Autoencoders and generators regressed on codes, as losses for ganzoo.
+
+Only declarations stand here; each `build` imports the file that does the work. The decoder is
+whatever `[generator]` names, the encoder is `[encoder]`; both are trained together in the one
+phase `joint`. A reconstruction is summed over the values of a sample and averaged over the
+batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from ganzoo.api import BuildContext, Loss, LossSpec, Phase, UserError, hookimpl
+
+GANZOO_API_VERSION = 1
+
+AUTOENCODER: Mapping[str, Phase] = {"joint": Phase(trains=frozenset({"generator", "encoder"}))}
+CODES = frozenset({"codes"})
+
+Distance = Literal["l2", "l1", "bernoulli"]
+DISTANCE = "l2: squared differences; l1: absolute ones; bernoulli: cross-entropy of pixels, in nats"
+
+
+class ReconstructionLoss(LossSpec):
+    """Autoencoder: G(E(x)) should be x.
+
+    Hinton and Salakhutdinov 2006 (doi:10.1126/science.1127647), without their pretraining. The
+    term `reconstruction` is `distance` summed over the values of a sample, mean over the batch;
+    with `bernoulli` as in `elbo`. Nothing pulls the codes `(N, latent_dim)` towards the law of
+    the latents: what G makes of a latent from that law is left open. Raises `UserError` for
+    `bernoulli` with points.
+    """
+
+    type: ClassVar[str] = "reconstruction"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder"})
+    provides: ClassVar[frozenset[str]] = CODES
+    phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+
+    distance: Distance = Field("l2", description=DISTANCE)
+
+    def build(self, context: BuildContext) -> Loss:
+        _check_bernoulli(self.type, "distance", self.distance, context)
+        from .autoencoders import Reconstruction
+        from .distances import DISTANCES
+
+        return Reconstruction(DISTANCES[self.distance])
+
+
+class ElboLoss(LossSpec):
+    """VAE: minus the evidence lower bound, E -log p(x | z) + beta KL(q(z | x) || p(z)).
+
+    Kingma and Welling 2014 (arXiv:1312.6114), equations 3 and 10: one draw z of the encoder's
+    normal q for each x, p(z) the standard normal. `beta` as in Higgins et al. 2017 (beta-VAE),
+    its rise as in Bowman et al. 2016 (arXiv:1511.06349), `free_bits` as in Kingma et al. 2016
+    (arXiv:1606.04934). The term `loss` is minimised. The statistics are what it
+    is made of before beta and free bits, in nats per sample: `reconstruction`
+    E -log p(x | z), `kl`, and `elbo`, minus their sum. The `gaussian` one is a density and may
+    be negative; the `bernoulli` one is the cross-entropy of pixels taken from [-1, 1] to [0, 1],
+    not below their own entropy, and no density where pixels are grey (Loaiza-Ganem and
+    Cunningham 2019, arXiv:1907.06845). Raises `UserError` for uniform latents, and for
+    `bernoulli` with points.
+    """
+
+    type: ClassVar[str] = "elbo"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder.variance"})
+    provides: ClassVar[frozenset[str]] = CODES
+    phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+
+    likelihood: Literal["bernoulli", "gaussian"] = Field(
+        "bernoulli", description="law of x given z; bernoulli is for images only"
+    )
+    std: PositiveFloat = Field(
+        0.5, description="gaussian: standard deviation around G(z), in units of the data"
+    )
+    beta: NonNegativeFloat = Field(1.0, description="weight of the KL divergence")
+    warm_up: NonNegativeInt = Field(
+        0, description="iterations in which beta rises linearly from 0; 0 for none"
+    )
+    free_bits: NonNegativeFloat = Field(
+        0.0,
+        description="nats of KL, mean over the batch, that each latent dimension has for free",
+    )
+
+    def build(self, context: BuildContext) -> Loss:
+        if context.latent_distribution != "normal":
+            raise UserError(
+                f"loss '{self.type}' holds codes to a standard normal, but"
+                f" latent.distribution is '{context.latent_distribution}'",
+                hint="write latent.distribution = 'normal', or take the loss 'mmd'",
+            )
+        _check_bernoulli(self.type, "likelihood", self.likelihood, context)
+        from .autoencoders import Elbo
+        from .distances import bernoulli, gaussian
+
+        return Elbo(
+            bernoulli if self.likelihood == "bernoulli" else gaussian(self.std),
+            beta=self.beta,
+            warm_up=self.warm_up,
+            free_bits=self.free_bits,
+        )
+
+
+class MmdLoss(LossSpec):
+    """WAE-MMD: an autoencoder whose codes, as a set, should look like draws of the latents.
+
+    Tolstikhin et al. 2018 (arXiv:1711.01558), algorithm 2. The term `loss` is the statistic
+    `reconstruction` plus `weight` times the statistic `mmd`: the unbiased estimate, which may be
+    negative, of the squared maximum mean discrepancy between codes and latents. Kernel: inverse
+    multiquadratics of seven widths, those of the authors' code. For normal and uniform latents;
+    a batch has two samples or more on each device. Raises `UserError` for `bernoulli` with
+    points.
+    """
+
+    type: ClassVar[str] = "mmd"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder"})
+    provides: ClassVar[frozenset[str]] = CODES
+    phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+
+    distance: Distance = Field("l2", description=DISTANCE)
+    weight: NonNegativeFloat = Field(10.0, description="weight of the discrepancy")
+
+    def build(self, context: BuildContext) -> Loss:
+        _check_bernoulli(self.type, "distance", self.distance, context)
+        from .autoencoders import Mmd
+        from .discrepancy import kernel_widths
+        from .distances import DISTANCES
+
+        widths = kernel_widths(context.latent_dim, context.latent_distribution)
+        return Mmd(DISTANCES[self.distance], weight=self.weight, widths=widths)
+
+
+class PairedCodesLoss(LossSpec):
+    """A generator regressed on codes, one for each training sample; no encoder, no game.
+
+    The codes are drawn once from the law of the latents and stay, or with `learned` are weights
+    of the loss: GLO, Bojanowski et al. 2018 (arXiv:1707.05776). Learned codes stay
+    in the paper's ball, here of radius sqrt(latent_dim), where the normal law has its mass; with
+    uniform latents in their cube [-1, 1]. The term `reconstruction` is `distance` summed over the
+    values of a sample, mean over the batch, so that a code's own gradient is divided by the
+    batch size. `laplacian` is the paper's distance, for images only. Learned codes
+    take memory as weights do: latent_dim numbers for each training sample, and what the
+    optimizer keeps. Raises `UserError` for `laplacian` with points.
+    """
+
+    type: ClassVar[str] = "paired-codes"
+    needs: ClassVar[frozenset[str]] = frozenset({"data"})
+    provides: ClassVar[frozenset[str]] = CODES
+    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
+
+    learned: bool = Field(
+        False, description="train the codes too (GLO), by the optimizer of [optimizer.loss]"
+    )
+    distance: Literal["l2", "l1", "laplacian"] = Field(
+        "l2",
+        description="l2: squared differences; l1: absolute ones; "
+        "laplacian: absolute ones of each scale of a picture",
+    )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the codes are learned."""
+        return self.learned
+
+    def build(self, context: BuildContext) -> Loss:
+        from .distances import DISTANCES, laplacian_pyramid
+        from .paired import PairedCodes
+
+        if self.distance != "laplacian":
+            distance = DISTANCES[self.distance]
+        elif len(context.sample_shape) == 3:
+            distance = laplacian_pyramid
+        else:
+            raise UserError(
+                f"loss '{self.type}' with distance = 'laplacian' compares pictures, but the data"
+                f" are of shape {context.sample_shape}",
+                hint="loss.distance = 'l1' takes points",
+            )
+        return PairedCodes(
+            count=len(context.data.train),
+            latent_dim=context.latent_dim,
+            distribution=context.latent_distribution,
+            learned=self.learned,
+            distance=distance,
+        )
+
+
+def _check_bernoulli(loss: str, key: str, value: str, context: BuildContext) -> None:
+    """Raise `UserError` where values that are no pixels would be taken for probabilities."""
+    if value == "bernoulli" and len(context.sample_shape) != 3:
+        other = "gaussian" if key == "likelihood" else "l2"
+        raise UserError(
+            f"loss '{loss}' with {key} = 'bernoulli' takes pixels for probabilities, but the data"
+            f" are of shape {context.sample_shape}",
+            hint=f"loss.{key} = '{other}' takes points",
+        )
+
+
+@hookimpl
+def ganzoo_losses() -> Sequence[type[LossSpec]]:
+    """The losses."""
+    return [ReconstructionLoss, ElboLoss, MmdLoss, PairedCodesLoss]

@@ -1,0 +1,155 @@
+"""Every loss in a short run of the engine on digits, through recipes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import ganzoo
+
+RECIPE = """
+name = "autoencoder"
+latent = {{ dim = 8{latent} }}
+data = {{ type = "{data}" }}
+generator = {{ type = "mlp", hidden = [32] }}
+schedule = {{ type = "joint" }}
+train = {{ iterations = {iterations}, batch_size = 32 }}
+log = {{ every = 20, samples = 1 }}
+checkpoint = {{ every = 20, keep = 2 }}
+prior = {{ components = 2, codes = 200 }}
+engine = {{ device = "cpu", precision = "{precision}" }}
+
+[optimizer]
+type = "adam"
+lr = 3e-3
+{optimizer}
+
+[loss]
+{loss}
+
+{encoder}
+"""
+
+ENCODER = '[encoder]\ntype = "mlp"\nhidden = [32]'
+ROWS = '[optimizer.loss]\ntype = "sgd"\nlr = 1.0'
+
+WITH_ENCODER = [
+    'type = "reconstruction"',
+    'type = "reconstruction"\ndistance = "l1"',
+    'type = "reconstruction"\ndistance = "bernoulli"',
+    'type = "elbo"',
+    'type = "elbo"\nlikelihood = "gaussian"\nwarm_up = 30\nbeta = 2.0\nfree_bits = 0.1',
+    'type = "mmd"',
+    'type = "mmd"\ndistance = "bernoulli"',
+]
+PAIRED = [
+    'type = "paired-codes"',
+    'type = "paired-codes"\ndistance = "laplacian"',
+    'type = "paired-codes"\nlearned = true',
+]
+
+
+def recipe(
+    folder: Path,
+    loss: str,
+    *,
+    data: str = "digits",
+    latent: str = "",
+    iterations: int = 60,
+    precision: str = "float32",
+) -> ganzoo.Recipe:
+    file = folder / "autoencoder.toml"
+    paired = "paired-codes" in loss
+    text = RECIPE.format(
+        loss=loss,
+        data=data,
+        latent=latent,
+        iterations=iterations,
+        precision=precision,
+        encoder="" if paired else ENCODER,
+        optimizer=ROWS if "learned" in loss else "",
+    )
+    file.write_text(text)
+    return ganzoo.load_recipe(file)
+
+
+def reconstructions(loaded: ganzoo.Recipe, folder: Path) -> list[float]:
+    """The statistic `reconstruction` at each reading of a run."""
+    run = ganzoo.train(loaded, runs=folder / "runs")
+    assert run.status["state"] == "done"
+    rows = [row["statistics"] for row in run.metrics]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    return [row["joint/reconstruction"] for row in rows]
+
+
+@pytest.mark.parametrize("loss", [*WITH_ENCODER, *PAIRED])
+def test_the_reconstruction_falls(loss: str, tmp_path: Path) -> None:
+    values = reconstructions(recipe(tmp_path, loss), tmp_path)
+    assert values[-1] < 0.9 * values[0]
+
+
+@pytest.mark.parametrize("loss", ['type = "mmd"', 'type = "paired-codes"\nlearned = true'])
+def test_uniform_latents(loss: str, tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, loss, latent=', distribution = "uniform"')
+    values = reconstructions(loaded, tmp_path)
+    assert values[-1] < 0.9 * values[0]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        'type = "reconstruction"',
+        'type = "elbo"\nlikelihood = "gaussian"\nstd = 0.1',
+        'type = "mmd"',
+        'type = "paired-codes"\nlearned = true',
+    ],
+)
+def test_points(loss: str, tmp_path: Path) -> None:
+    values = reconstructions(recipe(tmp_path, loss, data="ring"), tmp_path)
+    assert values[-1] < values[0]
+
+
+def test_bfloat16(tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, 'type = "elbo"', precision="bfloat16")
+    values = reconstructions(loaded, tmp_path)
+    assert values[-1] < 0.9 * values[0]
+
+
+def test_the_logged_terms_of_the_elbo_add_up(tmp_path: Path) -> None:
+    run = ganzoo.train(recipe(tmp_path, 'type = "elbo"'), runs=tmp_path / "runs")
+    row = run.metrics[-1]["statistics"]
+    assert set(row) == {"joint/loss", "joint/reconstruction", "joint/kl", "joint/elbo"}
+    assert row["joint/elbo"] == pytest.approx(-row["joint/reconstruction"] - row["joint/kl"])
+    assert row["joint/loss"] == pytest.approx(-row["joint/elbo"])
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_run_with_paired_codes_repeats_itself(learned: bool, tmp_path: Path) -> None:
+    loss = f'type = "paired-codes"\nlearned = {str(learned).lower()}'
+    runs = [
+        ganzoo.train(recipe(tmp_path, loss, iterations=40), runs=tmp_path / place)
+        for place in ("a", "b")
+    ]
+    assert runs[0].metrics == runs[1].metrics
+
+
+def test_learned_codes_are_in_the_checkpoint_and_move(tmp_path: Path) -> None:
+    loss = 'type = "paired-codes"\nlearned = true'
+    run = ganzoo.train(recipe(tmp_path, loss, iterations=40), runs=tmp_path / "runs")
+    first, last = (
+        torch.load(file, weights_only=False)["networks"]["loss"]["table"]
+        for file in sorted((run.path / "checkpoints").glob("*.pt"))
+    )
+    assert first.shape == (1500, 8)
+    moved = (first != last).any(1).float().mean().item()
+    # 20 batches of 32 of 1,500 digits, and the batch before them, whose codes are put back.
+    assert 0.3 < moved <= 21 * 32 / 1500
+
+
+def test_uniform_latents_are_not_for_the_elbo(tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, 'type = "elbo"', latent=', distribution = "uniform"')
+    with pytest.raises(ganzoo.UserError, match="holds codes to a standard normal"):
+        ganzoo.train(loaded, runs=tmp_path / "runs")
