@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import cast
@@ -56,14 +57,17 @@ def fit_mixture(codes: Tensor, components: int, seed: int) -> dict[str, Tensor]:
     lower Cholesky factors of the covariances. K is `components`, or the number of codes if that
     is smaller.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
 
     mixture = GaussianMixture(
         min(components, len(codes)), reg_covar=1e-6, random_state=seed % 2**32
     )
-    # Several threads add up in an order that is not the same twice.
-    with threadpool_limits(limits=1):
+    # Several threads add up in an order that is not the same twice. A hundred steps of EM are
+    # enough for sampling, whether or not the last one still gained something.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(codes.double().numpy())
     factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
     return {
