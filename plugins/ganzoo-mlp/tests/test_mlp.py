@@ -82,15 +82,16 @@ def test_declarations_do_not_import_torch() -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.999999])
 def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
+    torch.manual_seed(0)
     dropout = Dropout(p)
     x = torch.ones(1000, 1001, requires_grad=True)  # not a multiple of four units
     y = dropout(x)
     share = (y == 0).double().mean().item()
-    spread = (p * (1 - p) / x.numel()) ** 0.5
-    assert share == pytest.approx(p, abs=5 * spread + 2**-16)
+    keep = 1 - min(round(p * 2**16), 2**16 - 1) / 2**16
+    assert 1 - share == pytest.approx(keep, abs=5 * (keep * (1 - keep) / x.numel()) ** 0.5)
     kept = y[y != 0]
     assert (kept == kept[0]).all()
-    torch.testing.assert_close(kept[0].item(), 2**16 / (2**16 - min(round(p * 2**16), 2**16 - 1)))
+    torch.testing.assert_close(kept[0].item(), 1 / keep)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach()), "the gradient passes where the unit was kept"
 
