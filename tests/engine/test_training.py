@@ -128,12 +128,13 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     tiny = recipe("log.every=4", text=text)
     whole = train(tiny, tmp_path / "whole")
     interrupt = StopAt(stop, lambda session: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(InterruptedRun, match=f"stopped after iteration {stop} of 20") as stopped:
         train(tiny, tmp_path / "parts", interrupt)
     assert stopped.value.exit_code == 130
     path = tmp_path / "parts" / tiny.name / "run"
     assert Run(RunFolder(path)).status["state"] == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert outcome(train(tiny, path, resume=True)) == outcome(whole)
 
 
