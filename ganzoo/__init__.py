@@ -7,17 +7,21 @@
 Importing ganzoo does not import torch; training and sampling do.
 """
 
+from ganzoo.comparison import Budget, Comparison, compare
 from ganzoo.errors import GanzooError, RunError, UserError
 from ganzoo.recipe import Recipe, RecipeError, load_recipe
 from ganzoo.zoo import Run, components, open_run, resume, train
 
 __all__ = [
+    "Budget",
+    "Comparison",
     "GanzooError",
     "Recipe",
     "RecipeError",
     "Run",
     "RunError",
     "UserError",
+    "compare",
     "components",
     "load_recipe",
     "open_run",

@@ -23,6 +23,7 @@ from ganzoo.specs import (
     GeneratorSpec,
     LossSpec,
     MetricSpec,
+    ProbeSpec,
     RegularizerSpec,
     ScheduleSpec,
 )
@@ -84,6 +85,11 @@ def ganzoo_metrics() -> Sequence[type[MetricSpec]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def ganzoo_probes() -> Sequence[type[ProbeSpec]]:  # type: ignore[empty-body]
+    """Probes that this plugin offers."""
+
+
+@hookspec
 def ganzoo_run_started(run: RunInfo) -> None:
     """A run begins, or goes on from `run.start_iteration`."""
 
@@ -123,5 +129,6 @@ COMPONENT_HOOKS: Mapping[str, str] = {
     "schedule": "ganzoo_schedules",
     "dataset": "ganzoo_datasets",
     "metric": "ganzoo_metrics",
+    "probe": "ganzoo_probes",
 }
 """The hook by which components of each kind are offered."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from PIL import Image
     from torch import Tensor, nn
 
 
@@ -106,11 +107,35 @@ class Schedule(Protocol):
         ...
 
 
+class Probe(Protocol):
+    """Looks at the networks while they are trained, and leaves them and torch's default random
+    streams as they were. It may wait for the device."""
+
+    def before(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
+        """A group of phases is about to be run in an iteration that the probe looks at."""
+        ...
+
+    def after(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
+        """The group has been run; the batch is the one that it saw."""
+        ...
+
+    def compute(self) -> Mapping[str, float]:
+        """The figures by name, after the last group of the iteration."""
+        ...
+
+    def draw(self) -> Image.Image | None:
+        """A picture of what was seen in the iteration, or None."""
+        ...
+
+
 class Metric(Protocol):
     """A figure about samples, in the manner of torchmetrics."""
 
     def update(self, samples: Tensor, *, real: bool) -> None:
-        """Take in a batch: float32 `(N, *sample_shape)`, images in [-1, 1]."""
+        """Take in a batch of what `MetricSpec.reads` says, float32 on the CPU.
+
+        Samples are `(N, *sample_shape)`, images in [-1, 1].
+        """
         ...
 
     def compute(self) -> Mapping[str, float]:

@@ -6,10 +6,14 @@ metrics.jsonl           statistics by iteration, the same bytes for the same see
 timing.jsonl            wall-clock seconds by iteration
 samples/<iteration>.png samples from latents that stay the same
 checkpoints/<iteration>.pt
+snapshots/<iteration>.safetensors weights on the way, for measuring
+probes/<probe>.jsonl    figures of a probe by iteration
+probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
 <network>.safetensors   weights at the end; the generator's are the moving average
 prior.safetensors       mixture fitted to the codes of real samples, where the loss knows codes
 pictures/<name>.png     of those codes: reconstructions, lines from one to another, mixture
-evaluation.json         figures of the metrics at the end
+evaluation.json         figures of the metrics at the end and on the way
+measures/<how>.json     figures that comparisons took
 status.json             state, iteration, seconds, steps by phase
 traceback.txt           of a run that failed by an error in some component
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import uuid
@@ -57,6 +62,23 @@ class RunFolder:
         """Wall-clock seconds by iteration."""
         return self.path / "timing.jsonl"
 
+    def probe(self, name: str) -> Path:
+        """Figures of a probe by iteration."""
+        return self.path / "probes" / f"{name}.jsonl"
+
+    def frame(self, name: str, iteration: int) -> Path:
+        """A probe's picture of one iteration."""
+        return self.path / "probes" / name / f"{iteration:06d}.png"
+
+    def frames(self, name: str) -> list[Path]:
+        """All pictures of a probe, oldest first."""
+        found = self.frame(name, 0).parent.glob("*.png")
+        return sorted(path for path in found if path.stem.isdecimal())
+
+    def animation(self, name: str) -> Path:
+        """All pictures of a probe, one after the other."""
+        return self.path / "probes" / f"{name}.gif"
+
     @property
     def status(self) -> Path:
         """Where the run stands."""
@@ -66,6 +88,10 @@ class RunFolder:
     def evaluation(self) -> Path:
         """Figures at the end."""
         return self.path / "evaluation.json"
+
+    def measures(self, key: str) -> Path:
+        """What a comparison measured, by a hash of how."""
+        return self.path / "measures" / f"{key}.json"
 
     @property
     def traceback(self) -> Path:
@@ -91,6 +117,15 @@ class RunFolder:
         numbered = (path for path in found if path.stem.isdecimal())
         return sorted(numbered, key=lambda path: int(path.stem), reverse=True)
 
+    def snapshot(self, iteration: int) -> Path:
+        """All weights at one iteration, the generator's as they are sampled from."""
+        return self.path / "snapshots" / f"{iteration:06d}.safetensors"
+
+    def snapshots(self) -> list[int]:
+        """Iterations of which there is a snapshot, in order."""
+        found = (self.path / "snapshots").glob("*.safetensors")
+        return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+
     def picture(self, name: str) -> Path:
         """A picture made at the end."""
         return self.path / "pictures" / f"{name}.png"
@@ -115,6 +150,7 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
         path.mkdir(parents=True)
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
+        (path / "snapshots").mkdir()
         (path / "pictures").mkdir()
     except FileExistsError:
         raise UserError(
@@ -180,8 +216,19 @@ def cannot_write(path: Path, error: OSError) -> RunError:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as an indented JSON file, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Write plain data as an indented JSON file, whole or not at all.
+
+    JSON knows no infinities and nothing that is not a number: they are written as null.
+    """
+    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -205,6 +252,7 @@ def read_json(path: Path) -> Any:
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line to a JSON-lines file, in one write."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
             file.write((json.dumps(row) + "\n").encode())
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from ganzoo.protocols import Augmentation, Loss, Metric, Regularizer, Schedule
+from ganzoo.protocols import Augmentation, Loss, Metric, Probe, Regularizer, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +59,11 @@ class BuildContext:
     """The networks that the component said it needs, by slot name."""
     data: Any = None
     """The built data set, for components that need something of it."""
+    loss: Any = None
+    """The built loss, for metrics that need something of it."""
+    features: Any = None
+    """A `ganzoo.evaluation.Features`: real samples as the extractor sees them, for metrics that
+    read features or probabilities."""
 
 
 class ComponentSpec(BaseModel):
@@ -212,6 +217,17 @@ class ScheduleSpec(ComponentSpec):
     def build(self, context: BuildContext) -> Schedule: ...
 
 
+class ProbeSpec(ComponentSpec):
+    """Declares a probe: figures about the networks that are taken while they are trained."""
+
+    kind: ClassVar[str] = "probe"
+
+    every: PositiveInt = Field(100, description="iterations between two looks")
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Probe: ...
+
+
 class DatasetSpec(ComponentSpec):
     """Declares a data set. `build` returns a `ganzoo.engine.Data`."""
 
@@ -233,9 +249,26 @@ class DatasetSpec(ComponentSpec):
 
 
 class MetricSpec(ComponentSpec):
-    """Declares a metric of generated samples against held-out real ones."""
+    """Declares a metric of generated samples against held-out real ones.
+
+    The name of a figure is `type/name`, or only `type` where the name is the type; of one taken
+    in features the extractor follows in brackets: `fid[classifier@3f2a]`.
+    """
 
     kind: ClassVar[str] = "metric"
+    reads: ClassVar[Literal["samples", "features", "probabilities"]] = "samples"
+    """What `Metric.update` is given: samples `(N, *sample_shape)`, their features `(N, F)`, or
+    the extractor's probabilities of its classes `(N, K)`. Where the extractor has no classes, a
+    metric that reads probabilities is left out."""
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
+    """Which way each figure is better; one that is not named here says what is, not how good."""
+    collapse: ClassVar[Mapping[str, float]] = {}
+    """By figure, the factor by which its end must be worse than its best on the way for the run
+    to be flagged as collapsed."""
+    judges_samples: ClassVar[bool] = True
+    """Whether the figures depend on the generated samples, and so on where latents come from."""
+    compared: ClassVar[bool] = True
+    """Whether comparisons take the metric by themselves where a recipe meets its `needs`."""
 
     @abstractmethod
     def build(self, context: BuildContext) -> Metric: ...
@@ -253,6 +286,7 @@ KINDS: Mapping[str, type[ComponentSpec]] = {
         ScheduleSpec,
         DatasetSpec,
         MetricSpec,
+        ProbeSpec,
     )
 }
 """The base class of every kind of component."""

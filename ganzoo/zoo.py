@@ -152,10 +152,10 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Progress | None, *, resume
 
 def _measure(recipe: Recipe, folder: RunFolder) -> None:
     """Write the figures of a run; an error in a metric becomes a message and a traceback file."""
-    from ganzoo.evaluation.measure import evaluate
+    from ganzoo.evaluation.measure import measure
 
     try:
-        evaluate(recipe, folder)
+        runs.write_json(folder.evaluation, measure(recipe, folder, recipe.metrics))
     except GanzooError:
         raise
     except Exception as error:

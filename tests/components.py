@@ -18,6 +18,7 @@ from ganzoo.api import (
     LossSpec,
     MetricSpec,
     Phase,
+    ProbeSpec,
     RegularizerSpec,
 )
 from ganzoo.builtin.losses import ganzoo_losses
@@ -124,6 +125,12 @@ class CodesLoss(Buildable, LossSpec):
         return self.learned
 
 
+class WatchingProbe(Buildable, ProbeSpec):
+    """Looks, and says nothing."""
+
+    type: ClassVar[str] = "watching"
+
+
 class FlipAugmentation(Buildable, AugmentationSpec):
     """Turns samples round."""
 
@@ -187,6 +194,7 @@ PARTS = plugin(
     JudgeLoss,
     CodesLoss,
     FlipAugmentation,
+    WatchingProbe,
     PenaltyRegularizer,
     Dots,
     CountMetric,

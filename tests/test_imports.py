@@ -9,7 +9,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -37,6 +37,12 @@ class Layer:
 
 
 DECLARATIONS = Layer(("api", "builtin.*"))
+COMPARISON = Layer(
+    (
+        *("errors", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
+        *("engine.*", "evaluation.*", "zoo", "comparison.*"),
+    )
+)
 
 LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
@@ -59,9 +65,13 @@ LAYERS: Mapping[str, Layer] = {
         ("errors", "protocols", "specs", "plugins", "recipe", "recipe.*", "runs", "engine.*"),
         heavy=True,
     ),
-    "evaluation": Layer((), heavy=True),
+    "evaluation": Layer(("evaluation.*",), heavy=True),
     "evaluation.*": Layer(
-        ("errors", "protocols", "recipe", "runs", "engine.*", "evaluation.*"), heavy=True
+        (
+            *("errors", "protocols", "specs", "registry", "recipe", "recipe.*", "runs"),
+            *("engine.*", "evaluation.*"),
+        ),
+        heavy=True,
     ),
     "zoo": Layer(
         (
@@ -69,19 +79,25 @@ LAYERS: Mapping[str, Layer] = {
             *("engine.*", "evaluation.*"),
         )
     ),
-    "": Layer(("errors", "recipe", "zoo")),
+    "comparison": Layer(("comparison.*",)),
+    **dict.fromkeys(
+        ("comparison.budget", "comparison.jobs", "comparison.launchers", "comparison.comparing"),
+        COMPARISON,
+    ),
+    "comparison.*": replace(COMPARISON, heavy=True),
+    "": Layer(("comparison", "errors", "recipe", "zoo")),
     "cli": Layer(("errors", "cli.*")),
     "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.run", "cli.sample", "cli.schema", "cli.show"),
+            *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare"),
         ),
         Layer(
             (
                 *("errors", "specs", "plugins", "registry", "recipe", "recipe.*"),
-                *("engine.*", "zoo", "cli", "cli.*"),
+                *("engine.*", "zoo", "comparison", "cli", "cli.*"),
             )
         ),
     ),

@@ -21,7 +21,7 @@ QUICK = (
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) >= 24
+    assert len(RECIPES) >= 25
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

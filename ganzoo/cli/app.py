@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from ganzoo.cli import check, components, plugins, recipes, resume, run, sample, schema, show
+from ganzoo.cli import (
+    check,
+    compare,
+    components,
+    plugins,
+    recipes,
+    resume,
+    run,
+    sample,
+    schema,
+    show,
+)
 
 app = typer.Typer(
     name="ganzoo",
@@ -18,6 +29,7 @@ app.command("run")(run.run)
 app.command("resume")(resume.resume)
 app.command("check")(check.check)
 app.command("show")(show.show)
+app.command("compare")(compare.compare)
 app.command("sample")(sample.sample)
 app.command("recipes")(recipes.recipes)
 app.command("components")(components.components)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -140,3 +141,18 @@ def arithmetic(device: torch.device, *, deterministic: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(was_deterministic, warn_only=warn_only)
         filling.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Most memory that this process has held so far, in MiB: the device's, or its own on a CPU.
+
+    None where the system does not say.
+    """
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

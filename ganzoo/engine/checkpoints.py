@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,48 @@ def save_weights(folder: RunFolder, slot: str, network: nn.Module) -> None:
         file.write(safetensors.torch.save(clean_state(network)))
 
 
+def save_snapshot(folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module]) -> None:
+    """Write the weights of all modules to one file, keys as `<slot>.<weight>`."""
+    state = {
+        f"{slot}.{name}": value
+        for slot, module in modules.items()
+        for name, value in clean_state(module).items()
+    }
+    folder.snapshot(iteration).parent.mkdir(exist_ok=True)
+    with whole_file(folder.snapshot(iteration)) as file:
+        file.write(safetensors.torch.save(state))
+
+
 def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module]) -> None:
     """Put a run's weights into freshly built networks, the moving average into the generator.
 
     A run that is not done yet is read from its newest checkpoint. Raises `RunError` where there
     is neither, and where the weights do not fit.
     """
-    try:
+    with _fitting(folder):
         _load_weights(folder, networks)
+
+
+def load_snapshot(folder: RunFolder, iteration: int, networks: Mapping[str, nn.Module]) -> None:
+    """Put the weights of one iteration into networks. Raises `RunError` where they do not fit."""
+    with _fitting(folder):
+        state = safetensors.torch.load(folder.snapshot(iteration).read_bytes())
+        for slot, network in networks.items():
+            prefix = f"{slot}."
+            network.load_state_dict(
+                {
+                    key.removeprefix(prefix): value
+                    for key, value in state.items()
+                    if key.startswith(prefix)
+                }
+            )
+
+
+@contextmanager
+def _fitting(folder: RunFolder) -> Iterator[None]:
+    """Weights that cannot be read into networks become a `RunError`."""
+    try:
+        yield
     except (RuntimeError, OSError, SafetensorError) as error:
         raise RunError(
             f"the weights in {folder.path} do not fit the networks of its recipe: "

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from torch import nn
@@ -40,12 +41,16 @@ def context_for(
     data: Data | None,
     networks: Mapping[str, nn.Module],
     asked: frozenset[str] = frozenset(),
+    loss: Any = None,
+    features: Any = None,
 ) -> BuildContext:
-    """`context` with the networks and the data that a component said it needs."""
+    """`context` with the networks, the data and the loss that a component said it needs."""
     slots = {need.partition(".")[0] for need in spec.needs}
     return replace(
         context,
         asked=asked,
         networks={slot: networks[slot] for slot in sorted(slots & networks.keys())},
         data=data if "data" in slots else None,
+        loss=loss if "loss" in slots else None,
+        features=features,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,16 @@ from typing import Any
 import torch
 
 from ganzoo.engine.backend import Backend
-from ganzoo.plugins import CORE
+from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 
 
 def environment(recipe: Recipe, backend: Backend, world_size: int) -> dict[str, Any]:
     """Versions of everything used, the device, the choices of `auto`, the fingerprint."""
-    plugins = {component.plugin for _, component in recipe.components()}
     return {
         "fingerprint": recipe.fingerprint,
         "ganzoo": version(CORE),
-        "plugins": dict(sorted((plugin.distribution, plugin.version) for plugin in plugins)),
+        "plugins": versions(component.plugin for _, component in recipe.components()),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
@@ -30,6 +30,11 @@ def environment(recipe: Recipe, backend: Backend, world_size: int) -> dict[str, 
         "choices": backend.described(),
         "git_commit": _git_commit(),
     }
+
+
+def versions(plugins: Iterable[Plugin]) -> dict[str, str]:
+    """The versions of plugins by their distribution."""
+    return dict(sorted((plugin.distribution, plugin.version) for plugin in plugins))
 
 
 def _device_name(device: torch.device) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,20 @@ CURVE_POINTS = 400
 
 def save_png(image: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         image.save(file, format="PNG")
+
+
+def save_animation(frames: Sequence[Path], path: Path) -> None:
+    """Write pictures of one size as an endless GIF of five a second, whole or not at all."""
+    if not frames:
+        return
+    first, *others = (
+        Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames
+    )
+    with whole_file(path) as file:
+        first.save(file, format="GIF", save_all=True, append_images=others, duration=200, loop=0)
 
 
 def image_grid(images: Tensor, columns: int | None = None) -> Image.Image:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ganzoo.engine.checkpoints import save_checkpoint, save_weights
+from ganzoo.engine.backend import peak_memory
+from ganzoo.engine.checkpoints import save_checkpoint, save_snapshot, save_weights
 from ganzoo.engine.codes import finish_codes
 from ganzoo.engine.environment import environment
 from ganzoo.engine.networks import evaluating
-from ganzoo.engine.pictures import density_plot, image_grid, point_plot, save_png
+from ganzoo.engine.pictures import density_plot, image_grid, point_plot, save_animation, save_png
 from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.session import Session
 from ganzoo.errors import RunError
@@ -74,7 +75,8 @@ class Recorder:
                 environment(self.recipe, session.backend, self._ranks.size),
             )
         remove_unfinished(self.folder)
-        for rows in (self.folder.metrics, self.folder.timing):
+        probes = [self.folder.probe(probe.type) for probe in session.probes]
+        for rows in (self.folder.metrics, self.folder.timing, *probes):
             cut_rows(rows, session.iteration)
         self._info = RunInfo(
             self.folder.path, self.recipe.name, self.recipe.tables(), session.iteration
@@ -89,6 +91,17 @@ class Recorder:
     def advanced(self, session: Session) -> None:
         """An iteration is complete."""
         self.progress.advanced(session)
+
+    def probe(self, session: Session) -> None:
+        """Write down what the probes saw in the iteration, if any looked."""
+        for looking in session.probes:
+            if not looking.due(session.iteration) or not self._ranks.first:
+                continue
+            figures = looking.probe.compute()
+            row = {"iteration": session.iteration, "figures": dict(figures)}
+            append_row(self.folder.probe(looking.type), row)
+            if (picture := looking.probe.draw()) is not None:
+                save_png(picture, self.folder.frame(looking.type, session.iteration))
 
     def log(self, session: Session) -> None:
         """Read the statistics from the device, write them down, draw a picture."""
@@ -129,15 +142,25 @@ class Recorder:
             self._write_status(session, "running")
             self._notify("ganzoo_checkpoint_written", iteration=session.iteration, checkpoint=path)
 
+    def snapshot(self, session: Session) -> None:
+        """Keep the weights, to be measured when the run is done."""
+        if self._ranks.first:
+            save_snapshot(
+                self.folder, session.iteration, {**session.modules, "generator": session.sampler}
+            )
+
     def finish(self, session: Session) -> None:
         """Write the weights: the run is done."""
         if not self._ranks.first:
             return
         for slot, module in session.modules.items():
             save_weights(self.folder, slot, session.sampler if slot == "generator" else module)
+        for looking in session.probes:
+            save_animation(self.folder.frames(looking.type), self.folder.animation(looking.type))
         if "codes" in self.recipe.loss.spec.provides:
             finish_codes(session, self.folder)
         self._write_status(session, "done")
+        self._status["peak_memory_mb"] = peak_memory(session.backend.device)
         self.end("done")
 
     def end(self, state: str, message: str | None = None, traceback: str | None = None) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.statistics import Statistics
 from ganzoo.engine.update import LazyRegularizer, Update, build_optimizer
 from ganzoo.errors import RunError, UserError
-from ganzoo.protocols import Batch, Loss
+from ganzoo.protocols import Batch, Loss, Probe
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.settings import Latent
 from ganzoo.specs import BuildContext, ComponentSpec
@@ -42,6 +43,18 @@ def fill_latents(latent: Latent, z: Tensor, generator: torch.Generator) -> Tenso
     if latent.distribution == "uniform":
         return z.uniform_(-1, 1, generator=generator)
     return z.normal_(generator=generator)
+
+
+class Looking(NamedTuple):
+    """A probe and the iterations that it looks at."""
+
+    type: str
+    every: int
+    probe: Probe
+
+    def due(self, iteration: int) -> bool:
+        """Whether it looks at iteration number `iteration`, counted from 1."""
+        return iteration % self.every == 0
 
 
 class Session:
@@ -102,6 +115,12 @@ class Session:
         """What the schedule was shown last."""
         self.view = bundle(networks)
         self.updates = self._updates(context)
+        self.probes = [
+            Looking(
+                each.spec.type, each.spec.every, self._build(f"probes.{index}", each.spec, context)
+            )
+            for index, each in enumerate(recipe.probes)
+        ]
         self.iteration = 0
         """Completed iterations."""
         self.batches = 0
@@ -134,6 +153,16 @@ class Session:
         every = self.recipe.schedule.spec.observes
         if every and (self.iteration + 1) % every == 0:
             self.observation = self.observed.read(self.ranks)  # host sync: the schedule's wish
+
+    @contextmanager
+    def probed(self, group: Sequence[str]) -> Iterator[None]:
+        """Show the networks to the probes whose time it is, before and after a group is run."""
+        looking = [each.probe for each in self.probes if each.due(self.iteration + 1)]
+        for probe in looking:
+            probe.before(group, self.view, self.batch)
+        yield
+        for probe in looking:
+            probe.after(group, self.view, self.batch)
 
     def sample_fixed(self, count: int) -> Tensor:
         """`count` samples from latents that are the same at every call, float32 on the device."""

@@ -31,6 +31,7 @@ def train(session: Session, recorder: Recorder, interruption: Interruption) -> N
     """Train from where the session stands to the end of the recipe, or to an interruption."""
     recipe = session.recipe
     last = recipe.train.iterations
+    snapshots = recipe.snapshots
     clock = time.perf_counter()
     while session.iteration < last:
         run_iteration(session)
@@ -38,6 +39,7 @@ def train(session: Session, recorder: Recorder, interruption: Interruption) -> N
         now = time.perf_counter()
         session.seconds, clock = session.seconds + now - clock, now
         recorder.advanced(session)
+        recorder.probe(session)
         ended = session.iteration == last
         logging = ended or session.iteration % recipe.log.every == 0
         stopping = stop_requested(session, interruption, logging)
@@ -45,6 +47,8 @@ def train(session: Session, recorder: Recorder, interruption: Interruption) -> N
             recorder.log(session)
         if ended or stopping or session.iteration % recipe.checkpoint.every == 0:
             recorder.checkpoint(session)
+        if session.iteration in snapshots:
+            recorder.snapshot(session)
         if stopping and not ended:
             raise InterruptedRun(
                 f"stopped after iteration {session.iteration} of {last}; "
@@ -58,12 +62,13 @@ def run_iteration(session: Session) -> None:
     iteration = session.iteration
     for group in session.schedule.phases(iteration, session.observation):
         session.next_batch(group)
-        # All gradients of a group are taken before any of its networks moves.
-        for phase in group:
-            session.updates[phase].backward(iteration)
-        for phase in group:
-            session.updates[phase].step(session.schedule.lr_factor(phase, iteration))
-            session.steps[phase] += 1
+        with session.probed(group):
+            # All gradients of a group are taken before any of its networks moves.
+            for phase in group:
+                session.updates[phase].backward(iteration)
+            for phase in group:
+                session.updates[phase].step(session.schedule.lr_factor(phase, iteration))
+                session.steps[phase] += 1
     if session.average is not None:
         session.average.update(iteration)
     session.observe()

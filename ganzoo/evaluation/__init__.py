@@ -1,1 +1,5 @@
-"""Measures what a run has learned. Imports torch."""
+"""Measures what runs have learned, and compares them. Imports torch."""
+
+from ganzoo.evaluation.features import Features
+
+__all__ = ["Features"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import tomli_w
@@ -28,6 +28,8 @@ from ganzoo.specs import (
     ComponentSpec,
     DatasetSpec,
     LossSpec,
+    MetricSpec,
+    ProbeSpec,
     RegularizerSpec,
     ScheduleSpec,
 )
@@ -45,6 +47,7 @@ SLOTS: Mapping[str, str] = {
 ARRAYS: Mapping[str, str] = {
     "regularizers": "regularizer",
     "augmentations": "augmentation",
+    "probes": "probe",
     "metrics": "metric",
 }
 """Arrays of tables that name any number of components, and the kind of each."""
@@ -93,13 +96,20 @@ class Recipe:
     log: Log
     checkpoint: Checkpoint
     engine: Engine
-    metrics: tuple[Component[ComponentSpec], ...]
+    probes: tuple[Component[ProbeSpec], ...]
+    metrics: tuple[Component[MetricSpec], ...]
     evaluate: Evaluate
 
     @property
     def networks(self) -> dict[str, Component[ComponentSpec]]:
         """The networks of the recipe by slot."""
         return {slot: getattr(self, slot) for slot in NETWORKS if getattr(self, slot) is not None}
+
+    @property
+    def snapshots(self) -> frozenset[int]:
+        """The iterations after which weights are kept to be measured; the last is one of them."""
+        count, last = self.evaluate.snapshots, self.train.iterations
+        return frozenset(last * number // count for number in range(1, count + 1)) - {0}
 
     def components(self) -> Iterator[tuple[str, Component[Any]]]:
         """Every component with its place: `generator`, `regularizers.0`, ..."""
@@ -109,6 +119,18 @@ class Recipe:
         for array in ARRAYS:
             for index, component in enumerate(getattr(self, array)):
                 yield f"{array}.{index}", component
+
+    def meets(self, needs: frozenset[str]) -> bool:
+        """Whether every slot that `needs` names is there and able to do what it says."""
+
+        def met(need: str) -> bool:
+            slot, _, capability = need.partition(".")
+            component: Component[ComponentSpec] | None = getattr(self, slot)
+            return component is not None and (
+                not capability or capability in component.spec.provides
+            )
+
+        return all(met(need) for need in needs)
 
     def asked(self, slot: str) -> frozenset[str]:
         """Capabilities that the other components need of the one in `slot`."""
@@ -141,6 +163,16 @@ class Recipe:
     def to_toml(self) -> str:
         """A TOML text that loads back to this recipe."""
         return tomli_w.dumps(self.tables())
+
+    def changed(self, **tables: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values in tables of settings: `changed(train={"seed": 1})`."""
+        return replace(
+            self,
+            **{
+                name: getattr(self, name).model_copy(update=dict(new))
+                for name, new in tables.items()
+            },
+        )
 
     @property
     def fingerprint(self) -> str:

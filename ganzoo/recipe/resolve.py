@@ -161,7 +161,8 @@ class _Resolver:
             )
             for need in sorted(component.spec.needs | trains):
                 slot, _, capability = need.partition(".")
-                needed.add(slot)
+                if kind not in ("metric", "probe"):
+                    needed.add(slot)  # to be looked at is not to be used
                 if parts[slot] is None and (slot in self.source.table or slot in REQUIRED):
                     continue  # its own problem is told already
                 what = f"{kind} '{component.name}' needs {_article(SLOTS[slot])}"

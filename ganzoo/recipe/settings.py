@@ -108,9 +108,21 @@ class Engine(Settings):
 
 
 class Evaluate(Settings):
-    """The measurement at the end of a run, by the metrics that the recipe names."""
+    """How a run is measured, by the metrics that the recipe or a comparison names."""
 
     samples: PositiveInt = Field(10_000, description="generated samples that are measured")
+    snapshots: NonNegativeInt = Field(
+        5, description="times at which weights are kept to be measured, evenly over the run"
+    )
+    features: Literal["auto", "classifier", "inception", "random", "identity"] = Field(
+        "auto",
+        description="network in whose features distances are taken; auto: identity for points, "
+        "classifier for labelled images of up to 64 pixels a side, else inception where its "
+        "weights are at hand, else random",
+    )
+    inception_weights: str = Field(
+        "", description="file of torch-fidelity's Inception-v3 weights; by default downloaded once"
+    )
 
 
 class Optimizer(Settings):

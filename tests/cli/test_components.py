@@ -147,7 +147,7 @@ def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
             ["generators"],
             "no kind of component is called 'generators'\n"
             "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
-            "'augmentation', 'schedule', 'dataset' or 'metric'\n",
+            "'augmentation', 'schedule', 'dataset', 'metric' or 'probe'\n",
         ),
         (
             ["generator", "mpl"],

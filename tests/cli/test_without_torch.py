@@ -28,6 +28,7 @@ print(sorted(set(sys.argv[0].split()) & set(sys.modules)), file=sys.stderr)
     [
         "--help",
         "run --help",
+        "compare --help",
         "--version",
         "check tiny.toml",
         "show tiny.toml",
@@ -52,8 +53,9 @@ def test_nothing_heavy_is_imported(arguments: str, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "[]\n")
 
 
-def test_the_python_package_is_light_too() -> None:
-    program = f"import sys, ganzoo; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+@pytest.mark.parametrize("module", ["ganzoo", "ganzoo.comparison", "ganzoo.comparison.comparing"])
+def test_the_python_package_is_light_too(module: str) -> None:
+    program = f"import sys, {module}; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Autoencoders and generators regressed on codes, as losses for ganzoo.
+"""Autoencoders and generators regressed on codes, as losses for ganzoo, and metrics of them.
 
 Only declarations stand here; each `build` imports the file that does the work. The decoder is
 whatever `[generator]` names, the encoder is `[encoder]`; both are trained together in the one
@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from ganzoo.api import BuildContext, Loss, LossSpec, Phase, UserError, hookimpl
+from ganzoo.api import (
+    BuildContext,
+    Loss,
+    LossSpec,
+    Metric,
+    MetricSpec,
+    Phase,
+    UserError,
+    hookimpl,
+)
 
 GANZOO_API_VERSION = 1
 
@@ -66,7 +75,7 @@ class ElboLoss(LossSpec):
 
     type: ClassVar[str] = "elbo"
     needs: ClassVar[frozenset[str]] = frozenset({"encoder.variance"})
-    provides: ClassVar[frozenset[str]] = CODES
+    provides: ClassVar[frozenset[str]] = CODES | {"likelihood"}
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
 
     likelihood: Literal["bernoulli", "gaussian"] = Field(
@@ -187,6 +196,79 @@ class PairedCodesLoss(LossSpec):
         )
 
 
+class LikelihoodMetric(MetricSpec):
+    """Log-likelihood of held-out samples under a VAE, bounded from below, in nats per sample.
+
+    For losses that provide `likelihood`. The figure `log-likelihood` is the log of the mean weight
+    of `importance_samples` draws of q(z | x), mean over x: Burda et al. 2016 (arXiv:1509.00519),
+    equation 8. `elbo` is the looser bound that the loss trains, with beta 1 and no free bits;
+    `reconstruction`, E -log p(x | z), and `kl` are what it is made of. Latents are standard normal
+    here whatever `[prior]` says. Taken on training samples where none are held out.
+
+    With `gaussian` the figures are of a density of values in [-1, 1]: more than 0 is possible.
+    With `bernoulli` grey pixels have no density; the figures are lower bounds, by Hoelder's
+    inequality, of the mean log-probability of images made black and white at random, each pixel
+    white with the probability that is its grey. Figures of the two do not compare.
+    """
+
+    type: ClassVar[str] = "likelihood"
+    judges_samples: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset({"data", "generator", "encoder", "loss.likelihood"})
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {
+        "log-likelihood": "higher",
+        "elbo": "higher",
+    }
+
+    samples: PositiveInt = Field(
+        500, description="held-out samples at most, the same ones for every run"
+    )
+    importance_samples: PositiveInt = Field(
+        200, description="draws for each sample; more of them bring the bound closer"
+    )
+
+    def build(self, context: BuildContext) -> Metric:
+        from .metrics import Likelihood
+
+        return Likelihood(
+            loss=context.loss,
+            data=context.data,
+            networks=context.networks,
+            samples=self.samples,
+            importance_samples=self.importance_samples,
+        )
+
+
+class ReconstructionErrorMetric(MetricSpec):
+    """Mean squared error of what the codes of held-out samples decode to.
+
+    For losses that know codes and have an encoder. An error is per value of a sample: of pixels
+    in [0, 1], of points in their own units, squared. `training` is the same on as many training
+    samples; where it is much lower, the networks have learned these by heart. A VAE's code is a
+    draw of q(z | x). Both are of training samples where none are held out. Raises `UserError`
+    where the codes do not come from the encoder.
+    """
+
+    type: ClassVar[str] = "reconstruction-error"
+    needs: ClassVar[frozenset[str]] = frozenset({"data", "generator", "encoder", "loss.codes"})
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"reconstruction-error": "lower"}
+    judges_samples: ClassVar[bool] = False
+
+    samples: PositiveInt = Field(
+        10_000, description="held-out samples at most, the same ones for every run"
+    )
+
+    def build(self, context: BuildContext) -> Metric:
+        from .metrics import ReconstructionError
+
+        return ReconstructionError(
+            loss=context.loss,
+            data=context.data,
+            networks=context.networks,
+            latent_dim=context.latent_dim,
+            samples=self.samples,
+        )
+
+
 def _check_bernoulli(loss: str, key: str, value: str, context: BuildContext) -> None:
     """Raise `UserError` where values that are no pixels would be taken for probabilities."""
     if value == "bernoulli" and len(context.sample_shape) != 3:
@@ -202,3 +284,9 @@ def _check_bernoulli(loss: str, key: str, value: str, context: BuildContext) -> 
 def ganzoo_losses() -> Sequence[type[LossSpec]]:
     """The losses."""
     return [ReconstructionLoss, ElboLoss, MmdLoss, PairedCodesLoss]
+
+
+@hookimpl
+def ganzoo_metrics() -> Sequence[type[MetricSpec]]:
+    """The metrics."""
+    return [LikelihoodMetric, ReconstructionErrorMetric]

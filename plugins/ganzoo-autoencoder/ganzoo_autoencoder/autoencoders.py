@@ -10,7 +10,7 @@ from torch import Tensor
 from ganzoo.api import Batch, Networks, UserError
 
 from .discrepancy import squared_mmd
-from .distances import Distance, reconstruction
+from .distances import Distance, reconstruction, reconstructions
 
 LOG_VARIANCE = (-20.0, 10.0)
 """Range of the log-variance that a posterior is allowed: where exp and its square are finite."""
@@ -66,9 +66,9 @@ class Elbo:
 
     def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
         """The term and the statistics; see `ganzoo.api.Loss`."""
-        mean, log_variance = self._posterior(networks, batch)
+        mean, log_variance = self.posterior(networks, batch.x)
         z = draw(mean, log_variance)
-        surprise = reconstruction(self.surprise, networks.generator, z, batch.x)
+        surprise = -self.log_likelihood(networks, z, batch.x).mean()
         divergences = kl_by_dimension(mean, log_variance)
         paid = divergences.clamp(min=self.free_bits).sum()
         kl = divergences.detach().sum()
@@ -85,11 +85,16 @@ class Elbo:
         Not its mean: the draws are what G learns to decode, and their law over the data, the
         aggregate posterior, is what the standard normal stands in for when G is sampled.
         """
-        return draw(*self._posterior(networks, batch))
+        return draw(*self.posterior(networks, batch.x))
 
-    def _posterior(self, networks: Networks, batch: Batch) -> tuple[Tensor, Tensor]:
-        mean, log_variance = networks.encoder(batch.x)
+    def posterior(self, networks: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), the normal of each x; both `(N, latent_dim)`."""
+        mean, log_variance = networks.encoder(x)
         return mean, bounded(log_variance)
+
+    def log_likelihood(self, networks: Networks, z: Tensor, x: Tensor) -> Tensor:
+        """log p(x | z) of each pair in nats, `(N,)`, with its constant; z `(N, latent_dim)`."""
+        return -reconstructions(self.surprise, networks.generator, z, x)
 
     def _beta(self, iteration: Tensor) -> Tensor | float:
         """Weight of the divergence after so many completed iterations."""

@@ -1,19 +1,19 @@
 """How far a decoded sample is from the sample itself.
 
 Every distance takes decoded samples and samples, both `(N, C, H, W)` in [-1, 1] or `(N, D)`, and
-gives a 0-d tensor: the sum over a sample's values, mean over the batch.
+gives a 0-d tensor: the sum over a sample's values, mean over the batch. `distance.of_each` gives
+the sums themselves, `(N,)`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
-
-Distance = Callable[[Tensor, Tensor], Tensor]
 
 FLOOR = 1e-6
 """Pixels are probabilities in [FLOOR, 1 - FLOOR]; log FLOOR is about -14 nats."""
@@ -22,21 +22,35 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 """The filter of a Gaussian pyramid (Burt and Adelson 1983)."""
 
 
+@dataclass(frozen=True)
+class Distance:
+    """A distance, made of a function that gives the sum of each sample."""
+
+    of_each: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, decoded: Tensor, x: Tensor) -> Tensor:
+        """The mean over the batch, 0-d."""
+        return self.of_each(decoded, x).mean()
+
+
 def per_sample(values: Tensor) -> Tensor:
-    """Sum over all dimensions but the first, then the mean: `(N, ...)` to 0-d."""
-    return values.flatten(1).sum(1).mean()
+    """Sum over all dimensions but the first: `(N, ...)` to `(N,)`."""
+    return values.flatten(1).sum(1)
 
 
+@Distance
 def squared(decoded: Tensor, x: Tensor) -> Tensor:
     """Squared differences, in squared units of the data."""
     return per_sample((decoded - x).square())
 
 
+@Distance
 def absolute(decoded: Tensor, x: Tensor) -> Tensor:
     """Absolute differences, in units of the data."""
     return per_sample((decoded - x).abs())
 
 
+@Distance
 def bernoulli(decoded: Tensor, x: Tensor) -> Tensor:
     """Cross-entropy in nats of pixels p = (x + 1) / 2 against the probabilities of `decoded`.
 
@@ -56,13 +70,15 @@ def bernoulli(decoded: Tensor, x: Tensor) -> Tensor:
 def gaussian(std: float) -> Distance:
     """-log N(x; decoded, std^2) in nats, the constant included: `std` in units of the data."""
 
+    @Distance
     def surprise(decoded: Tensor, x: Tensor) -> Tensor:
         constant = x[0].numel() * (math.log(std) + math.log(2 * math.pi) / 2)
-        return squared(decoded, x) / (2 * std**2) + constant
+        return squared.of_each(decoded, x) / (2 * std**2) + constant
 
     return surprise
 
 
+@Distance
 def laplacian_pyramid(decoded: Tensor, x: Tensor) -> Tensor:
     """Absolute differences of the levels of two Laplacian pyramids, level j weighted by 4^j.
 
@@ -72,7 +88,7 @@ def laplacian_pyramid(decoded: Tensor, x: Tensor) -> Tensor:
     """
     # A pyramid is linear: that of the difference is the difference of the two.
     difference = decoded - x
-    total, weight = torch.zeros_like(difference[0, 0, 0, 0]), 1.0
+    total, weight = torch.zeros_like(difference[:, 0, 0, 0]), 1.0
     # Products in bfloat16 would round the levels.
     with torch.autocast(x.device.type, enabled=False):
         while max(difference.shape[2:]) > 4:
@@ -106,16 +122,21 @@ def halved(x: Tensor) -> tuple[Tensor, Tensor]:
     return coarse.reshape(N, C, *coarse.shape[2:]), expanded.reshape(x.shape)
 
 
-def reconstruction(distance: Distance, generator: nn.Module, codes: Tensor, x: Tensor) -> Tensor:
-    """`distance` between G(codes) and `x`, a 0-d tensor; codes `(N, latent_dim)`.
+def reconstructions(distance: Distance, generator: nn.Module, codes: Tensor, x: Tensor) -> Tensor:
+    """`distance` between each of G(codes) and of `x`, `(N,)`; codes `(N, latent_dim)`.
 
     For `bernoulli` G computes in float32 whatever the run's precision: in bfloat16 a tanh is
     rounded to 1 beyond 3.5, and its gradient to 0.
     """
     if distance is not bernoulli:
-        return distance(generator(codes), x)
+        return distance.of_each(generator(codes), x)
     with torch.autocast(codes.device.type, enabled=False):
-        return distance(generator(codes), x)
+        return distance.of_each(generator(codes), x)
+
+
+def reconstruction(distance: Distance, generator: nn.Module, codes: Tensor, x: Tensor) -> Tensor:
+    """The mean of `reconstructions` over the batch, a 0-d tensor."""
+    return reconstructions(distance, generator, codes, x).mean()
 
 
 DISTANCES: dict[str, Distance] = {"l2": squared, "l1": absolute, "bernoulli": bernoulli}

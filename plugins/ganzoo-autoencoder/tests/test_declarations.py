@@ -10,10 +10,13 @@ import pytest
 import torch
 from ganzoo_autoencoder import (
     ElboLoss,
+    LikelihoodMetric,
     MmdLoss,
     PairedCodesLoss,
+    ReconstructionErrorMetric,
     ReconstructionLoss,
     ganzoo_losses,
+    ganzoo_metrics,
 )
 from pydantic import ValidationError
 
@@ -30,17 +33,27 @@ def test_the_types_that_the_package_offers() -> None:
     assert [spec.type for spec in ganzoo_losses()] == [
         *("reconstruction", "elbo", "mmd", "paired-codes"),
     ]
+    assert [spec.type for spec in ganzoo_metrics()] == ["likelihood", "reconstruction-error"]
 
 
 @pytest.mark.parametrize("spec", ganzoo_losses(), ids=lambda spec: spec.type)
 def test_a_loss_builds_from_its_defaults_and_explains_its_keys(spec: Any) -> None:
     assert declaration_problem("loss", spec) is None
     assert spec().build(IMAGES)
-    assert spec.provides == {"codes"}
+    assert spec.provides == {"codes"} | ({"likelihood"} if spec is ElboLoss else set())
     assert list(spec.phases) == ["joint"]
     assert spec.phases["joint"].reads_data
     assert len(spec.summary()) <= 97
     assert "arXiv:" in spec.__doc__ or "doi:" in spec.__doc__
+    for key, field in spec.model_fields.items():
+        assert field.description, key
+
+
+@pytest.mark.parametrize("spec", ganzoo_metrics(), ids=lambda spec: spec.type)
+def test_a_metric_explains_its_keys_and_reads_samples(spec: Any) -> None:
+    assert declaration_problem("metric", spec) is None
+    assert spec.reads == "samples"
+    assert len(spec.summary()) <= 97
     for key, field in spec.model_fields.items():
         assert field.description, key
 
@@ -55,6 +68,8 @@ def test_a_loss_builds_from_its_defaults_and_explains_its_keys(spec: Any) -> Non
         ),
         (MmdLoss, {"distance": "l2", "weight": 10}),
         (PairedCodesLoss, {"learned": False, "distance": "l2"}),
+        (LikelihoodMetric, {"samples": 500, "importance_samples": 200}),
+        (ReconstructionErrorMetric, {"samples": 10_000}),
     ],
 )
 def test_the_defaults(spec: Any, defaults: dict[str, object]) -> None:
@@ -71,6 +86,9 @@ def test_the_defaults(spec: Any, defaults: dict[str, object]) -> None:
         (ElboLoss, {"free_bits": -0.1}),
         (MmdLoss, {"weight": -1.0}),
         (PairedCodesLoss, {"distance": "bernoulli"}),
+        (LikelihoodMetric, {"samples": 0}),
+        (LikelihoodMetric, {"importance_samples": 0}),
+        (ReconstructionErrorMetric, {"samples": 0}),
     ],
 )
 def test_values_without_sense_are_refused(spec: Any, keys: dict[str, object]) -> None:

@@ -33,6 +33,16 @@ lr = 3e-3
 {encoder}
 """
 
+METRICS = """
+[[metrics]]
+type = "likelihood"
+samples = 20
+importance_samples = 5
+
+[[metrics]]
+type = "reconstruction-error"
+samples = 50
+"""
 ENCODER = '[encoder]\ntype = "mlp"\nhidden = [32]'
 ROWS = '[optimizer.loss]\ntype = "sgd"\nlr = 1.0'
 
@@ -60,6 +70,7 @@ def recipe(
     latent: str = "",
     iterations: int = 60,
     precision: str = "float32",
+    metrics: str = "",
 ) -> ganzoo.Recipe:
     file = folder / "autoencoder.toml"
     paired = "paired-codes" in loss
@@ -72,7 +83,7 @@ def recipe(
         encoder="" if paired else ENCODER,
         optimizer=ROWS if "learned" in loss else "",
     )
-    file.write_text(text)
+    file.write_text(text + metrics)
     return ganzoo.load_recipe(file)
 
 
@@ -153,3 +164,48 @@ def test_uniform_latents_are_not_for_the_elbo(tmp_path: Path) -> None:
     loaded = recipe(tmp_path, 'type = "elbo"', latent=', distribution = "uniform"')
     with pytest.raises(ganzoo.UserError, match="holds codes to a standard normal"):
         ganzoo.train(loaded, runs=tmp_path / "runs")
+
+
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_a_run_is_measured_at_every_snapshot(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    loss = 'type = "elbo"\nlikelihood = "gaussian"\nstd = 0.1\nbeta = 2.0'
+    loaded = recipe(tmp_path, loss, data=data, metrics=METRICS + "[evaluate]\nsamples = 30")
+    evaluation = ganzoo.train(loaded, runs=tmp_path / "runs").evaluation
+    figures = evaluation["figures"]
+    assert set(figures) == {
+        *("likelihood/log-likelihood", "likelihood/elbo"),
+        *("likelihood/reconstruction", "likelihood/kl"),
+        *("reconstruction-error", "reconstruction-error/training"),
+    }
+    assert figures["likelihood/elbo"] == pytest.approx(
+        -figures["likelihood/reconstruction"] - figures["likelihood/kl"]
+    )
+    assert figures["likelihood/elbo"] < figures["likelihood/log-likelihood"]
+    assert evaluation["better"] == {
+        "likelihood/log-likelihood": "higher",
+        "likelihood/elbo": "higher",
+        "reconstruction-error": "lower",
+    }
+    first = evaluation["course"][0]["figures"]
+    assert first["likelihood/elbo"] < figures["likelihood/elbo"]
+    assert first["reconstruction-error"] > figures["reconstruction-error"]
+
+
+def test_only_a_loss_with_a_likelihood_is_measured_by_it(tmp_path: Path) -> None:
+    with pytest.raises(ganzoo.UserError) as caught:
+        recipe(tmp_path, 'type = "mmd"', metrics=METRICS)
+    assert "metric 'likelihood' needs a loss with likelihood; loss 'mmd' has none" in str(
+        caught.value
+    )
+    assert "'elbo' would do" in str(caught.value)
+
+
+def test_only_a_run_with_an_encoder_has_a_reconstruction_error(tmp_path: Path) -> None:
+    with pytest.raises(ganzoo.UserError) as caught:
+        recipe(tmp_path, 'type = "paired-codes"', metrics=METRICS)
+    assert "metric 'reconstruction-error' needs an encoder; this recipe has none" in str(
+        caught.value
+    )

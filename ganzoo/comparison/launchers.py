@@ -1,0 +1,216 @@
+"""Where the runs of a comparison are made: here one after the other, or by Ray on many machines."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol, TypeVar, cast
+
+from ganzoo.comparison.jobs import Job, Outcome, run_job
+from ganzoo.errors import GanzooError, RunError, UserError
+from ganzoo.plugins import describe
+
+T = TypeVar("T")
+
+PRELOADED = ("ganzoo.engine.training", "ganzoo.evaluation.measure", "sklearn.mixture")
+TRIES = 2
+"""How often a run whose process died is begun: it goes on from its last checkpoint."""
+
+
+class Launcher(Protocol):
+    """Makes the runs."""
+
+    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """An outcome for each job, in the order of the jobs. None is lost, and none raises."""
+        ...
+
+
+class DeadWorker(RunError):
+    """A process ended without having said what came of its work."""
+
+
+def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a fresh process, so that its peak of memory is its own.
+
+    It sees this process's folder and environment. After Ctrl-C here, or when this process ends,
+    it is asked to stop: a run that it trains leaves a checkpoint. Raises `DeadWorker` if it
+    dies; what the function raises comes as a `GanzooError`.
+    """
+    # Elsewhere system libraries may not bear to be forked.
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        # What takes long is imported once, by the process from which the others are forked.
+        context.set_forkserver_preload(list(PRELOADED))
+    receiving, sending = context.Pipe(duplex=False)
+    work = (sending, os.getcwd(), dict(os.environ), function, arguments)
+    worker: BaseProcess = context.Process(target=_work, args=work)
+    worker.start()
+    sending.close()
+    try:
+        answer = receiving.recv()
+    except (EOFError, OSError):
+        worker.join()
+        raise DeadWorker(f"its process died: {_cause(worker.exitcode)}") from None
+    except BaseException:
+        _stop(worker)
+        raise
+    finally:
+        receiving.close()
+    worker.join()
+    if isinstance(answer, GanzooError):
+        raise answer
+    return cast(T, answer)
+
+
+def _work(
+    sending: Connection,
+    folder: str,
+    environment: Mapping[str, str],
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+) -> None:
+    """What the process does: call the function, send back what it returned or raised."""
+    # Ctrl-C on a terminal reaches a whole group: only the process that waits, which passes it on.
+    os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        os.chdir(folder)
+        answer = function(*arguments)
+    except GanzooError as error:
+        answer = error
+    except Exception as error:
+        answer = RunError(describe(error))
+    with suppress(BrokenPipeError):  # nobody waits for it any more
+        sending.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Stop this process, as a scheduler would, when the one that began it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop(worker: BaseProcess) -> None:
+    """Wait until a process has written its checkpoint; a second Ctrl-C ends it at once."""
+    try:
+        worker.terminate()
+        worker.join()
+    except KeyboardInterrupt:
+        worker.kill()
+        worker.join()
+
+
+def _cause(exit_code: int | None) -> str:
+    """Why a process died."""
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    if exit_code == -signal.SIGKILL:
+        return "killed by SIGKILL, perhaps for want of memory"
+    return f"killed by {signal.Signals(-exit_code).name}"
+
+
+class Local:
+    """One run after the other on this machine, each in a process of its own."""
+
+    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """See `Launcher`."""
+        for job in jobs:
+            yield self._launch(job)
+
+    def _launch(self, job: Job) -> Outcome:
+        message = ""
+        for _ in range(TRIES):
+            try:
+                return in_own_process(run_job, job)
+            except DeadWorker as error:
+                message = f"{error.message}; tried {TRIES} times"
+            except GanzooError as error:
+                return Outcome(job.folder, error.message)
+        return Outcome(job.folder, message)
+
+
+class Ray:
+    """As many runs at once as a Ray cluster has cores or GPUs for.
+
+    The cluster is the one that `RAY_ADDRESS` names, or one on this machine for the time of the
+    comparison. All its machines must see the working directory and the run folders under the
+    same paths.
+    """
+
+    def __init__(self) -> None:
+        """Raises `UserError` where Ray is not installed."""
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError(
+                "the launcher 'ray' needs Ray", hint='`pip install "ganzoo-core[ray]"`'
+            ) from error
+        self.ray = ray
+
+    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """See `Launcher`."""
+        ray = self.ray
+        begun = not ray.is_initialized()
+        if begun:
+            self._join_cluster()
+        try:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+            # A worker serves one run, so that its peak of memory is the run's own.
+            options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": TRIES - 1, "max_calls": 1}
+            task = ray.remote(**options)(_run_job_in)
+            pending = [task.remote(os.getcwd(), job) for job in jobs]
+            for job, reference in zip(jobs, pending, strict=True):
+                try:
+                    yield ray.get(reference)
+                except ray.exceptions.WorkerCrashedError:
+                    yield Outcome(job.folder, f"its process died; tried {TRIES} times")
+                except ray.exceptions.RayError as error:
+                    reason = str(error).strip().partition("\n")[0]
+                    yield Outcome(job.folder, f"Ray could not make it: {reason}")
+        finally:
+            if begun:
+                ray.shutdown()
+
+    def _join_cluster(self) -> None:
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            self.ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            place = f"the Ray cluster at {address} cannot be reached" if address else "Ray failed"
+            raise UserError(
+                f"{place}: {reason}", hint="RAY_ADDRESS names a cluster; without it one is begun"
+            ) from error
+
+
+def _run_job_in(folder: str, job: Job) -> Outcome:
+    """Run a job where relative paths mean what they mean in `folder`."""
+    os.chdir(folder)
+    return run_job(job)
+
+
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": Local, "ray": Ray}
+
+
+def make_launcher(name: str) -> Launcher:
+    """The launcher of that name. Raises `UserError` for a name that there is none of."""
+    if name not in LAUNCHERS:
+        raise UserError(f"no launcher is called '{name}'", hint=", ".join(LAUNCHERS))
+    return LAUNCHERS[name]()

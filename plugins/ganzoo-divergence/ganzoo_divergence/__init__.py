@@ -1,0 +1,122 @@
+"""Theory on known densities for ganzoo: divergences and the optimal discriminator on a line.
+
+Only declarations stand here; each `build` imports the file that does the work. p is the known
+density of the data, p_G that of the generator, D(x) a probability, V(D, G) = E_p log D(x) +
+E_G log(1 - D(x)): Goodfellow et al. 2014 (arXiv:1406.2661), equation 1. All in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ganzoo.api import (
+    BuildContext,
+    Metric,
+    MetricSpec,
+    Probe,
+    ProbeSpec,
+    UserError,
+    hookimpl,
+)
+
+GANZOO_API_VERSION = 1
+
+
+class DivergenceProbe(ProbeSpec):
+    """How far p_G is from p, how far D from p / (p + p_G), and what a step of G does to both.
+
+    By quadrature on a line; p_G is exact where the generator has a density, otherwise estimated
+    from samples, as `ganzoo_divergence.line.Law` says. Networks are taken as they are trained
+    (no moving average, no augmentation), in evaluation mode, after the iteration:
+
+    - `kl(P||G)`, `kl(G||P)`, `js`, `tv`: Kullback-Leibler, Jensen-Shannon, total variation;
+      `js_noise` is the standard error of `js`, 0 where p_G is exact;
+    - `discriminator_gap`: the mean of |D(x) - p(x) / (p(x) + p_G(x))| under (p + p_G) / 2;
+    - `value`: V(D, G); `optimal_value`: 2 js - 2 log 2, its maximum over D (theorem 1 of the
+      paper); `value_gap`: how far V is below it;
+    - `step/value`, `step/js`: changes across the iteration's last step of G, D being held as it
+      was before the step: what the loss says, and what is true. Both ends are seen through the
+      same latents; `step/value_noise` and `step/js_noise` are standard errors of the changes;
+    - `step/raised`: 1 where js rose although V fell, each by more than twice its error; else 0.
+
+    V is what G minimises with the loss `minimax`. Recipes without a discriminator have the first
+    five figures. Raises `UserError` where samples are no points on a line, or the density is not
+    one.
+    """
+
+    type: ClassVar[str] = "divergence"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.density"})
+
+    samples: int = Field(
+        100_000, ge=1000, description="samples from which the generator's density is estimated"
+    )
+    discriminator: bool = Field(
+        True,
+        description="look at D too; false where the loss makes its sigmoid no probability, as "
+        "wasserstein does",
+    )
+
+    def build(self, context: BuildContext) -> Probe:
+        """The probe; its latents are fixed by one draw from torch's default random stream."""
+        if tuple(context.sample_shape) != (1,):
+            shape = ", ".join(map(str, context.sample_shape))
+            raise UserError(
+                f"probe 'divergence' looks at points on a line, `(1,)`; those of these data are "
+                f"of shape ({shape})",
+                hint="data.type = 'gaussian-1d' has them",
+            )
+        import torch
+
+        from .line import Line
+        from .probe import DivergenceProbe
+
+        return DivergenceProbe(
+            Line.over(context.data),
+            latent_dim=context.latent_dim,
+            latent_distribution=context.latent_distribution,
+            samples=self.samples,
+            seed=int(torch.randint(2**62, ())),
+            discriminator=self.discriminator,
+        )
+
+
+class Divergence(MetricSpec):
+    """How far the generated points are from the known density of data on a line, in nats.
+
+    `kl(P||G)`, `kl(G||P)`, `js` (at most log 2) and `tv` (half the integral of |p - p_G|, at most
+    1), by quadrature; the density of the samples is estimated as `ganzoo_divergence.line.Law`
+    says. The bias of few samples is taken out, so that figures of a perfect generator lie around
+    0, also below it. Data in two or more dimensions have none of the figures.
+    """
+
+    type: ClassVar[str] = "divergence"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.density"})
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {
+        "kl(P||G)": "lower",
+        "kl(G||P)": "lower",
+        "js": "lower",
+        "tv": "lower",
+    }
+
+    def build(self, context: BuildContext) -> Metric:
+        """Divergences from the density of the built data."""
+        from .line import Line
+        from .metric import DivergenceMetric
+
+        on_a_line = tuple(context.sample_shape) == (1,)
+        return DivergenceMetric(Line.over(context.data) if on_a_line else None)
+
+
+@hookimpl
+def ganzoo_probes() -> Sequence[type[ProbeSpec]]:
+    """The probe."""
+    return [DivergenceProbe]
+
+
+@hookimpl
+def ganzoo_metrics() -> Sequence[type[MetricSpec]]:
+    """The metric."""
+    return [Divergence]

@@ -1,0 +1,166 @@
+"""The metrics on handwritten digits, in the features of a classifier, and after a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from ganzoo_metrics import ganzoo_metrics
+from torch import Tensor
+
+import ganzoo
+from ganzoo.api import BuildContext, MetricSpec
+from ganzoo.engine import Data, to_unit
+from ganzoo.engine.context import build_context
+from ganzoo.evaluation import Features
+
+RECIPE = """
+name = "digits"
+latent = { dim = 4 }
+data = { type = "digits", held_out = 750 }
+generator = { type = "mlp", hidden = [16] }
+discriminator = { type = "mlp", hidden = [16] }
+loss = { type = "non-saturating" }
+schedule = { type = "alternating" }
+optimizer = { type = "adam", lr = 1e-3, betas = [0.5, 0.99] }
+train = { iterations = 20, batch_size = 16 }
+log = { every = 20, samples = 1 }
+checkpoint = { every = 20, keep = 1 }
+engine = { device = "cpu" }
+evaluate = { samples = 300, snapshots = 2 }
+metrics = [METRICS]
+"""
+
+HALF = 750
+Figures = dict[str, float]
+
+
+def written(folder: Path, types: list[str]) -> ganzoo.Recipe:
+    file = folder / "digits.toml"
+    tables = ", ".join(f'{{ type = "{name}" }}' for name in types)
+    file.write_text(RECIPE.replace("METRICS", tables))
+    return ganzoo.load_recipe(file)
+
+
+@pytest.fixture(scope="module")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for all tests of this file, so that the classifier is trained once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def told(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> BuildContext:
+    """What a metric is told that reads features of digits."""
+    recipe = written(tmp_path_factory.mktemp("recipe"), ["fid"])
+    context = build_context(recipe)
+    data: Data = recipe.data.spec.build(context)
+    return BuildContext(
+        sample_shape=context.sample_shape,
+        latent_dim=context.latent_dim,
+        data=data,
+        features=Features(recipe, data, recipe.evaluate, torch.device("cpu")),
+    )
+
+
+def all_figures(told: BuildContext, images: Tensor) -> Figures:
+    """Every metric's figures of images `(N, 1, 8, 8)` in [-1, 1] against the held-out digits."""
+    figures: Figures = {}
+    seen, real = told.features.extractor(images), told.features.held_out
+    pictures = to_unit(told.data.held_out.values)
+    for spec in map(type, (kind() for kind in ganzoo_metrics())):
+        if "data.points" in spec.needs:
+            continue
+        pairs = {
+            "features": (real.features, seen.features),
+            "probabilities": (real.probabilities, seen.probabilities),
+            "samples": (pictures, images),
+        }
+        metric = spec().build(told)
+        for samples, is_real in zip(pairs[spec.reads], (True, False), strict=True):
+            metric.update(samples, real=is_real)
+        figures |= {f"{spec.type}/{name}": value for name, value in metric.compute().items()}
+    return figures
+
+
+@pytest.fixture(scope="module")
+def half(told: BuildContext) -> Figures:
+    """Of training digits: what no generator could do better."""
+    order = torch.randperm(len(told.data.train), generator=torch.Generator().manual_seed(1))
+    return all_figures(told, to_unit(told.data.train.values[order[:HALF]]))
+
+
+@pytest.fixture(scope="module")
+def noise(told: BuildContext) -> Figures:
+    stream = torch.Generator().manual_seed(0)
+    return all_figures(told, torch.rand(HALF, 1, 8, 8, generator=stream) * 2 - 1)
+
+
+@pytest.fixture(scope="module")
+def two_classes(told: BuildContext) -> Figures:
+    """Of a generator that makes only two classes, without giving training digits back."""
+    chosen = (told.data.train.labels == 0) | (told.data.train.labels == 1)
+    images = to_unit(told.data.train.values[chosen])
+    images = images.repeat(math.ceil(HALF / len(images)), 1, 1, 1)[:HALF]
+    jitter = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    return all_figures(told, (images + 0.03 * jitter).clamp(-1, 1))
+
+
+def test_half_of_the_data_is_at_the_floor_of_the_other(half: Figures) -> None:
+    assert half["fid/fid"] == pytest.approx(half["fid/floor"], rel=0.5)
+    assert half["precision-recall/precision"] > 0.7
+    assert half["precision-recall/recall"] > 0.7
+    assert half["density-coverage/density"] == pytest.approx(1, abs=0.2)
+    assert half["density-coverage/coverage"] > 0.85
+    assert half["classes/held"] == 10
+    assert half["classes/kl"] < 0.05
+    assert half["inception-score/score"] == pytest.approx(half["inception-score/real"], rel=0.1)
+    assert half["sharpness/relative"] == pytest.approx(1, abs=0.1)
+
+
+def test_training_digits_are_memorised(half: Figures) -> None:
+    assert half["nearest/share"] == 1
+    assert half["nearest/ratio"] < 1e-3
+    assert half["nearest/repeated"] < 0.05
+
+
+def test_noise_is_far_from_the_data(half: Figures, noise: Figures) -> None:
+    assert noise["fid/fid"] > 20 * half["fid/fid"]
+    assert noise["fid/floor"] == half["fid/floor"]
+    assert noise["kid/kid"] > 20 * abs(half["kid/kid"])
+    assert noise["density-coverage/coverage"] < 0.2
+    assert noise["nearest/ratio"] > 1.5
+    assert noise["sharpness/relative"] > 1.5
+
+
+def test_two_classes_are_seen_as_two(half: Figures, two_classes: Figures) -> None:
+    assert two_classes["classes/held"] == 2
+    assert two_classes["classes/kl"] == pytest.approx(math.log(5), abs=0.2)
+    assert two_classes["fid/fid"] > 20 * half["fid/fid"]
+    assert two_classes["precision-recall/recall"] < 0.1
+    assert two_classes["density-coverage/coverage"] < 0.25
+    assert two_classes["inception-score/score"] == pytest.approx(2, abs=0.3)
+    # The same samples came several times.
+    assert two_classes["nearest/repeated"] > 0.5
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_run_is_measured_by_all_of_them(tmp_path: Path) -> None:
+    specs: list[type[MetricSpec]] = [
+        spec for spec in ganzoo_metrics() if "data.points" not in spec.needs
+    ]
+    recipe = written(tmp_path, [spec.type for spec in specs])
+    run = ganzoo.train(recipe, runs=tmp_path / "runs")
+    found = json.loads(run.folder.evaluation.read_text())
+    assert [row["iteration"] for row in found["course"]] == [10, 20]
+    names = {name.partition("[")[0] for name in found["figures"]}
+    assert {"fid", "fid/floor", "kid", "precision-recall/recall", "classes/kl"} < names
+    assert {"sharpness", "sharpness/relative", "nearest/share", "inception-score/real"} < names
+    assert all(math.isfinite(value) for value in found["figures"].values())
+    assert found["better"].keys() == found["best"].keys()
+    assert any(name.startswith("fid[classifier@") for name in found["best"])

@@ -1,0 +1,244 @@
+"""`ganzoo compare`: what it says to people, what it prints for programs, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from ganzoo.cli.compare import cell, show
+from ganzoo.comparison import comparing, launchers
+
+Command = Callable[..., CompletedProcess[str]]
+WriteRecipe = Callable[..., Path]
+
+VAE = {
+    "": 'name = "tiny-vae"\nlatent = { dim = 4 }',
+    "encoder": 'type = "mlp"\nhidden = [16]',
+    "discriminator": None,
+    "loss": 'type = "elbo"',
+    "schedule": 'type = "joint"',
+}
+MEASURING = {"evaluate": 'samples = 60\nsnapshots = 2\nfeatures = "random"'}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are made at once, not in processes of their own, and there are no pages."""
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    for module in (launchers, comparing):
+        monkeypatch.setattr(module, "in_own_process", call)
+    monkeypatch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
+
+
+@pytest.fixture
+def gan(write_recipe: WriteRecipe) -> Path:
+    return write_recipe(MEASURING)
+
+
+@pytest.fixture
+def vae(write_recipe: WriteRecipe) -> Path:
+    return write_recipe({**VAE, **MEASURING}, "vae.toml")
+
+
+def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path, vae: Path) -> None:
+    """With all installed metrics, a report, and each run in a process of its own."""
+    result = command("compare", gan, vae, "--seeds", 1, "--out", "out", "evaluate.features=auto")
+    assert (result.returncode, result.stdout) == (0, "out/report.html\n")
+    lines = result.stderr.splitlines()
+    assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
+    data = json.loads(Path("out/comparison.json").read_text())
+    head = lines[2]
+    labels = ["tiny", "tiny-vae, normal codes", "tiny-vae, mixture of codes"]
+    assert re.split(r"  +", head.strip()) == labels
+    assert [model["label"] for model in data["models"]] == labels
+    (fid,) = (line for line in lines if line.startswith("fid (-)"))
+    mean = data["models"][0]["statistics"][f"fid[{data['extractor']['name']}]"]["mean"]
+    assert f"  {mean:.4g}  " in fid
+    assert any(
+        re.fullmatch(
+            r"features: classifier@[0-9a-f]{4}, a classifier trained on the data's labels, "
+            r"right on 9\d\.\d\d% of held-out samples",
+            line,
+        )
+        for line in lines
+    )
+    assert len(list(Path("runs/tiny-vae").iterdir())) == 1
+    assert {file.name for file in Path("out").iterdir()} == {
+        *("report.html", "comparison.json", "comparison.md"),
+    }
+
+
+@pytest.mark.usefixtures("quick")
+def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
+    result = command(
+        *("compare", gan, "train.batch_size=8", vae, "--budget", "images=80", "log.every=5"),
+        *("--runs", "elsewhere"),
+    )
+    assert (result.returncode, result.stdout) == (0, "comparison/report.html\n")
+    data = json.loads(Path("comparison/comparison.json").read_text())
+    assert data["budget"] == {"kind": "images", "amount": 80, "text": "80 images each"}
+    for model in data["models"]:
+        assert model["recipe"]["train"] == {"iterations": 10, "batch_size": 8}
+        assert model["recipe"]["log"]["every"] == 5
+    assert data["command"] == (
+        "ganzoo compare tiny.toml vae.toml train.batch_size=8 log.every=5 "
+        "--budget images=80 --runs elsewhere --out comparison"
+    )
+    # One seed has no interval.
+    assert "±" not in result.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_tell_how_they_go_on(command: Command, gan: Path) -> None:
+    result = command("compare", gan)
+    assert result.returncode == 0
+    first, *lines = result.stderr.splitlines()
+    assert re.match(r"tiny: 6 iterations of batch 16 on .*; runs/tiny/seed-0-[0-9a-f]{8}", first)
+    assert [line.split()[0] for line in lines[:4]] == ["2/6", "4/6", "6/6", "1/1"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_run_of_a_folder(command: Command, gan: Path) -> None:
+    folder = command("run", gan).stdout.strip()
+    result = command("compare", folder, "--out", "out")
+    assert (result.returncode, result.stdout) == (0, "out/report.html\n")
+    assert "iterations of batch" not in result.stderr
+    data = json.loads(Path("out/comparison.json").read_text())
+    assert [run["path"] for run in data["models"][0]["runs"]] == [folder]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_with_an_equals_sign_is_a_target(
+    command: Command, write_recipe: WriteRecipe
+) -> None:
+    file = write_recipe(MEASURING, "lr=3.toml")
+    assert command("compare", file, "train.iterations=2").returncode == 0
+    data = json.loads(Path("comparison/comparison.json").read_text())
+    assert data["command"].startswith("ganzoo compare lr=3.toml train.iterations=2 ")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_fails_costs_only_itself(
+    command: Command, gan: Path, write_recipe: WriteRecipe
+) -> None:
+    bad = write_recipe(
+        {**MEASURING, "": 'name = "bad"\nlatent = { dim = 4 }', "engine": 'device = "cuda:99"'},
+        "bad.toml",
+    )
+    result = command("compare", bad, gan)
+    assert (result.returncode, result.stdout) == (0, "comparison/report.html\n")
+    assert "1/2  bad, seed 0: failed: engine.device = 'cuda:99' needs" in result.stderr
+    assert "2/2  tiny, seed 0: measured" in result.stderr
+
+    result = command("compare", bad, "--out", "other")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "every run failed: engine.device = 'cuda:99' needs" in result.stderr
+    assert not Path("other/comparison.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.iterations=5"], "nothing to compare\n  = give two recipes, or folders of runs\n"),
+        (["tiny.toml", "--budget", "an hour"], "'an hour' is no budget\n  = iterations=2000, "),
+        (["tiny.toml", "--launcher", "slurm"], "no launcher is called 'slurm'\n  = local, ray\n"),
+        (["tiny.toml", "nothing"], "there is no recipe and no run nothing\n"),
+        (["tiny.toml", "tiny.toml"], "tiny.toml says the same as a recipe before it: give it once"),
+        (["tiny.toml", "points.toml"], "'points' and 'tiny' are about different data: data."),
+        (["tiny.toml", "--out", "tiny.toml"], "no report can be written to tiny.toml: "),
+        (["tiny.toml", "--seeds", "0"], "Invalid value for '--seeds': "),
+        ([], "Missing argument 'TARGET"),
+    ],
+)
+def test_what_is_refused(
+    command: Command, gan: Path, points: Path, arguments: list[str], message: str
+) -> None:
+    points.write_text(points.read_text().replace('"tiny"', '"points"'))
+    result = command("compare", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert not Path("runs").exists()
+
+
+def test_ctrl_c(command: Command, gan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launchers, "in_own_process", stop)
+    result = command("compare", gan)
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr == (
+        "the comparison was stopped\n"
+        "  = `ganzoo compare tiny.toml --runs runs --out comparison` "
+        "goes on from the runs' checkpoints\n"
+    )
+
+
+# The table.
+
+
+def found(mean: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    return {"mean": mean, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("statistics", "winner", "text"),
+    [
+        ({}, None, "-"),
+        ({"fid": found(12.3456)}, None, "12.35"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35 ± 1.5"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35 ± 1.5"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 ± 1.5 *"),
+        ({"fid": found(float("nan"))}, None, "nan"),
+    ],
+)
+def test_a_cell(statistics: Any, winner: str | None, text: str) -> None:
+    assert cell({"label": "mine", "statistics": statistics}, "fid", {"fid": winner}) == text
+
+
+def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [("fid[random@1234]", "lower"), ("modes/held", "higher"), ("other", None)]
+    rows = [
+        {
+            "label": label,
+            "statistics": {"fid[random@1234]": found(mean), "modes/held": found(9.0)},
+            "runs": [{"seed": 3, "collapse": collapse}],
+        }
+        for label, mean, collapse in (
+            ("[b]a[/b]", 1.5, ["fid was 1 and is 9"]),
+            ("b" * 90, 2.5, []),
+        )
+    ]
+    show(
+        {
+            "metrics": [
+                {"name": name, "better": better, "headline": better is not None}
+                for name, better in columns
+            ],
+            "models": rows,
+            "winners": {},
+            "extractor": {"name": "random@1234", "note": "weak"},
+        }
+    )
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [re.split(r"  +", line.rstrip()) for line in err.splitlines()] == [
+        ["", "[b]a[/b]", "b" * 90],
+        ["fid (-)", "1.5", "2.5"],
+        ["modes/held (+)", "9", "9"],
+        [
+            "mean over seeds, with a 95 % interval; (+) higher is better, (-) lower; "
+            "* clear of all others"
+        ],
+        ["features: random@1234, weak"],
+        ["warning: [b]a[/b], seed 3, may have collapsed: fid was 1 and is 9"],
+    ]

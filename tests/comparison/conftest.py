@@ -1,0 +1,255 @@
+"""Tiny recipes of the 8x8 digits, and metrics that are quick and easy to foretell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganzoo import load_recipe, plugins
+from ganzoo.api import (
+    Batch,
+    BuildContext,
+    LossSpec,
+    MetricSpec,
+    Networks,
+    Phase,
+)
+from ganzoo.comparison import Comparison, compare, comparing, launchers
+from ganzoo.plugins import Plugin
+from ganzoo.recipe import Recipe
+from ganzoo.registry import Registry
+
+GAN = """
+name = "gan"
+summary = "Two small perceptrons"
+latent = { dim = 4 }
+data = { type = "digits" }
+generator = { type = "mlp", hidden = [16] }
+discriminator = { type = "mlp", hidden = [16] }
+loss = { type = "non-saturating" }
+schedule = { type = "alternating" }
+optimizer = { type = "adam", lr = 1e-3, betas = [0.5, 0.999] }
+train = { iterations = 20, batch_size = 16 }
+log = { every = 10, samples = 4 }
+checkpoint = { every = 10 }
+prior = { codes = 100, components = 2 }
+evaluate = { samples = 50, snapshots = 2, features = "random" }
+"""
+VAE = (
+    GAN.replace('"gan"', '"vae"')
+    .replace("discriminator =", "encoder =")
+    .replace("non-saturating", "elbo")
+    .replace("alternating", "joint")
+)
+BLIND = (
+    GAN.replace('"gan"', '"blind"')
+    .replace('discriminator = { type = "mlp", hidden = [16] }\n', "")
+    .replace("non-saturating", "test-blind")
+    .replace("alternating", "joint")
+)
+DIVERGING = GAN.replace('"gan"', '"diverging"').replace("non-saturating", "test-diverging")
+
+RECIPES = {"gan": GAN, "vae": VAE, "blind": BLIND, "diverging": DIVERGING}
+
+
+class BlindLoss(LossSpec):
+    """Wants small samples and looks at no real ones."""
+
+    type: ClassVar[str] = "test-blind"
+    phases: ClassVar[Mapping[str, Phase]] = {
+        "joint": Phase(trains=frozenset({"generator"}), reads_data=False)
+    }
+
+    def build(self, context: BuildContext) -> BlindLoss:
+        return self
+
+    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        return {"size": networks.generator(batch.z).square().mean()}
+
+
+class DivergingLoss(LossSpec):
+    """Is no number from the first iteration on."""
+
+    type: ClassVar[str] = "test-diverging"
+    phases: ClassVar[Mapping[str, Phase]] = {
+        "discriminator": Phase(trains=frozenset({"discriminator"})),
+        "generator": Phase(trains=frozenset({"generator"})),
+    }
+
+    def build(self, context: BuildContext) -> DivergingLoss:
+        return self
+
+    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+        return {"lost": networks.discriminator(networks.generator(batch.z)).mean() * float("nan")}
+
+
+class Means:
+    """The metric of the three declarations below."""
+
+    def __init__(self, name: str, factor: float = 1.0) -> None:
+        self.name, self.factor = name, factor
+        self.means: dict[bool, float] = {}
+
+    def update(self, samples: Tensor, *, real: bool) -> None:
+        self.means[real] = float(samples.double().mean())
+
+    def compute(self) -> Mapping[str, float]:
+        distance = self.factor * abs(self.means[False] - self.means[True])
+        return {self.name: distance, "generated": self.means[False]}
+
+
+class MeanMetric(MetricSpec):
+    """How far the mean grey is from the real one.
+
+    Only the first line is the meaning.
+    """
+
+    type: ClassVar[str] = "test-mean"
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"test-mean": "lower"}
+
+    factor: float = Field(1.0, description="multiplies the distance")
+
+    def build(self, context: BuildContext) -> Means:
+        return Means("test-mean", self.factor)
+
+
+class FeatureMetric(MetricSpec):
+    """The same in features."""
+
+    type: ClassVar[str] = "test-features"
+    reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"distance": "lower"}
+
+    def build(self, context: BuildContext) -> Means:
+        return Means("distance")
+
+
+class CodedMetric(MetricSpec):
+    """Only for models with an encoder."""
+
+    type: ClassVar[str] = "test-coded"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder"})
+
+    def build(self, context: BuildContext) -> Means:
+        assert isinstance(context.networks["encoder"], nn.Module)
+        return Means("test-coded")
+
+
+class SlowMetric(MetricSpec):
+    """Taken only where a recipe names it."""
+
+    type: ClassVar[str] = "test-slow"
+    compared: ClassVar[bool] = False
+
+    def build(self, context: BuildContext) -> Means:
+        return Means("test-slow")
+
+
+class IncompleteMetric(MetricSpec):
+    """Has a key that somebody has to write."""
+
+    type: ClassVar[str] = "test-incomplete"
+
+    key: int = Field(description="without a default")
+
+    def build(self, context: BuildContext) -> Means:
+        raise AssertionError
+
+
+class BrokenMetric(MetricSpec):
+    """Has a fault."""
+
+    type: ClassVar[str] = "test-broken"
+    compared: ClassVar[bool] = False
+
+    def build(self, context: BuildContext) -> Means:
+        raise KeyError("what is not there")
+
+
+MINE = Plugin(
+    "test:components",
+    "test",
+    "1.0",
+    tuple(
+        (spec.kind, spec)
+        for spec in (
+            *(BlindLoss, DivergingLoss),
+            *(MeanMetric, FeatureMetric, CodedMetric, SlowMetric, IncompleteMetric, BrokenMetric),
+        )
+    ),
+)
+
+
+def quick_registry() -> Registry:
+    """What is installed but for its metrics, and the components above."""
+    others = [
+        replace(plugin, components=tuple(part for part in plugin.components if part[0] != "metric"))
+        for plugin in plugins.installed().all
+    ]
+    return Registry([*others, MINE])
+
+
+def write_recipes(folder: Path) -> None:
+    for name, text in RECIPES.items():
+        (folder / f"{name}.toml").write_text(text)
+
+
+def use(patch: pytest.MonkeyPatch, registry: Registry) -> None:
+    """Take components from `registry`, and make runs here instead of in their own processes."""
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    patch.setattr("ganzoo.registry.installed", lambda: registry)
+    for module in (launchers, comparing):
+        patch.setattr(module, "in_own_process", call)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own to stand in, with the recipes."""
+    monkeypatch.chdir(tmp_path)
+    write_recipes(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
+    """`compare` on tiny recipes, with quick metrics and no process of its own."""
+    use(monkeypatch, quick_registry())
+    return compare
+
+
+@pytest.fixture
+def load(compared: object) -> Callable[..., Recipe]:
+    """`load("gan.toml", "train.seed=1")`: a recipe from the folder."""
+    return load_recipe
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Two seeds of a GAN and of a VAE, compared; to be read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_recipes(folder)
+        use(patch, quick_registry())
+        hide_report(patch)
+        made = compare("gan.toml", "vae.toml", seeds=2, out="out")
+        return Comparison(made.data, folder / "out")
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_report(monkeypatch)
+
+
+def hide_report(patch: pytest.MonkeyPatch) -> None:
+    """The pages have tests of their own, and take longer than these runs."""
+    patch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)

@@ -1,0 +1,443 @@
+"""Which runs a comparison takes, resumes and makes, how it measures them, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganzoo import load_recipe, open_run, train
+from ganzoo.comparison import Budget, Comparison, jobs
+from ganzoo.comparison.comparing import place
+from ganzoo.errors import InterruptedRun, RunError, UserError
+from ganzoo.recipe import RecipeError
+from ganzoo.runs import create_run_folder, write_text
+
+from .conftest import GAN
+
+Compare = Callable[..., Comparison]
+
+
+def paths(comparison: Comparison, model: int = 0) -> list[str]:
+    return [run["path"] for run in comparison.data["models"][model]["runs"]]
+
+
+def runs_of(name: str) -> list[Path]:
+    return sorted(Path("runs", name).iterdir())
+
+
+def refusal(compared: Compare, *targets: object, **options: Any) -> UserError:
+    """The error by which a comparison is refused, before anything was trained."""
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(UserError) as caught:
+        compared(*targets, **options)
+    assert sorted(Path().rglob("*")) == before
+    return caught.value
+
+
+@pytest.fixture
+def trained(compared: Compare) -> Path:
+    """A run of the GAN for the seed 0, made by itself."""
+    return train(load_recipe("gan.toml"), identity="mine").path
+
+
+# What is refused.
+
+
+def test_different_data_cannot_be_compared(compared: Compare) -> None:
+    Path("ring.toml").write_text(GAN.replace('"gan"', '"ring"').replace('"digits"', '"ring"'))
+    error = refusal(compared, "gan.toml", "ring.toml")
+    assert error.message.startswith("'ring' and 'gan' are about different data: data.")
+    assert "data.type" in error.message
+    assert error.hint == "a figure tells models apart only on the same data"
+
+
+def test_the_keys_that_differ_are_named(compared: Compare) -> None:
+    Path("fewer.toml").write_text('extends = "gan.toml"\ndata.held_out = 100\n')
+    error = refusal(compared, "vae.toml", "gan.toml", "fewer.toml")
+    assert error.message == "'fewer' and 'vae' are about different data: data.held_out"
+
+
+def test_the_same_data_may_be_named_in_two_ways(compared: Compare) -> None:
+    Path("full.toml").write_text('extends = "gan.toml"\ndata.type = "ganzoo-data:digits"\n')
+    compared("gan.toml", "full.toml", overrides=["train.iterations=1"])
+
+
+def test_nothing_to_compare(compared: Compare) -> None:
+    error = refusal(compared)
+    assert (error.message, error.hint) == (
+        "nothing to compare",
+        "give two recipes, or folders of runs",
+    )
+
+
+def test_a_target_that_is_not_there(compared: Compare) -> None:
+    error = refusal(compared, "gan.toml", "runs/gan/nothing")
+    assert error.message == "there is no recipe and no run runs/gan/nothing"
+    assert error.hint == "give files of recipes, or the folders that `ganzoo run` printed"
+    with pytest.raises(RecipeError, match=r"gaan.toml: no such recipe"):
+        compared("gaan.toml")
+
+
+def test_a_folder_that_is_no_run(compared: Compare) -> None:
+    Path("empty").mkdir()
+    error = refusal(compared, "empty")
+    assert error.message == "empty is no run folder: it has no recipe.toml"
+
+
+def test_a_recipe_with_problems(compared: Compare) -> None:
+    with pytest.raises(RecipeError, match="no loss is called 'minmax'"):
+        compared("gan.toml", "vae.toml", overrides=["loss.type=minmax"])
+
+
+def test_a_run_that_is_not_done(compared: Compare, trained: Path) -> None:
+    status = json.loads((trained / "status.json").read_text())
+    (trained / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
+    error = refusal(compared, "gan.toml", trained)
+    assert error.message == f"{trained} is not done: it cannot be compared"
+    assert error.hint == f"`ganzoo resume {trained}` finishes it"
+
+
+def test_the_same_recipe_twice(compared: Compare) -> None:
+    shutil.copy("gan.toml", "copy.toml")
+    error = refusal(compared, "gan.toml", "copy.toml")
+    assert error.message == "copy.toml says the same as a recipe before it: give it once"
+
+
+def test_the_same_run_twice(compared: Compare, trained: Path) -> None:
+    shutil.copytree(trained, "copy")
+    error = refusal(compared, trained, "copy")
+    assert error.message == f"copy and {trained} are runs of one recipe with the seed 0"
+    assert error.hint == "they are the same run twice: give one of them"
+
+
+def test_a_budget_is_not_for_runs(compared: Compare, trained: Path) -> None:
+    error = refusal(compared, "vae.toml", trained, budget=Budget("iterations", 10))
+    assert error.message == f"{trained} is trained already: a budget is for recipes"
+    assert error.hint == "give its recipe, or leave out --budget"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({"seeds": 2}, "--seeds 2"), ({"overrides": ["evaluate.samples=9", "ema.decay=0"]}, "ema")],
+)
+def test_nothing_changes_a_run(compared: Compare, trained: Path, options: Any, what: str) -> None:
+    error = refusal(compared, trained, **options)
+    assert error.message.startswith(f"'{what}")
+    assert error.message.endswith(f"is for recipes, but {trained} is trained already")
+    assert error.hint == "give its recipe, or leave it out"
+
+
+def test_no_folder_for_the_report(compared: Compare) -> None:
+    error = refusal(compared, "gan.toml", out="gan.toml")
+    assert error.message == "no report can be written to gan.toml: File exists"
+    assert error.hint == "--out names a folder"
+
+
+def test_no_such_launcher(compared: Compare) -> None:
+    error = refusal(compared, "gan.toml", launcher="slurm")
+    assert (error.message, error.hint) == ("no launcher is called 'slurm'", "local, ray")
+
+
+# Which runs are taken.
+
+
+def test_a_run_that_fits_is_taken_and_not_repeated(compared: Compare, trained: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in trained.glob("*.safetensors")}
+    assert len(before) == 2
+    comparison = compared("gan.toml", seeds=2)
+    first, second = paths(comparison)
+    assert first == str(trained)
+    assert runs_of("gan") == [trained, Path(second)]
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert paths(compared("gan.toml", seeds=2)) == [first, second]
+    assert len(runs_of("gan")) == 2
+
+
+def test_a_run_of_another_recipe_is_not_taken(compared: Compare, trained: Path) -> None:
+    for override in ("train.batch_size=8", "optimizer.lr=2e-3", "train.seed=1"):
+        (path,) = paths(compared("gan.toml", overrides=[override]))
+        assert path != str(trained)
+    assert len(runs_of("gan")) == 4
+
+
+def test_a_run_made_with_other_versions_is_not_taken(compared: Compare, trained: Path) -> None:
+    environment = json.loads((trained / "environment.json").read_text())
+    environment["plugins"]["ganzoo-mlp"] = "0.0.9"
+    (trained / "environment.json").write_text(json.dumps(environment))
+    (path,) = paths(compared("gan.toml"))
+    assert path != str(trained)
+
+
+def test_other_versions_have_other_folders(
+    compared: Compare, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("gan.toml")
+    first = place(recipe, folder)
+    assert place(recipe, folder) == first
+    assert first.name.startswith("seed-0-")
+    assert place(recipe.changed(train={"seed": 3}), folder).name.startswith("seed-3-")
+    monkeypatch.setattr(
+        "ganzoo.engine.environment.versions", lambda plugins: {"ganzoo-mlp": "0.0.9"}
+    )
+    assert place(recipe, folder) != first
+
+
+def test_a_finished_run_is_taken_before_one_that_is_not(compared: Compare, trained: Path) -> None:
+    begun = shutil.copytree(trained, trained.with_name("before"))
+    (begun / "status.json").write_text('{"state": "interrupted"}')
+    assert paths(compared("gan.toml")) == [str(trained)]
+
+
+def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(load_recipe("gan.toml"), runs="elsewhere").path
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "ganzoo.engine.training.stop_requested",
+            lambda session, *others: session.iteration == 12,
+        )
+        with pytest.raises(InterruptedRun):
+            train(load_recipe("gan.toml"), identity="begun")
+    created = (Path("runs/gan/begun/samples/000010.png")).stat().st_mtime_ns
+    assert paths(compared("gan.toml")) == ["runs/gan/begun"]
+    run = open_run("runs/gan/begun")
+    assert run.status["state"] == "done"
+    assert (run.path / "samples/000010.png").stat().st_mtime_ns == created
+    for name in ("generator.safetensors", "metrics.jsonl"):
+        assert (run.path / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
+    recipe = load_recipe("gan.toml")
+    path = place(recipe, Path("runs"))
+    write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
+    assert paths(compared("gan.toml")) == [str(path)]
+
+
+def test_without_seeds_the_recipes_own_is_taken(compared: Compare) -> None:
+    comparison = compared("gan.toml", overrides=["train.seed=7"])
+    assert comparison.data["seeds"] == [7]
+
+
+def test_runs_of_one_recipe_are_one_model(compared: Compare, trained: Path) -> None:
+    second = train(load_recipe("gan.toml", "train.seed=5"), identity="second").path
+    other = train(load_recipe("gan.toml", "ema.decay=0.5"), identity="other").path
+    comparison = compared(second, other, trained)
+    models = comparison.data["models"]
+    assert [model["label"] for model in models] == ["gan", "gan (2)"]
+    assert [(run["path"], run["seed"]) for run in models[0]["runs"]] == [
+        (str(trained), 0),
+        (str(second), 5),
+    ]
+    assert models[0]["statistics"]["test-mean"]["seeds"] == 2
+    assert paths(comparison, 1) == [str(other)]
+    assert comparison.data["seeds"] == [0, 5]
+
+
+def test_runs_by_other_versions_are_another_model(compared: Compare, trained: Path) -> None:
+    other = Path(shutil.copytree(trained, "older"))
+    environment = json.loads((other / "environment.json").read_text())
+    environment["plugins"]["ganzoo-mlp"] = "0.0.9"
+    (other / "environment.json").write_text(json.dumps(environment))
+    models = compared(trained, other).data["models"]
+    assert [model["label"] for model in models] == ["gan", "gan (2)"]
+
+
+def test_two_recipes_of_one_name_get_two_labels(compared: Compare) -> None:
+    Path("changed.toml").write_text('extends = "gan.toml"\nname = "gan"\nema.decay = 0.5\n')
+    comparison = compared("gan.toml", "changed.toml")
+    assert [model["name"] for model in comparison.data["models"]] == ["gan", "gan"]
+    assert [model["label"] for model in comparison.data["models"]] == ["gan", "gan (2)"]
+    assert paths(comparison, 0) != paths(comparison, 1)
+
+
+def test_overrides_change_every_recipe(compared: Compare) -> None:
+    comparison = compared("gan.toml", "vae.toml", overrides=["train.iterations=4"])
+    for model in comparison.data["models"]:
+        assert model["recipe"]["train"]["iterations"] == 4
+        assert model["runs"][0]["iterations"] == 4
+
+
+def test_a_budget_is_the_length_of_all(compared: Compare) -> None:
+    Path("twice.toml").write_text('extends = "gan.toml"\nschedule.discriminator_steps = 2\n')
+    comparison = compared("gan.toml", "twice.toml", budget=Budget("images", 16 * 6))
+    assert comparison.data["budget"] == {
+        "kind": "images",
+        "amount": 96,
+        "text": "96 images each",
+    }
+    runs = [model["runs"][0] for model in comparison.data["models"]]
+    assert [run["iterations"] for run in runs] == [6, 3]
+    assert [run["cost"]["images"] for run in runs] == [96, 96]
+    assert "--budget images=96" in comparison.data["command"]
+
+
+# Runs that fail.
+
+
+def test_a_run_that_fails_is_named_beside_the_others(compared: Compare) -> None:
+    said: list[str] = []
+    comparison = compared("diverging.toml", "gan.toml", tell=said.append)
+    lost, good = comparison.data["models"]
+    (run,) = lost["runs"]
+    assert run["state"] == "failed"
+    assert "discriminator/lost became nan" in run["message"]
+    assert (run["figures"], run["course"], run["cost"]) == ({}, [], None)
+    assert run["iterations"] == 0
+    assert lost["statistics"] == {}
+    assert good["runs"][0]["state"] == "done"
+    assert good["runs"][0]["message"] is None
+    assert good["statistics"]["test-mean"]["mean"] > 0
+    assert comparison.data["winners"]["test-mean"] is None
+    assert said == [
+        f"1/2  diverging, seed 0: failed: {run['message']}",
+        "2/2  gan, seed 0: measured",
+    ]
+
+
+def test_every_run_fails(compared: Compare) -> None:
+    with pytest.raises(RunError) as caught:
+        compared("diverging.toml", seeds=2)
+    assert caught.value.exit_code == 1
+    assert caught.value.message.startswith("every run failed: discriminator/lost became nan at or")
+    assert caught.value.message.count("became nan") == 1
+    assert not Path("comparison/comparison.json").exists()
+
+
+def test_a_fault_of_a_metric_is_named(compared: Compare) -> None:
+    broken = '[[metrics]]\ntype = "test-broken"\n'
+    Path("vae.toml").write_text(Path("vae.toml").read_text() + broken)
+    with pytest.raises(RunError, match="measuring it failed: KeyError: 'what is not there'"):
+        compared("gan.toml", "vae.toml")
+
+
+def test_the_traceback_of_a_fault_is_kept(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(recipe: Any, folder: Any, *others: Any) -> dict[str, Any]:
+        if recipe.name == "vae":
+            raise KeyError("lost")
+        return take(recipe, folder, *others)
+
+    take = jobs.take_measures
+    monkeypatch.setattr("ganzoo.comparison.jobs.take_measures", measure)
+    gan, vae = compared("gan.toml", "vae.toml").data["models"]
+    assert gan["runs"][0]["state"] == "done"
+    (run,) = vae["runs"]
+    assert run["message"].startswith("measuring it failed: KeyError: 'lost' (")
+    assert "KeyError: 'lost'" in Path(run["path"], "traceback.txt").read_text()
+
+
+def test_ctrl_c_ends_the_comparison_with_a_way_on(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganzoo.comparison.launchers.in_own_process", stop)
+    with pytest.raises(InterruptedRun) as caught:
+        compared("gan.toml", seeds=2)
+    assert caught.value.message == "the comparison was stopped"
+    assert caught.value.hint == (
+        "`ganzoo compare gan.toml --seeds 2 --runs runs --out comparison` "
+        "goes on from the runs' checkpoints"
+    )
+
+
+# How runs are measured.
+
+
+def test_measures_are_taken_once(compared: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compared("gan.toml", "vae.toml")
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("measured again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.evaluation.measure.measure", fail)
+        again = compared("gan.toml", "vae.toml", out="again")
+    assert again.data["models"] == first.data["models"]
+    (path,) = paths(first)
+    assert len(list(Path(path, "measures").iterdir())) == 1
+
+
+def test_the_first_recipe_says_how_all_are_measured(compared: Compare, trained: Path) -> None:
+    Path("vae.toml").write_text(Path("vae.toml").read_text().replace("samples = 50", "samples = 9"))
+    comparison = compared("vae.toml", trained)
+    assert (comparison.data["generated"], comparison.data["real"]) == (9, 9)
+    assert comparison.data["extractor"]["kind"] == "random"
+
+
+def test_overrides_of_evaluate_say_how_runs_are_measured(compared: Compare, trained: Path) -> None:
+    default = compared(trained).data
+    comparison = compared(trained, overrides=["evaluate.samples=11"]).data
+    assert (default["generated"], comparison["generated"]) == (50, 11)
+    assert len(list((trained / "measures").iterdir())) == 2
+    assert sorted(Path("runs/gan").iterdir()) == [trained]
+
+
+def test_metrics_are_those_that_fit_and_those_that_are_named(compared: Compare) -> None:
+    metrics = '[[metrics]]\ntype = "test-slow"\n[[metrics]]\ntype = "test-mean"\nfactor = 3.0\n'
+    Path("vae.toml").write_text(Path("vae.toml").read_text() + metrics)
+    comparison = compared("gan.toml", "vae.toml")
+    gan, vae = (set(model["statistics"]) for model in comparison.data["models"][:2])
+    assert vae - gan == {"test-coded", "test-coded/generated"}
+    assert {"test-slow", "test-mean", "test-mean/generated"} <= gan
+    assert not any("incomplete" in name or "broken" in name for name in vae)
+
+
+def test_the_first_recipe_that_names_a_metric_sets_it_for_all(compared: Compare) -> None:
+    plain = compared("gan.toml").data["models"][0]["statistics"]["test-mean"]["mean"]
+    for name, factor in (("vae", 3.0), ("blind", 5.0)):
+        metric = f'[[metrics]]\ntype = "test-mean"\nfactor = {factor}\n'
+        Path(f"{name}.toml").write_text(Path(f"{name}.toml").read_text() + metric)
+    models = compared("gan.toml", "vae.toml", "blind.toml").data["models"]
+    assert models[0]["statistics"]["test-mean"]["mean"] == pytest.approx(3 * plain)
+
+
+def test_without_named_ones_slow_metrics_are_left_out(finished: Comparison) -> None:
+    assert not any("slow" in column["name"] for column in finished.data["metrics"])
+
+
+# The command that repeats a comparison.
+
+
+def test_the_command_repeats_the_comparison(compared: Compare) -> None:
+    from ganzoo.cli import main
+
+    shutil.copy("gan.toml", "a gan.toml")
+    first = compared(
+        "a gan.toml",
+        "vae.toml",
+        seeds=2,
+        budget=Budget("iterations", 5),
+        overrides=["train.batch_size=8", "log={ every = 5, samples = 4 }"],
+        out="an out",
+        runs="the runs",
+    ).data
+    words = shlex.split(first["command"])
+    assert words[:2] == ["ganzoo", "compare"]
+    Path("an out", "comparison.json").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    second = json.loads(Path("an out", "comparison.json").read_text())
+    assert second.pop("created") >= first.pop("created")
+    assert second == json.loads(json.dumps(first))
+
+
+def test_a_launcher_is_part_of_the_command(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganzoo.comparison.launchers import LAUNCHERS
+
+    monkeypatch.setitem(LAUNCHERS, "ray", LAUNCHERS["local"])
+    command = compared("gan.toml", launcher="ray").data["command"]
+    assert command == "ganzoo compare gan.toml --launcher ray --runs runs --out comparison"

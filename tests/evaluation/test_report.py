@@ -1,0 +1,643 @@
+"""The report of a comparison of small real runs, as a browser shows it."""
+
+# Signs that look like others are part of what is tested.
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ganzoo
+from ganzoo.errors import UserError
+from ganzoo.evaluation import report_text
+from ganzoo.evaluation.gallery import Gallery
+from ganzoo.evaluation.report import write_report
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+QUICK = (
+    *("train.iterations=20", "train.batch_size=16", "log.every=10", "log.samples=16"),
+    *("evaluate.samples=64", "evaluate.snapshots=4", "prior.codes=200"),
+)
+SEEDS = (0, 1)
+FIGURES = ("fid[random@0123]", "precision-recall/recall[random@0123]", "sharpness")
+UNSEEN = [3]
+"""A shape of samples that reports do not draw, for tests of everything else."""
+EVIL = "<script>document.title='owned'</script>"
+
+
+def trained(
+    names: tuple[str, ...], folder: Path, seeds: tuple[int, ...] = SEEDS
+) -> dict[str, list[ganzoo.Run]]:
+    return {
+        name: [
+            ganzoo.train(
+                ganzoo.load_recipe(RECIPES / f"{name}.toml", *QUICK, f"train.seed={seed}"),
+                runs=folder,
+                identity=f"seed-{seed}",
+            )
+            for seed in seeds
+        ]
+        for name in names
+    }
+
+
+def statistics(values: list[float]) -> dict[str, Any]:
+    mean = sum(values) / len(values)
+    spread = max(values) - min(values)
+    return {
+        "mean": mean,
+        "std": spread,
+        "low": mean - spread,
+        "high": mean + spread,
+        "seeds": len(values),
+    }
+
+
+def run_entry(run: ganzoo.Run, figures: Mapping[str, float]) -> dict[str, Any]:
+    """What a comparison says of a run, with figures that were given."""
+    status = run.status
+    course = [
+        {
+            "iteration": step,
+            "figures": {name: value * (1 + 20 / step) for name, value in figures.items()},
+        }
+        for step in run.folder.snapshots()
+    ]
+    return {
+        "path": str(run.path),
+        "seed": run.recipe.train.seed,
+        "state": "done",
+        "message": None,
+        "iterations": status["iteration"],
+        "figures": dict(figures),
+        "course": course,
+        "best": {FIGURES[0]: {"value": figures[FIGURES[0]] / 2, "iteration": 15}},
+        "collapse": [],
+        "cost": {
+            "seconds": status["seconds"],
+            "steps": status["steps"],
+            "images": status["images"],
+            "images_per_second": 1234.5,
+            "peak_memory_mb": None,
+            "sampling_seconds": 0.25,
+        },
+        "metrics_jsonl": run.metrics,
+    }
+
+
+def model_entry(
+    label: str, runs: list[ganzoo.Run], values: list[dict[str, float]], prior: str = "latent"
+) -> dict[str, Any]:
+    entries = [run_entry(run, figures) for run, figures in zip(runs, values, strict=True)]
+    cost = entries[0]["cost"]
+    return {
+        "name": runs[0].recipe.name,
+        "label": label,
+        "prior": prior,
+        "summary": runs[0].recipe.summary,
+        "recipe": runs[0].recipe.tables(),
+        "parameters": {"generator": 12345},
+        "runs": entries,
+        "statistics": {
+            name: statistics([figures[name] for figures in values]) for name in values[0]
+        },
+        "cost": dict(cost),
+    }
+
+
+def figures(fid: float, recall: float, sharpness: float) -> list[dict[str, float]]:
+    """Figures of two seeds, a hundredth apart."""
+    return [
+        dict(zip(FIGURES, (fid * factor, recall, sharpness * factor), strict=True))
+        for factor in (0.995, 1.005)
+    ]
+
+
+def comparison_of(
+    models: list[dict[str, Any]], shape: list[int], kind: str = "random"
+) -> dict[str, Any]:
+    for model in models[1:]:
+        model["paired"] = {
+            FIGURES[0]: {
+                "difference": -3.25, "low": -4.5, "high": -2.0, "verdict": "better", "seeds": 2,
+            },
+            FIGURES[1]: {
+                "difference": 0.01, "low": -0.2, "high": 0.22,
+                "verdict": "no difference shown", "seeds": 2,
+            },
+            FIGURES[2]: {
+                "difference": 0.5, "low": None, "high": None, "verdict": None, "seeds": 2,
+            },
+        }  # fmt: skip
+    meanings = ("Distance of Gaussians.", "Share of real samples.", "Edges against blur.")
+    return {
+        "format": 1,
+        "title": "two models",
+        "created": "2026-01-01T12:00:00",
+        "command": "ganzoo compare a.toml b.toml --seeds 2 --out report",
+        "ganzoo": "0.1.0",
+        "device": "cpu",
+        "versions": {"torch": "2.9.0", "some-plugin": "1.2.3"},
+        "budget": {"kind": "iterations", "amount": 20, "text": "20 iterations each"},
+        "seeds": list(SEEDS),
+        "data": {
+            "name": "digits", "sample_shape": shape, "num_classes": 10,
+            "train": 1500, "held_out": 297,
+        },
+        "extractor": {"name": "random@0123", "kind": kind, "digest": "0123", "note": "weak"},
+        "generated": 64,
+        "real": 64,
+        "real_from": "held out",
+        "metrics": [
+            {"name": FIGURES[2], "better": None, "meaning": meanings[2], "headline": False},
+            {"name": FIGURES[0], "better": "lower", "meaning": meanings[0], "headline": True},
+            {"name": FIGURES[1], "better": "higher", "meaning": meanings[1], "headline": True},
+        ],
+        "models": models,
+        "differences": [
+            {"key": "loss.type", "values": ["elbo", "non-saturating"]},
+            {"key": "latent.dim", "values": [8, 32]},
+            {"key": "encoder.hidden", "values": [[256, 128], None]},
+        ],
+        "winners": {FIGURES[0]: models[-1]["label"], FIGURES[1]: None},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ganzoo.Run]]:
+    return trained(("digits-vae", "digits-mlp-gan"), tmp_path_factory.mktemp("runs"))
+
+
+def three_models(runs: dict[str, list[ganzoo.Run]]) -> dict[str, Any]:
+    """A VAE, also by its mixture, and a GAN."""
+    vae, gan = runs["digits-vae"], runs["digits-mlp-gan"]
+    mixture = model_entry("digits-vae, mixture", vae, figures(9, 0.75, 0.8), "mixture")
+    for run in mixture["runs"]:
+        run |= {"course": [], "best": {}}
+    return comparison_of(
+        [
+            model_entry("digits-vae", vae, figures(10, 0.5, 0.7)),
+            mixture,
+            model_entry("digits-mlp-gan", gan, figures(1234.5, 0.25, 0.00001)),
+        ],
+        [1, 8, 8],
+    )
+
+
+@pytest.fixture
+def comparison(runs: dict[str, list[ganzoo.Run]]) -> dict[str, Any]:
+    return three_models(runs)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Visit:
+    """A page that was opened, what it asked for and what it complained of."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.page = browser.new_page(**options)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def __call__(self, expression: str) -> Any:
+        return self.page.evaluate(expression)
+
+
+@pytest.fixture(scope="module")
+def report(runs: dict[str, list[ganzoo.Run]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the comparison as it is."""
+    return write_report(three_models(runs), tmp_path_factory.mktemp("report"))
+
+
+def test_the_page_needs_nothing_else(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.complaints == []
+    assert {url.partition(":")[0] for url in visit.requests} <= {"file", "data"}
+    assert [url for url in visit.requests if url.startswith("file:")] == [report.as_uri()]
+    assert visit("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert "http://" not in re.sub(r"data:image/[^\"]*", "", report.read_text())
+    assert report.stat().st_size < 1_000_000
+
+
+def test_every_section_is_there_in_order(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+    ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
+    expected = ["figures", "cost", "samples", "training", "paths", "dimensions", "codes"]
+    assert visit(ids) == [*expected, "curves", "neighbours", "recipes"]
+    links = "[...document.querySelectorAll('nav a')].map(link => link.hash.slice(1))"
+    assert visit(links) == visit(ids)
+    assert visit("[...document.links].every(link => link.hash)")
+
+
+def visible_frames(visit: Visit) -> list[str]:
+    frames: list[str] = visit(
+        "[...document.querySelectorAll('.frame img')].filter(image => image.checkVisibility())"
+        ".map(image => image.alt)"
+    )
+    return frames
+
+
+def test_the_slider_moves_all_models_by_keyboard(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+
+    def at(iteration: int) -> list[str]:
+        names = ("digits-vae", "digits-mlp-gan")
+        return [f"Samples of {name} after {iteration} iterations" for name in names]
+
+    assert visible_frames(visit) == at(20)
+    visit.page.get_by_label("Progress of training").focus()
+    visit.page.keyboard.press("ArrowLeft")
+    assert visible_frames(visit) == at(15)
+    assert visit("document.querySelector('output').textContent") == "75 % of training"
+    assert visit("document.getElementById('step').getAttribute('aria-valuetext')") == (
+        "75 % of training"
+    )
+    visit.page.keyboard.press("Home")
+    assert visible_frames(visit) == at(5)
+    visit.page.keyboard.press("End")
+    assert visible_frames(visit) == at(20)
+    sources = "new Set([...document.querySelectorAll('.frame img')].map(image => image.src)).size"
+    assert visit(sources) == 8
+
+
+def column(visit: Visit, place: int) -> list[str]:
+    cells: list[str] = visit(
+        "[...document.querySelector('table.figures').tBodies[0].rows]"
+        f".map(row => row.cells[{place}].firstChild.textContent.trim())"
+    )
+    return cells
+
+
+def test_a_column_sorts_both_ways_best_first(
+    browser: Any, comparison: dict[str, Any], tmp_path: Path
+) -> None:
+    comparison["data"]["sample_shape"] = UNSEEN
+    del comparison["models"][0]["statistics"][FIGURES[1]]
+    visit = Visit(browser, write_report(comparison, tmp_path))
+    assert column(visit, 1) == ["10", "9", "1,234"]
+    button = visit.page.get_by_role("button", name=re.compile("^fid"))
+    button.focus()
+    visit.page.keyboard.press("Enter")
+    header = visit.page.locator("table.figures th").nth(1)
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(visit, 1) == ["9", "10", "1,234"]
+    visit.page.keyboard.press("Space")
+    assert header.get_attribute("aria-sort") == "descending"
+    assert column(visit, 1) == ["1,234", "10", "9"]
+    visit.page.get_by_role("button", name=re.compile("recall")).click()
+    assert header.get_attribute("aria-sort") == "none"
+    assert column(visit, 2) == ["0.7500", "0.2500", "–"]
+    visit.page.get_by_role("button", name=re.compile("recall")).click()
+    assert column(visit, 2) == ["0.2500", "0.7500", "–"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 320, 1200])
+def test_nothing_overflows_the_page(browser: Any, report: Path, width: int, scheme: str) -> None:
+    visit = Visit(browser, report, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    visit("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert visit("document.documentElement.scrollWidth") <= width
+
+
+def test_a_sheet_of_paper_holds_all_figures(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report, viewport={"width": 1017, "height": 700}, color_scheme="dark")
+    visit.page.emulate_media(media="print")
+    assert visit("document.documentElement.scrollWidth") <= 1017
+    assert visit("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not visit("document.querySelector('.slider').checkVisibility()")
+
+
+def luminance(colour: str) -> float:
+    values = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_are_legible(browser: Any, report: Path, scheme: str) -> None:
+    visit = Visit(browser, report, color_scheme=scheme)
+
+    def token(name: str) -> str:
+        value: str = visit(
+            f"getComputedStyle(document.documentElement).getPropertyValue('--{name}').trim()"
+        )
+        return value
+
+    assert (luminance(token("paper")) < 0.05) is (scheme == "dark")
+    assert visit("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(18, 22, 27)" if scheme == "dark" else "rgb(255, 255, 255)"
+    )
+    for ground in ("paper", "tint", "warning"):
+        for text in ("ink", "muted", "accent"):
+            assert contrast(token(text), token(ground)) >= 4.5, (text, ground)
+    for number in range(8):
+        assert contrast(token(f"series-{number}"), token("paper")) >= 3
+    stroke = "getComputedStyle(document.querySelector('.chart [clip-path]')).stroke"
+    assert visit(stroke).startswith("rgb(")
+
+
+def test_the_page_can_be_read_by_other_means(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+    assert visit("document.documentElement.lang") == "en"
+    assert visit("document.querySelectorAll('h1').length") == 1
+    assert visit("[...document.images].every(image => image.alt.trim().length > 5)")
+    assert visit("[...document.querySelectorAll('table')].every(table => table.caption)")
+    assert visit("[...document.querySelectorAll('th')].every(header => header.scope)")
+    assert visit(
+        "[...document.querySelectorAll('[role=img]')].every(chart => chart.ariaLabel.length > 5)"
+    )
+    assert visit("[...document.querySelectorAll('.scroll')].every(each => each.tabIndex === 0)")
+    levels = visit("[...document.querySelectorAll('h1,h2,h3,h4')].map(each => +each.tagName[1])")
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
+    assert visit("getComputedStyle(document.documentElement).scrollBehavior") == "smooth"
+    calm = Visit(browser, report, reduced_motion="reduce")
+    assert calm("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_what_the_comparison_says_is_never_markup(
+    browser: Any, comparison: dict[str, Any], tmp_path: Path
+) -> None:
+    comparison["title"] = EVIL
+    comparison["command"] = f"ganzoo compare '{EVIL}'"
+    comparison["models"][0]["label"] = comparison["models"][0]["name"] = EVIL
+    comparison["models"][0]["runs"][1] |= {"state": "failed", "message": f"no {EVIL}"}
+    comparison["differences"][0]["values"][0] = EVIL
+    comparison["metrics"][0]["meaning"] = EVIL
+    comparison["versions"][EVIL] = EVIL
+    for row in comparison["models"][2]["runs"][0]["metrics_jsonl"]:
+        row["statistics"] = {EVIL: 1.0, "$\\frac": 2.0}
+    path = write_report(comparison, tmp_path)
+    visit = Visit(browser, path)
+    assert visit("document.title") == EVIL
+    assert visit("document.querySelector('h1').textContent") == EVIL
+    assert visit("document.scripts.length") == 1
+    assert visit.complaints == []
+    assert f"no {EVIL}" in visit("document.querySelector('.warnings').textContent")
+    markdown = (tmp_path / "comparison.md").read_text()
+    # A block of code shows what it holds; everywhere else it would be markup.
+    lines = [line for line in markdown.splitlines() if not line.startswith("    ")]
+    assert "<script" not in "\n".join(lines)
+    assert "&lt;script&gt;" in markdown
+    assert f"    ganzoo compare '{EVIL}'" in markdown
+
+
+def test_failed_runs_and_collapses_are_told_once(
+    comparison: dict[str, Any], browser: Any, tmp_path: Path
+) -> None:
+    for model in comparison["models"][:2]:
+        model["runs"][0] |= {"state": "failed", "message": "the loss became nan"}
+    comparison["models"][2]["runs"][1]["collapse"] = ["fid was 1 and is 9 at the end"]
+    visit = Visit(browser, write_report(comparison, tmp_path))
+    assert visit(
+        "[...document.querySelectorAll('.warnings li')].map(each => each.textContent)"
+    ) == [
+        "digits-vae, seed 0 failed: the loss became nan",
+        "digits-mlp-gan, seed 1 may have collapsed: fid was 1 and is 9 at the end",
+    ]
+    # The pictures come from the seed that is there.
+    captions = visit(
+        "[...document.querySelectorAll('#samples figcaption')].map(c => c.textContent)"
+    )
+    assert [re.sub(r"\s+", " ", caption).strip() for caption in captions] == [
+        "real samples held out",
+        "digits-vae seed 1",
+        "digits-vae, mixture seed 1",
+        "digits-mlp-gan seed 0",
+    ]
+
+
+def test_only_winners_are_bold(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+    bold = "[...document.querySelectorAll('.figures td strong')].map(each => each.textContent)"
+    assert visit(bold) == ["1,234"]
+    assert "0.5000" in report.with_name("comparison.md").read_text()
+    assert "**1,234**" in report.with_name("comparison.md").read_text()
+
+
+def test_both_files_have_the_same_figures(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report)
+    markdown = report.with_name("comparison.md").read_text().replace("\\", "")
+    cells = visit(
+        "[...document.querySelectorAll('.figures td, #cost td, .differences td')]"
+        ".flatMap(cell => [...cell.childNodes].map(each => each.textContent.trim()))"
+        ".filter(text => text)"
+    )
+    assert len(cells) > 30
+    for cell in cells:
+        assert cell.removeprefix("best ") in markdown
+
+
+def test_a_comparison_without_a_picture_is_still_a_report(
+    browser: Any, comparison: dict[str, Any], tmp_path: Path
+) -> None:
+    for model in comparison["models"]:
+        model["statistics"], model["cost"], model["parameters"] = {}, {}, {}
+        for run in model["runs"]:
+            run |= {"state": "failed", "path": "gone", "course": [], "metrics_jsonl": []}
+    comparison["extractor"] = None
+    visit = Visit(browser, write_report(comparison, tmp_path))
+    ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
+    assert visit(ids) == ["figures", "recipes"]
+    assert visit.complaints == []
+
+
+def test_a_run_that_is_gone_is_named(comparison: dict[str, Any], tmp_path: Path) -> None:
+    comparison["models"][2]["runs"][0]["path"] = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        write_report(comparison, tmp_path)
+
+
+def test_one_seed_has_no_intervals_and_no_verdict(
+    browser: Any, comparison: dict[str, Any], tmp_path: Path
+) -> None:
+    comparison["data"]["sample_shape"] = UNSEEN
+    comparison["seeds"] = [0]
+    comparison["winners"] = dict.fromkeys(comparison["winners"])
+    for model in comparison["models"]:
+        del model["runs"][1]
+        for found in model["statistics"].values():
+            found |= {"low": None, "high": None, "std": None, "seeds": 1}
+        for found in model.get("paired", {}).values():
+            found |= {"low": None, "high": None, "seeds": 1}
+            if found["verdict"]:
+                found["verdict"] = "no difference shown"
+    visit = Visit(browser, write_report(comparison, tmp_path))
+    said = visit("document.querySelector('.verdicts').textContent")
+    assert "One seed cannot tell a difference between models from chance." in said
+    assert "better in" not in said
+    assert visit("document.querySelectorAll('.figures strong').length") == 0
+    assert " to " not in visit("document.querySelector('.figures tbody').textContent")
+
+
+@pytest.mark.parametrize("name", ["ring-mlp-gan", "gaussian-1d-gan"])
+def test_points_are_drawn_as_points(browser: Any, name: str, tmp_path: Path) -> None:
+    runs = trained((name,), tmp_path / "runs", seeds=(0,))[name]
+    shape = list(runs[0].recipe.data.spec.sample_shape)
+    model = model_entry(name, runs, figures(1, 0.5, 2)[:1])
+    comparison = comparison_of([model], shape, "identity")
+    visit = Visit(browser, write_report(comparison, tmp_path))
+    ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
+    assert visit(ids) == ["figures", "cost", "samples", "training", "curves", "recipes"]
+    assert len(visible_frames(visit)) == 1
+    assert visit.complaints == []
+    grey = "Grey is the density of the data" if shape == [1] else "Grey are training data"
+    assert grey in visit("document.querySelector('#samples .note').textContent")
+    summary = visit("document.querySelector('.summary').textContent")
+    assert f"points in {shape[0]} dimension" in summary
+
+
+def test_equal_latents_are_named(runs: dict[str, list[ganzoo.Run]]) -> None:
+    vae = runs["digits-vae"]
+    models = [
+        model_entry("one", vae, figures(1, 0.5, 1)),
+        model_entry("two", vae, figures(1, 0.5, 1)),
+        model_entry("third", vae, figures(1, 0.5, 1), "mixture"),
+    ]
+    gallery = Gallery(comparison_of(models, [1, 8, 8]))
+    assert gallery.shared_latents() == [["one", "two"]]
+    _, one, two, third = (shown.picture.uri for shown in gallery.samples())
+    assert one == two != third
+    # Their codes and their course are those of one run.
+    assert [shown.label for shown in gallery.codes()] == ["one", "one"]
+    assert [course.label for course in gallery.course()] == ["one"]
+
+
+# --- words and numbers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (12.0, "12"),
+        (1234.5678, "1,235"),
+        (0.41204, "0.4120"),
+        (-3.14159, "−3.142"),
+        (0.00041204, "0.0004120"),
+        (3.2e-7, "3.200×10⁻⁷"),
+        (4.56e12, "4.560×10¹²"),
+        (-2.5e-9, "−2.500×10⁻⁹"),
+        (math.nan, "not a number"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (None, "–"),
+    ],
+)
+def test_numbers_have_four_digits(value: float | None, text: str) -> None:
+    assert report_text.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (1.2, 3.456, "1.20 to 3.46"),
+        (-0.5, 0.25, "−0.500 to 0.250"),
+        (-3.0901, -3.0899, "−3.0901 to −3.0899"),
+        (2.5, 2.5, "in every seed"),
+        (None, None, ""),
+    ],
+)
+def test_intervals_have_the_digits_they_need(
+    low: float | None, high: float | None, text: str
+) -> None:
+    assert report_text.interval(low, high) == text
+
+
+def test_verdicts_and_remarks(comparison: dict[str, Any]) -> None:
+    verdicts = report_text.verdicts(comparison)
+    assert [verdict.label for verdict in verdicts] == ["digits-vae, mixture", "digits-mlp-gan"]
+    assert list(verdicts[0].clauses) == [
+        ("better in", "fid by 3.25"),
+        ("no difference shown in", "precision-recall/recall"),
+    ]
+    assert report_text.remarks(comparison) == ["digits-mlp-gan is clear of all others in fid."]
+    many = copy.deepcopy(comparison)
+    for number in range(20):
+        name = f"figure-{number}"
+        many["metrics"].append({"name": name, "better": "lower", "headline": True, "meaning": ""})
+        many["models"][1]["paired"][name] = comparison["models"][1]["paired"][FIGURES[0]]
+    assert report_text.remarks(many)[-1] == (
+        "Each interval stands for itself: of 24 comparisons without any true difference, "
+        "about 1 would show one by chance."
+    )
+
+
+def test_the_summary_says_what_was_compared(comparison: dict[str, Any]) -> None:
+    assert report_text.summary(comparison) == (
+        "digits-vae and digits-mlp-gan were trained on digits (8×8 grey images, 10 classes, "
+        "1,500 to train on) with 2 seeds each (0, 1), for 20 iterations each. Figures are taken "
+        "at the end of training on 64 samples of each run, against 64 real samples that were "
+        "held out. Figures marked random@0123 are taken in its features: weak."
+    )
+    comparison["models"] = comparison["models"][:1]
+    comparison |= {"budget": None, "real_from": "train", "extractor": None, "seeds": [0]}
+    assert report_text.summary(comparison) == (
+        "digits-vae was trained on digits (8×8 grey images, 10 classes, 1,500 to train on) with "
+        "1 seed (0), for as long as its recipe says. Figures are taken at the end of training on "
+        "64 samples of each run, against 64 training samples, because the data set holds none out."
+    )
+
+
+def test_recipes_of_one_name_are_told_apart(comparison: dict[str, Any]) -> None:
+    changed = copy.deepcopy(comparison["models"][0])
+    for run in changed["runs"]:
+        run["path"] += "-changed"
+    assert report_text.recipe_labels([*comparison["models"], changed]) == [
+        "digits-vae",
+        "digits-mlp-gan",
+        "digits-vae (2)",
+    ]
+
+
+def test_costs_have_a_column_for_each_phase_and_network(comparison: dict[str, Any]) -> None:
+    comparison["models"][2]["parameters"] = {"generator": 10, "discriminator": 20}
+    comparison["models"][2]["cost"]["seconds"] = {"mean": 12.345}
+    columns, rows = report_text.cost_table(comparison)
+    assert [column.name for column in columns] == [
+        *("seconds to train", "discriminator steps", "generator steps", "joint steps"),
+        *("images seen", "images/s", "discriminator parameters", "generator parameters"),
+        "seconds for 1,000 samples",
+    ]
+    assert [cell.text for cell in rows[2].cells] == [
+        *("12.3", "20", "20", "–", "320", "1,234", "20", "10", "0.250"),
+    ]
+
+
+def test_the_best_on_the_way_is_a_mean_and_its_iterations(comparison: dict[str, Any]) -> None:
+    comparison["models"][0]["runs"][1]["best"][FIGURES[0]] = {"value": 6.0, "iteration": 10}
+    [first, _, third] = report_text.metric_rows(comparison)
+    assert [column.name for column in report_text.metric_columns(comparison)] == [
+        *("fid", "recall", "sharpness"),
+    ]
+    assert first.cells[0].best == "5.49 at 10–15"
+    assert third.cells[0].best == "617 at 15"
+    assert first.cells[2].best == ""
