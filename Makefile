@@ -1,4 +1,4 @@
-# make demo    train the demo; make test    run the tests; both install first if needed
+# make demo    compare five models; make test    run the tests; both install first if needed
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
@@ -16,8 +16,11 @@ $(INSTALLED): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(RUN)/python -m pip install --quiet --group dev --editable . $(addprefix --editable ./,$(PLUGINS))
 	touch $@
 
+DEMO := mlp-gan dcgan vae autoencoder argmax
+
 demo: $(INSTALLED)
-	$(RUN)/ganzoo run recipes/digits-mlp-gan.toml
+	$(RUN)/ganzoo compare $(DEMO:%=recipes/digits-%.toml) evaluate.samples=2_000 \
+		--seeds 2 --budget iterations=1500
 
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2

@@ -39,10 +39,13 @@ class Registry:
             for kind, spec in plugin.components:
                 self._entries[kind][spec.type].append(Entry(kind, spec, plugin))
 
+    def declared(self, kind: str) -> Sequence[Entry]:
+        """All components of a kind, in the order in which plugins declare them."""
+        return [entry for offers in self._entries[kind].values() for entry in offers]
+
     def entries(self, kind: str) -> Sequence[Entry]:
         """All components of a kind, sorted by type and then by distribution."""
-        found = [entry for offers in self._entries[kind].values() for entry in offers]
-        return sorted(found, key=lambda entry: (entry.spec.type, entry.plugin.name))
+        return sorted(self.declared(kind), key=lambda entry: (entry.spec.type, entry.plugin.name))
 
     def names(self, kind: str) -> Sequence[str]:
         """The names by which a recipe can ask for a component of this kind."""

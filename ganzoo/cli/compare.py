@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ganzoo.cli.output import stderr, table, talks, warn, warn_about_broken_plugins
+
+NAME_WIDTH = 24
+"""Columns of a terminal for the name of a figure."""
+LABEL_WIDTH = 12
+"""Columns of a terminal for the name of a model, which is broken at its hyphens."""
+GAP = 2
+"""Columns between two models."""
 
 
 def compare(
@@ -61,22 +69,25 @@ def compare(
 def show(data: Any) -> None:
     """The headline figures as a table, and what is wrong, to people."""
     columns = [column for column in data["metrics"] if column["headline"]]
-    arrows = {"lower": " (-)", "higher": " (+)"}
-    rows = [
-        [row["label"], *(cell(row, column["name"], data["winners"]) for column in columns)]
-        for row in data["models"]
-    ]
     bracket = f"[{data['extractor']['name']}]" if data["extractor"] else ""
-    heads = [
-        "",
-        *(column["name"].replace(bracket, "") + arrows[column["better"]] for column in columns),
+    arrows = {"lower": " (-)", "higher": " (+)"}
+    names = [
+        column["name"].replace(bracket, "").replace("/", "/\n") + arrows[column["better"]]
+        for column in columns
     ]
-    # A model in each column: figures are many and models few.
-    turned = [list(line) for line in zip(heads, *rows, strict=True)]
     console = stderr()
     if not console.is_terminal:
         console.width = 10_000  # a file takes lines of any length
-    console.print(table(turned[0], turned[1:]))
+    # A model in each column, since figures are many and models few, and no more than fit.
+    at_once = max(1, (console.width - NAME_WIDTH) // (LABEL_WIDTH + GAP))
+    for start in range(0, len(data["models"]), at_once):
+        models = data["models"][start : start + at_once]
+        heads = ["", *(textwrap.fill(row["label"], LABEL_WIDTH) for row in models)]
+        lines = [
+            [name, *(cell(row, column["name"], data["winners"]) for row in models)]
+            for name, column in zip(names, columns, strict=True)
+        ]
+        console.print(table(heads, lines))
     console.print(
         "mean over seeds, with a 95 % interval; (+) higher is better, (-) lower; "
         "* clear of all others"
@@ -90,11 +101,11 @@ def show(data: Any) -> None:
 
 
 def cell(row: Any, figure: str, winners: Any) -> str:
-    """Mean and half the width of its interval, with a star where it wins."""
+    """Mean and half the width of its interval below it, with a star where it wins."""
     found = row["statistics"].get(figure)
     if found is None:
         return "-"
     star = " *" if winners.get(figure) == row["label"] else ""
     if found["low"] is None:
         return f"{found['mean']:.4g}{star}"
-    return f"{found['mean']:.4g} ± {(found['high'] - found['low']) / 2:.2g}{star}"
+    return f"{found['mean']:.4g}{star}\n± {(found['high'] - found['low']) / 2:.2g}"

@@ -279,13 +279,13 @@ def run_all(
 
 def choose_metrics(entrants: Sequence[Entrant]) -> list[Component[MetricSpec]]:
     """The metrics that some recipe names, as the first of them sets them, and all those that
-    comparisons take by themselves."""
+    comparisons take by themselves, in the order in which plugins declare them."""
     named: dict[str, Component[MetricSpec]] = {}
     for entrant in entrants:
         for metric in entrant.recipe.metrics:
             named.setdefault(f"{metric.plugin.distribution}:{metric.spec.type}", metric)
     chosen = []
-    for entry in registry.installed().entries("metric"):
+    for entry in registry.installed().declared("metric"):
         spec: Any = entry.spec
         complete = not any(key.is_required() for key in spec.model_fields.values())
         if entry.qualified in named:

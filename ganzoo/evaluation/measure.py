@@ -22,6 +22,7 @@ from ganzoo.runs import RunFolder
 from ganzoo.specs import MetricSpec
 
 CHUNK = 1000
+LEAST_HELD = 0.1
 
 Metrics = Sequence[Component[MetricSpec]]
 
@@ -207,13 +208,20 @@ def collapse(
     better: Mapping[str, str],
     limits: Mapping[str, float],
 ) -> list[str]:
-    """A sentence for each figure whose end is worse than its best by more than its limit."""
+    """A sentence for each figure whose end is worse than its best by more than its limit.
+
+    What was never there cannot fall: a share or a count that was below `LEAST_HELD` at its best
+    is passed over.
+    """
     sentences = []
     for figure, factor in limits.items():
         if figure not in best or figure not in final:
             continue
         top, end = best[figure]["value"], final[figure]
-        worse = end > factor * top if better[figure] == "lower" else end * factor < top
+        if better[figure] == "lower":
+            worse = end > factor * top
+        else:
+            worse = top >= LEAST_HELD and end * factor < top
         if worse or not math.isfinite(end):
             sentences.append(
                 f"{figure} was {top:.4g} after {best[figure]['iteration']:.0f} iterations "

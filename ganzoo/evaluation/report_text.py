@@ -11,6 +11,8 @@ from typing import Any
 
 NOTHING = "\N{EN DASH}"
 """Stands in a cell where there is no figure."""
+FEW = 3
+"""Figures without a difference up to which they are named."""
 MANY = 20
 """Comparisons from which on chance is worth a word."""
 MINUS = "\N{MINUS SIGN}"
@@ -149,6 +151,8 @@ def verdicts(comparison: Mapping[str, Any]) -> list[Verdict]:
         for figure, paired in _headline_pairs(comparison, model):
             by = "" if paired["verdict"] == SAME else f" by {number(abs(paired['difference']), 3)}"
             said[paired["verdict"]].append(short(figure) + by)
+        if len(said[SAME]) > FEW:
+            said[SAME] = [f"{len(said[SAME])} of {sum(map(len, said.values()))} figures"]
         clauses = [(f"{way} in", listed(figures)) for way, figures in said.items() if figures]
         if clauses:
             found.append(Verdict(model["label"], clauses))

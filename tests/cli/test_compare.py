@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ganzoo.cli.compare import cell, show
 from ganzoo.comparison import comparing, launchers
@@ -56,9 +57,8 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
     lines = result.stderr.splitlines()
     assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
     data = json.loads(Path("out/comparison.json").read_text())
-    head = lines[2]
+    assert re.split(r"  +", lines[4].strip()) == ["tiny", "normal codes", "codes"]
     labels = ["tiny", "tiny-vae, normal codes", "tiny-vae, mixture of codes"]
-    assert re.split(r"  +", head.strip()) == labels
     assert [model["label"] for model in data["models"]] == labels
     (fid,) = (line for line in lines if line.startswith("fid (-)"))
     mean = data["models"][0]["statistics"][f"fid[{data['extractor']['name']}]"]["mean"]
@@ -195,14 +195,43 @@ def found(mean: float, low: float | None = None, high: float | None = None) -> d
     [
         ({}, None, "-"),
         ({"fid": found(12.3456)}, None, "12.35"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35 ± 1.5"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35 ± 1.5"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 ± 1.5 *"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35\n± 1.5"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35\n± 1.5"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 *\n± 1.5"),
         ({"fid": found(float("nan"))}, None, "nan"),
     ],
 )
 def test_a_cell(statistics: Any, winner: str | None, text: str) -> None:
     assert cell({"label": "mine", "statistics": statistics}, "fid", {"fid": winner}) == text
+
+
+@pytest.mark.parametrize(("width", "tables"), [(52, 2), (70, 1)])
+def test_a_narrow_terminal_has_several_tables(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    width: int,
+    tables: int,
+) -> None:
+    monkeypatch.setattr(
+        "ganzoo.cli.compare.stderr",
+        lambda: Console(stderr=True, width=width, force_terminal=True, no_color=True),
+    )
+    labels = ["digits-dcgan", "digits-vae, mixture of codes", "digits-argmax"]
+    show(
+        {
+            "metrics": [{"name": "precision-recall/recall", "better": "higher", "headline": True}],
+            "models": [
+                {"label": label, "statistics": {"precision-recall/recall": found(0.5)}, "runs": []}
+                for label in labels
+            ],
+            "winners": {},
+            "extractor": None,
+        }
+    )
+    err = capsys.readouterr().err
+    assert err.count("recall (+)") == tables
+    for word in ("digits-dcgan", "mixture of", "argmax"):
+        assert word in err
 
 
 def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +244,7 @@ def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) 
         }
         for label, mean, collapse in (
             ("[b]a[/b]", 1.5, ["fid was 1 and is 9"]),
-            ("b" * 90, 2.5, []),
+            ("digits-autoencoder", 2.5, []),
         )
     ]
     show(
@@ -232,9 +261,11 @@ def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert out == ""
     assert [re.split(r"  +", line.rstrip()) for line in err.splitlines()] == [
-        ["", "[b]a[/b]", "b" * 90],
+        ["", "digits-"],
+        ["", "[b]a[/b]", "autoencoder"],
         ["fid (-)", "1.5", "2.5"],
-        ["modes/held (+)", "9", "9"],
+        ["modes/", "9", "9"],
+        ["held (+)"],
         [
             "mean over seeds, with a 95 % interval; (+) higher is better, (-) lower; "
             "* clear of all others"

@@ -351,6 +351,8 @@ def test_there_is_no_best_without_a_number_or_a_better_way() -> None:
         ("higher", 10.0, 4.9, True),
         ("lower", 1.0, 1.0, False),
         ("higher", 0.0, 0.0, False),
+        ("higher", 0.1, 0.04, True),
+        ("higher", 0.09, 0.0, False),
         ("lower", 1.0, math.nan, True),
         ("higher", 1.0, math.nan, True),
         ("lower", 1.0, math.inf, True),

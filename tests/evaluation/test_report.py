@@ -591,6 +591,18 @@ def test_verdicts_and_remarks(comparison: dict[str, Any]) -> None:
     )
 
 
+def test_many_figures_without_a_difference_are_counted(comparison: dict[str, Any]) -> None:
+    same = comparison["models"][1]["paired"][FIGURES[1]]
+    for number in range(3):
+        name = f"same-{number}"
+        comparison["metrics"].append({"name": name, "better": "lower", "headline": True})
+        comparison["models"][1]["paired"][name] = same
+    assert list(report_text.verdicts(comparison)[0].clauses) == [
+        ("better in", "fid by 3.25"),
+        ("no difference shown in", "4 of 5 figures"),
+    ]
+
+
 def test_the_summary_says_what_was_compared(comparison: dict[str, Any]) -> None:
     assert report_text.summary(comparison) == (
         "digits-vae and digits-mlp-gan were trained on digits (8×8 grey images, 10 classes, "
