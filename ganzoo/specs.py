@@ -80,6 +80,9 @@ class ComponentSpec(BaseModel):
     (`"generator.log_prob"`, `"data.images"`)."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """What this component is able to do, in the words that others write after the dot."""
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Settings with which the conformance kit tries the component besides its defaults. One that
+    has keys without a default is tried with these alone."""
 
     @abstractmethod
     def build(self, context: BuildContext) -> Any:
@@ -96,6 +99,8 @@ class GeneratorSpec(ComponentSpec):
     """Declares a generator: z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1]."""
 
     kind: ClassVar[str] = "generator"
+    compiles: ClassVar[bool] = True
+    """Whether torch.compile can take the whole forward pass as one graph."""
 
     @abstractmethod
     def build(self, context: BuildContext) -> nn.Module: ...
@@ -262,6 +267,8 @@ class MetricSpec(ComponentSpec):
     metric that reads probabilities is left out."""
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
     """Which way each figure is better; one that is not named here says what is, not how good."""
+    bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {}
+    """What a figure can never be less than, and more than: no interval reaches beyond."""
     collapse: ClassVar[Mapping[str, float]] = {}
     """By figure, the factor by which its end must be worse than its best on the way for the run
     to be flagged as collapsed."""

@@ -12,7 +12,7 @@ from ganzoo.cli.output import stderr, table, talks, warn, warn_about_broken_plug
 
 NAME_WIDTH = 24
 """Columns of a terminal for the name of a figure."""
-LABEL_WIDTH = 12
+LABEL_WIDTH = 15
 """Columns of a terminal for the name of a model, which is broken at its hyphens."""
 GAP = 2
 """Columns between two models."""
@@ -89,7 +89,7 @@ def show(data: Any) -> None:
         ]
         console.print(table(heads, lines))
     console.print(
-        "mean over seeds, with a 95 % interval; (+) higher is better, (-) lower; "
+        "mean over seeds, below it its 95 % interval; (+) higher is better, (-) lower; "
         "* clear of all others"
     )
     if data["extractor"]:
@@ -101,11 +101,11 @@ def show(data: Any) -> None:
 
 
 def cell(row: Any, figure: str, winners: Any) -> str:
-    """Mean and half the width of its interval below it, with a star where it wins."""
+    """Mean, with a star where it wins, and below it the interval."""
     found = row["statistics"].get(figure)
     if found is None:
         return "-"
     star = " *" if winners.get(figure) == row["label"] else ""
     if found["low"] is None:
         return f"{found['mean']:.4g}{star}"
-    return f"{found['mean']:.4g}{star}\n± {(found['high'] - found['low']) / 2:.2g}"
+    return f"{found['mean']:.4g}{star}\n{found['low']:.3g} to {found['high']:.3g}"

@@ -38,20 +38,27 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     return float(mean + widening * (low - mean)), float(mean + widening * (high - mean))
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
+def summary(
+    values: Sequence[float], within: Sequence[float | None] = (None, None)
+) -> dict[str, Any]:
     """`mean`, `std` (of the sample), `low`, `high` and the number of `seeds`; None where unknown.
 
-    Values that are not finite make the mean what it is and the interval unknown.
+    The interval ends where `within`, the least and the most that the figure can be, ends. Values
+    that are not finite make the mean what it is and the interval unknown.
     """
     finite = all(math.isfinite(value) for value in values)
-    bounds = interval(values) if finite else None
+    found = interval(values) if finite else None
+    least, most = (
+        unbounded if bound is None else bound
+        for bound, unbounded in zip(within, (-math.inf, math.inf), strict=True)
+    )
     # fsum gives the same sum in whatever order.
     total = math.fsum(values) if finite else sum(values)
     return {
         "mean": total / len(values),
         "std": float(np.std(np.sort(values), ddof=1)) if finite and len(values) > 1 else None,
-        "low": bounds[0] if bounds else None,
-        "high": bounds[1] if bounds else None,
+        "low": max(found[0], least) if found else None,
+        "high": min(found[1], most) if found else None,
         "seeds": len(values),
     }
 

@@ -27,11 +27,14 @@ def model_rows(entrants: Sequence[Entrant]) -> list[Row]:
         labels[row["label"]] = labels.get(row["label"], 0) + 1
         if labels[row["label"]] > 1:
             row["label"] += f" ({labels[row['label']]})"
-    better = _better(entrants)
+    better, bounds = _told(entrants, "better"), _told(entrants, "bounds")
     for row in rows:
         figures = list(dict.fromkeys(name for run in row["runs"] for name in run["figures"]))
         values = {name: _by_seed(row, name) for name in figures}
-        row["statistics"] = {name: summary(list(each.values())) for name, each in values.items()}
+        row["statistics"] = {
+            name: summary(list(each.values()), bounds.get(name, (None, None)))
+            for name, each in values.items()
+        }
         row["cost"] = _mean_cost([run["cost"] for run in row["runs"] if run["cost"]])
     for row in rows[1:]:
         row["paired"] = {
@@ -126,18 +129,18 @@ def _by_seed(row: Row, figure: str) -> dict[int, float]:
     return {run["seed"]: run["figures"][figure] for run in row["runs"] if figure in run["figures"]}
 
 
-def _better(entrants: Sequence[Entrant]) -> dict[str, str]:
-    """Which way each figure is better."""
-    better: dict[str, str] = {}
+def _told(entrants: Sequence[Entrant], what: str) -> dict[str, Any]:
+    """What the metrics declare of their figures: `better` or `bounds`, by figure."""
+    told: dict[str, Any] = {}
     for entrant in entrants:
         for outcome in entrant.outcomes.values():
-            better |= outcome.measures.get("better", {})
-    return better
+            told |= outcome.measures.get(what, {})
+    return told
 
 
 def metric_columns(entrants: Sequence[Entrant], rows: Sequence[Row]) -> list[Row]:
     """A column for each figure that some model has: those with a better way first."""
-    better = _better(entrants)
+    better = _told(entrants, "better")
     meanings = {
         entry.spec.type: entry.spec.summary() for entry in registry.installed().entries("metric")
     }

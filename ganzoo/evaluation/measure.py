@@ -48,6 +48,7 @@ def measure(
         course      [{iteration, figures}] at the snapshots, the end among them
         best        by figure: {value, iteration}
         better      by figure: higher or lower
+        bounds      by figure: (least, most), None where there is none
         collapse    [sentences]: what was much better on the way than at the end
         other_prior {prior, figures} where the run has a mixture fitted to codes
     """
@@ -82,6 +83,7 @@ def measure(
         "course": course,
         "best": best,
         "better": measuring.better,
+        "bounds": measuring.bounds,
         "collapse": collapse(final, best, measuring.better, measuring.limits),
     }
     if folder.weights("prior").exists():
@@ -112,11 +114,15 @@ class _Measuring:
         self.metrics = metrics
         self.better: dict[str, str] = {}
         """By figure: higher or lower."""
+        self.bounds: dict[str, tuple[float | None, float | None]] = {}
+        """By figure: the least and the most that it can be."""
         self.limits: dict[str, float] = {}
         """By figure: the factor by which an end worse than the best is a collapse."""
         for metric in metrics:
             for name, way in metric.spec.better.items():
                 self.better[self.name(metric.spec, name)] = way
+            for name, bounds in metric.spec.bounds.items():
+                self.bounds[self.name(metric.spec, name)] = bounds
             for name, factor in metric.spec.collapse.items():
                 self.limits[self.name(metric.spec, name)] = factor
 

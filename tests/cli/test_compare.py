@@ -195,9 +195,9 @@ def found(mean: float, low: float | None = None, high: float | None = None) -> d
     [
         ({}, None, "-"),
         ({"fid": found(12.3456)}, None, "12.35"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35\n± 1.5"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35\n± 1.5"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 *\n± 1.5"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35\n11 to 14"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35\n11 to 14"),
+        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 *\n11 to 14"),
         ({"fid": found(float("nan"))}, None, "nan"),
     ],
 )
@@ -205,7 +205,7 @@ def test_a_cell(statistics: Any, winner: str | None, text: str) -> None:
     assert cell({"label": "mine", "statistics": statistics}, "fid", {"fid": winner}) == text
 
 
-@pytest.mark.parametrize(("width", "tables"), [(52, 2), (70, 1)])
+@pytest.mark.parametrize(("width", "tables"), [(60, 2), (80, 1)])
 def test_a_narrow_terminal_has_several_tables(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -267,7 +267,7 @@ def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) 
         ["modes/", "9", "9"],
         ["held (+)"],
         [
-            "mean over seeds, with a 95 % interval; (+) higher is better, (-) lower; "
+            "mean over seeds, below it its 95 % interval; (+) higher is better, (-) lower; "
             "* clear of all others"
         ],
         ["features: random@1234, weak"],

@@ -82,6 +82,14 @@ def test_the_interval_follows_a_change_of_units(
     assert moved == pytest.approx([scale * bound + shift for bound in found], rel=1e-6, abs=1e-5)
 
 
+def test_an_interval_ends_where_the_figure_does() -> None:
+    free = summary([0.2, 0.8])
+    assert (free["low"] < 0, free["high"] > 1) == (True, True)
+    assert summary([0.2, 0.8], (0, 1)) == free | {"low": 0, "high": 1}
+    assert summary([0.2, 0.8], (0, None)) == free | {"low": 0}
+    assert summary([0.2, 0.8], (None, 1)) == free | {"high": 1}
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_intervals_of_normal_seeds_hold_the_true_mean_about_as_often_as_they_say(
     count: int,

@@ -251,6 +251,9 @@ class ReconstructionErrorMetric(MetricSpec):
     type: ClassVar[str] = "reconstruction-error"
     needs: ClassVar[frozenset[str]] = frozenset({"data", "generator", "encoder", "loss.codes"})
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"reconstruction-error": "lower"}
+    bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {
+        "reconstruction-error": (0, None)
+    }
     judges_samples: ClassVar[bool] = False
 
     samples: PositiveInt = Field(

@@ -5,7 +5,7 @@ Only declarations stand here; each `build` imports the file that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -308,6 +308,17 @@ class Modes(MetricSpec):
 
     type: ClassVar[str] = "modes"
     needs: ClassVar[frozenset[str]] = frozenset({"data.modes"})
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {
+        "modes": "higher",
+        "good": "higher",
+        "kl": "lower",
+    }
+    bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {
+        "modes": (0, None),
+        "good": (0, 1),
+        "kl": (0, None),
+    }
+    collapse: ClassVar[Mapping[str, float]] = {"modes": 1.25}
 
     def build(self, context: BuildContext) -> Metric:
         """A count around the means of the built data's density."""

@@ -18,6 +18,7 @@ from ganzoo.api import BuildContext, Metric, MetricSpec, hookimpl
 GANZOO_API_VERSION = 1
 
 Way = Literal["higher", "lower"]
+Bounds = Mapping[str, tuple[float | None, float | None]]
 
 
 class FrechetDistance(MetricSpec):
@@ -37,6 +38,7 @@ class FrechetDistance(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     needs: ClassVar[frozenset[str]] = frozenset({"data"})
     better: ClassVar[Mapping[str, Way]] = {"fid": "lower"}
+    bounds: ClassVar[Bounds] = {"fid": (0, None)}
     collapse: ClassVar[Mapping[str, float]] = {"fid": 2.0}
 
     def build(self, context: BuildContext) -> Metric:
@@ -90,6 +92,7 @@ class InceptionScore(MetricSpec):
     type: ClassVar[str] = "inception-score"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
     better: ClassVar[Mapping[str, Way]] = {"score": "higher"}
+    bounds: ClassVar[Bounds] = {"score": (1, None), "real": (1, None)}
 
     def build(self, context: BuildContext) -> Metric:
         from .classes import InceptionScore
@@ -111,6 +114,7 @@ class PrecisionRecall(MetricSpec):
     type: ClassVar[str] = "precision-recall"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"precision": "higher", "recall": "higher"}
+    bounds: ClassVar[Bounds] = {"precision": (0, 1), "recall": (0, 1)}
     collapse: ClassVar[Mapping[str, float]] = {"recall": 2.0}
 
     neighbours: PositiveInt = Field(
@@ -137,6 +141,7 @@ class DensityCoverage(MetricSpec):
     type: ClassVar[str] = "density-coverage"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"density": "higher", "coverage": "higher"}
+    bounds: ClassVar[Bounds] = {"density": (0, None), "coverage": (0, 1)}
     collapse: ClassVar[Mapping[str, float]] = {"coverage": 2.0}
 
     neighbours: PositiveInt = Field(
@@ -162,6 +167,7 @@ class Classes(MetricSpec):
     type: ClassVar[str] = "classes"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
     better: ClassVar[Mapping[str, Way]] = {"held": "higher", "kl": "lower"}
+    bounds: ClassVar[Bounds] = {"held": (0, None), "kl": (0, None)}
     collapse: ClassVar[Mapping[str, float]] = {"held": 1.25}
 
     def build(self, context: BuildContext) -> Metric:
@@ -208,6 +214,7 @@ class Nearest(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     needs: ClassVar[frozenset[str]] = frozenset({"data"})
     better: ClassVar[Mapping[str, Way]] = {"share": "lower", "repeated": "lower"}
+    bounds: ClassVar[Bounds] = {"share": (0, 1), "repeated": (0, 1)}
 
     samples: int = Field(2000, ge=2, description="generated samples, and real ones, looked at")
 
@@ -238,6 +245,7 @@ class WassersteinDistance(MetricSpec):
     type: ClassVar[str] = "wasserstein"
     needs: ClassVar[frozenset[str]] = frozenset({"data.points"})
     better: ClassVar[Mapping[str, Way]] = {"sliced": "lower", "exact": "lower"}
+    bounds: ClassVar[Bounds] = {"sliced": (0, None), "exact": (0, None)}
 
     samples: PositiveInt = Field(1000, description="points of either side in the exact distance")
     directions: PositiveInt = Field(100, description="directions of the sliced distance")
