@@ -97,7 +97,24 @@ class _Resolver:
         if not isinstance(rows, list):
             self.problem((array,), "should be an array of tables", f"write [[{array}]]")
             return ()
-        return tuple(self.component((array, index), kind, row) for index, row in enumerate(rows))
+        found = tuple(self.component((array, index), kind, row) for index, row in enumerate(rows))
+        if array != "augmentations":
+            self.check_named_once(array, kind, found)
+        return found
+
+    def check_named_once(
+        self, array: str, kind: str, components: Iterable[Component[Any] | None]
+    ) -> None:
+        """What a component writes down is named by its type, so no type may come twice."""
+        seen: set[tuple[str, str]] = set()
+        for index, component in enumerate(components):
+            if component is None:
+                continue
+            identity = (component.plugin.name, component.spec.type)
+            if identity in seen:
+                message = f"{kind} '{component.name}' is there already"
+                self.problem((array, index, "type"), message, f"remove one table [[{array}]]")
+            seen.add(identity)
 
     def component(self, path: Path, kind: str, table: Any) -> Component[Any] | None:
         """Look up the type first, then validate the table against its class."""

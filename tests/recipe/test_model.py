@@ -63,7 +63,7 @@ OVERRIDES: dict[str, st.SearchStrategy[str]] = {
     "optimizer.generator.lr": FLOATS,
     "optimizer.discriminator": st.just("{type = 'sgd', lr = 1, momentum = 0.5}"),
     "regularizers": st.lists(
-        st.builds("{{type = 'penalty', gamma = {}, every = {}}}".format, FLOATS, COUNTS), max_size=2
+        st.builds("{{type = 'penalty', gamma = {}, every = {}}}".format, FLOATS, COUNTS), max_size=1
     ).map(lambda rows: f"[{', '.join(rows)}]"),
     "metrics": st.sampled_from(["[]", "[{type = 'count'}]"]),
     "train.iterations": COUNTS,

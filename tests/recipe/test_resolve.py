@@ -266,6 +266,23 @@ ONE_PROBLEM: list[Any] = [
         ),
         id="unknown type in an array",
     ),
+    *(
+        pytest.param(
+            {f"[{kind}s]": f'type = "{name}"{keys}\n[[{kind}s]]\ntype = "{name}"{keys}'},
+            (
+                f"{kind}s.1.type",
+                f"{kind} '{name}' is there already",
+                f'type = "{name}"',
+                f"remove one table [[{kind}s]]",
+            ),
+            id=f"a {kind} twice",
+        )
+        for kind, name, keys in (
+            ("regularizer", "penalty", "\ngamma = 1"),
+            ("probe", "watching", ""),
+            ("metric", "count", ""),
+        )
+    ),
     # Keys
     pytest.param(
         {"generator": 'type = "plain"\nhiden = [3]'},
