@@ -139,7 +139,7 @@ def _told(entrants: Sequence[Entrant], what: str) -> dict[str, Any]:
 
 
 def metric_columns(entrants: Sequence[Entrant], rows: Sequence[Row]) -> list[Row]:
-    """A column for each figure that some model has: those with a better way first."""
+    """A column for each figure: first those with a better way, of these first what all have."""
     better = _told(entrants, "better")
     meanings = {
         entry.spec.type: entry.spec.summary() for entry in registry.installed().entries("metric")
@@ -154,7 +154,10 @@ def metric_columns(entrants: Sequence[Entrant], rows: Sequence[Row]) -> list[Row
         }
         for name in figures
     ]
-    return sorted(columns, key=lambda column: not column["headline"])
+    everywhere = {name for name in figures if all(name in row["statistics"] for row in rows)}
+    return sorted(
+        columns, key=lambda column: (not column["headline"], column["name"] not in everywhere)
+    )
 
 
 def winners(rows: Sequence[Row], columns: Sequence[Row]) -> dict[str, str | None]:

@@ -63,6 +63,9 @@ def test_columns_with_a_better_way_come_first(finished: Comparison) -> None:
         *(f"test-features/distance[{features}]", f"test-features/generated[{features}]"),
     }
     assert [column["headline"] for column in columns] == [True, True, False, False, False, False]
+    rows = finished.data["models"]
+    everywhere = [all(column["name"] in row["statistics"] for row in rows) for column in columns]
+    assert everywhere == [True, True, True, True, False, False]
     by_name = {column["name"]: column for column in columns}
     assert by_name["test-mean"] == {
         "name": "test-mean",
