@@ -246,7 +246,7 @@ def test_the_page_needs_nothing_else(browser: Any, report: Path) -> None:
 def test_every_section_is_there_in_order(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    expected = ["figures", "cost", "samples", "training", "paths", "dimensions", "codes"]
+    expected = ["figures", "samples", "cost", "training", "paths", "dimensions", "codes"]
     assert visit(ids) == [*expected, "curves", "neighbours", "recipes"]
     links = "[...document.querySelectorAll('nav a')].map(link => link.hash.slice(1))"
     assert visit(links) == visit(ids)
@@ -506,7 +506,7 @@ def test_points_are_drawn_as_points(browser: Any, name: str, tmp_path: Path) -> 
     comparison = comparison_of([model], shape, "identity")
     visit = Visit(browser, write_report(comparison, tmp_path))
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    assert visit(ids) == ["figures", "cost", "samples", "training", "curves", "recipes"]
+    assert visit(ids) == ["figures", "samples", "cost", "training", "curves", "recipes"]
     assert len(visible_frames(visit)) == 1
     assert visit.complaints == []
     grey = "Grey is the density of the data" if shape == [1] else "Grey are training data"
