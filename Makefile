@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/ganzoo-*))
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench bench-relativistic clean
+.PHONY: install demo test test-scaffold lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2
 
+# A new plugin of each kind: made, installed, tested, run and removed; four minutes.
+test-scaffold: $(INSTALLED)
+	$(RUN)/python -m pytest --numprocesses 2 -m scaffold tests/scaffold
+
 lint: $(INSTALLED)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
@@ -41,6 +45,10 @@ bench: $(INSTALLED)
 # Quality of mnist-relativistic against the same training written by hand; needs MNIST, 40 minutes.
 bench-relativistic: $(INSTALLED)
 	$(RUN)/python tests/benchmarks/relativistic.py
+
+# docs/recipes.md, from the classes that check recipes.
+docs: $(INSTALLED)
+	$(RUN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) runs

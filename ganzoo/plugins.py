@@ -1,48 +1,82 @@
-"""Finds plugins by entry point and loads each in isolation.
+"""Finds plugins by entry point, and those named as files, and loads each in isolation.
 
 One broken plugin costs only itself: it becomes a `Plugin` with an `error`, and everything that
-does not need it works on.
+does not need it works on. Three environment variables have a say:
+
+GANZOO_PLUGINS         names, joined by commas, of those that are loaded besides the core's own
+GANZOO_STRICT_PLUGINS  1 makes a broken plugin an error
+GANZOO_PLUGIN_FILES    plugins that are files; see `ganzoo.local`
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import importlib.metadata
+import os
 import re
 import sys
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from types import ModuleType
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
 
-from ganzoo import hookspecs
+from ganzoo import hookspecs, local
+from ganzoo.distributions import CORE as CORE
+from ganzoo.distributions import distinct, entry_points, normal
+from ganzoo.errors import RunError, UserError, one_of
+from ganzoo.local import LocalPlugin
 from ganzoo.specs import API_VERSION, ComponentSpec, declaration_problem
 
-CORE = "ganzoo-core"
+OLDEST_API_VERSION = 1
+"""The oldest component API for which plugins may be written."""
+
+ALLOWED = "GANZOO_PLUGINS"
+STRICT = "GANZOO_STRICT_PLUGINS"
+VARIABLES = (ALLOWED, STRICT, local.VARIABLE)
+"""What decides, besides the packages that are installed, which plugins a process has."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin, loaded or broken."""
+    """One plugin: loaded, broken or left out."""
 
     name: str
-    """`distribution:entry point`"""
+    """`distribution:entry point`, or the name of a plugin file."""
     distribution: str
+    """The distribution, or again the name of a plugin file."""
     version: str
+    """The distribution's, or a hash of the file's content."""
     components: tuple[tuple[str, type[ComponentSpec]], ...] = ()
     """Pairs of kind and class, in the order the plugin gives them."""
     load_ms: float = 0.0
     error: str | None = None
     """Why the plugin is not in use, or None."""
+    module: str = ""
+    """The module that its entry point names. A plugin file's is `ganzoo.local.` and its stem; it
+    can be imported in every process that inherits the environment."""
+    file: str = ""
+    """Absolute path of a plugin file; empty for an installed plugin."""
+    left_out: bool = False
+    """Whether `GANZOO_PLUGINS` keeps it from being imported."""
+    imports_torch: bool | None = None
+    """Whether loading it imported torch; None where torch was there before, or nothing loaded."""
+    notice: str | None = None
+    """What its author should change though the plugin is in use, or None."""
 
     @property
     def label(self) -> str:
         """`distribution version`, as messages name it."""
         return f"{self.distribution} {self.version}"
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the plugin, as a sentence."""
+        return f"plugin {self.name} ({self.version}) {self.error or self.notice}"
 
 
 class PluginFailure(Exception):
@@ -52,18 +86,52 @@ class PluginFailure(Exception):
 class Plugins:
     """All plugins of this process, and the way to tell them what happens in a run."""
 
-    def __init__(self, plugins: Iterable[Plugin], manager: pluggy.PluginManager) -> None:
+    def __init__(
+        self,
+        plugins: Iterable[Plugin],
+        manager: pluggy.PluginManager,
+        remarks: Iterable[str] = (),
+    ) -> None:
         self.all = tuple(plugins)
+        self.remarks = tuple(remarks)
+        """What is wrong with `GANZOO_PLUGINS`, a line each."""
         self._manager = manager
         self._muted: set[tuple[str, str]] = set()
+        self.told: set[tuple[str, str]] = set()
+        """Names of plugins and hooks of which it was said already that they failed."""
 
     @property
     def broken(self) -> tuple[Plugin, ...]:
         """The plugins that could not be loaded."""
-        return tuple(plugin for plugin in self.all if plugin.error)
+        return tuple(plugin for plugin in self.all if plugin.error and not plugin.left_out)
+
+    @property
+    def refused(self) -> tuple[Plugin, ...]:
+        """The broken plugins that are an error: those that were named as files, or all."""
+        return tuple(plugin for plugin in self.broken if plugin.file or _strict())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What every command says first, a line each."""
+        warned = [plugin for plugin in self.broken if plugin not in self.refused]
+        warned += [plugin for plugin in self.all if plugin.notice]
+        return (*self.remarks, *(plugin.complaint for plugin in warned))
+
+    def refuse(self) -> None:
+        """Raises `UserError` where there are plugins to be refused; it names them all."""
+        files = [plugin.file for plugin in self.refused if plugin.file]
+        hints = [f"mend {file}, or leave it out of --plugin" for file in files]
+        if _strict():
+            hints.append(f"{STRICT} is set: mend or uninstall what is broken, or unset it")
+        if self.refused:
+            complaints = [plugin.complaint for plugin in self.refused]
+            raise UserError("\n".join(complaints), hint="\n".join(hints))
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook in every plugin; one that raises is named once, then muted."""
+        """Call a lifecycle hook in every plugin; one that raises is named once, then muted.
+
+        Raises `RunError` instead where `GANZOO_STRICT_PLUGINS` is set.
+        """
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             key = (implementation.plugin_name, hook)
             if key in self._muted:
@@ -74,94 +142,184 @@ class Plugins:
                 )
             except (Exception, SystemExit) as error:
                 self._muted.add(key)
-                print(
-                    f"warning: plugin {key[0]} failed in {hook} and is not called there again: "
-                    f"{describe(error)}",
-                    file=sys.stderr,
-                )
+                failure = f"plugin {key[0]} failed in {hook}"
+                if _strict():
+                    raise RunError(
+                        f"{failure}: {describe(error)}",
+                        hint=f"{STRICT} is set: mend or uninstall the plugin, or unset it",
+                    ) from error
+                if key not in self.told:
+                    self.told.add(key)
+                    print(
+                        f"warning: {failure} and is not called there again: {describe(error)}",
+                        file=sys.stderr,
+                    )
 
 
 @functools.cache
 def installed() -> Plugins:
-    """The core's own components and every installed plugin, scanned once a process."""
-    return load(importlib.metadata.distributions())
+    """The core's own components and every plugin, looked for once a process.
+
+    Raises `UserError` for a broken plugin that was named as a file, and for any that is broken
+    where `GANZOO_STRICT_PLUGINS` is set.
+    """
+    found = scan()
+    found.refuse()
+    return found
 
 
-def load(distributions: Iterable[importlib.metadata.Distribution]) -> Plugins:
-    """Load the plugins of `distributions`, the core's own among them."""
+def scan() -> Plugins:
+    """Look for plugins, and load those that may be."""
+    names = os.environ.get(ALLOWED)
+    allowed = (
+        None if names is None else [name for each in names.split(",") if (name := each.strip())]
+    )
+    return load(importlib.metadata.distributions(), local.named(), allowed)
+
+
+def _strict() -> bool:
+    return os.environ.get(STRICT, "") not in ("", "0")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A plugin that is not loaded yet."""
+
+    plugin: Plugin
+    place: str
+    """Where its code is, as messages say it."""
+    load: Callable[[], Any]
+    """Imports it."""
+
+
+def load(
+    distributions: Iterable[importlib.metadata.Distribution],
+    files: Iterable[LocalPlugin] = (),
+    allowed: Collection[str] | None = None,
+) -> Plugins:
+    """Load the plugins of `distributions`, the core's own among them, and plugin files.
+
+    Of installed plugins other than the core's own only the `allowed` are loaded, where that is
+    given: names of distributions, or `distribution:entry point`.
+    """
     manager = pluggy.PluginManager("ganzoo")
     manager.add_hookspecs(hookspecs)
+    names = None if allowed is None else {normal(name) for name in (CORE, *allowed)}
     plugins = []
-    for distribution in _distinct(distributions):
-        version = distribution.version or "unknown"
-        taken: set[tuple[str, str]] = set()
-        for entry_point in _entry_points(distribution):
-            name = f"{distribution.name}:{entry_point.name}"
-            components: tuple[tuple[str, type[ComponentSpec]], ...] = ()
-            error = None
-            start = time.perf_counter()
-            try:
-                components = _load_one(manager, name, entry_point, taken)
-            except PluginFailure as failure:
-                error = str(failure)
-            milliseconds = (time.perf_counter() - start) * 1000
-            taken.update((kind, spec.type) for kind, spec in components)
-            plugins.append(
-                Plugin(name, distribution.name, version, components, milliseconds, error)
-            )
-    return Plugins(plugins, manager)
+    taken: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for found in (*_installed(distributions), *map(_local, files)):
+        plugin = found.plugin
+        if names is None or plugin.file or not names.isdisjoint(_names(plugin)):
+            plugin = _attempt(manager, found, taken[plugin.distribution])
+            taken[plugin.distribution].update((kind, spec.type) for kind, spec in plugin.components)
+        else:
+            plugin = replace(plugin, left_out=True, error=f"is not allowed by {ALLOWED}")
+        plugins.append(plugin)
+    return Plugins(plugins, manager, _remarks(allowed or (), plugins))
 
 
-def _distinct(
-    distributions: Iterable[importlib.metadata.Distribution],
-) -> list[importlib.metadata.Distribution]:
-    """The core first, then by name; of a name found twice only the first, which is imported."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    for distribution in distributions:
-        try:
-            name = distribution.name
-        except Exception:  # what an interrupted uninstall leaves behind
+def _names(plugin: Plugin) -> tuple[str, str]:
+    """The names by which an installed plugin may be allowed."""
+    return normal(plugin.distribution), normal(plugin.name)
+
+
+def _remarks(allowed: Iterable[str], plugins: Iterable[Plugin]) -> Iterator[str]:
+    """A line for each allowed name that no installed plugin has, with those it may mean."""
+    known = {CORE, *(name for plugin in plugins if not plugin.file for name in _names(plugin))}
+    for name in dict.fromkeys(allowed):
+        if (wanted := normal(name)) in known:
             continue
-        if name:
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution)
-    return [found[name] for name in sorted(found, key=lambda name: (name != CORE, name))]
+        alike = sorted(each for each in known if (":" in each) == (":" in wanted))
+        near = [each for each in alike if wanted in each]
+        near = near or difflib.get_close_matches(wanted, alike, n=2, cutoff=0.8)
+        meant = f"; did you mean {one_of(near)}?" if near else ""
+        yield f"{ALLOWED} names '{name}', and no such plugin is installed{meant}"
 
 
-def _entry_points(
-    distribution: importlib.metadata.Distribution,
-) -> list[importlib.metadata.EntryPoint]:
-    """The distribution's entry points of our group; none where its list cannot be read."""
-    try:
-        selected = distribution.entry_points.select(group=hookspecs.GROUP)
-    except Exception:  # any package may have a malformed list, most are none of our business
-        return []
-    return sorted(selected, key=lambda entry_point: entry_point.name)
+def _installed(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[_Found]:
+    for distribution in distinct(distributions):
+        for entry_point in entry_points(distribution):
+            # A malformed entry point names no module.
+            named = entry_point.pattern.match(entry_point.value)
+            plugin = Plugin(
+                f"{distribution.name}:{entry_point.name}",
+                distribution.name,
+                distribution.version or "unknown",
+                module=named["module"] if named else "",
+            )
+            yield _Found(plugin, entry_point.value, entry_point.load)
 
 
-def _load_one(
-    manager: pluggy.PluginManager,
-    name: str,
-    entry_point: importlib.metadata.EntryPoint,
-    taken: Collection[tuple[str, str]],
-) -> tuple[tuple[str, type[ComponentSpec]], ...]:
-    """Import and register one plugin; raises `PluginFailure` and leaves no trace of it.
+def _local(file: LocalPlugin) -> _Found:
+    path = str(file.path)
+    plugin = Plugin(file.name, file.name, file.version, module=file.module, file=path)
+    return _Found(plugin, path, functools.partial(importlib.import_module, file.module))
+
+
+def _attempt(
+    manager: pluggy.PluginManager, found: _Found, taken: Collection[tuple[str, str]]
+) -> Plugin:
+    """Import and register one plugin; one that is broken gets its error and leaves no trace.
 
     `taken` are the kinds and types that the same distribution offers already.
     """
+    plugin, notice, error = found.plugin, None, None
+    components: tuple[tuple[str, type[ComponentSpec]], ...] = ()
+    torch_before = "torch" in sys.modules
+    start = time.perf_counter()
     try:
-        module: ModuleType = entry_point.load()
+        module = _import(found)
+        notice = _api_notice(module)
+        components = _register(manager, plugin.name, module, taken)
+        if plugin.file and not manager.get_hookcallers(module):
+            notice = "implements no hook of ganzoo: mark its functions with @hookimpl"
+    except PluginFailure as failure:
+        error, notice = str(failure), None
+    return replace(
+        plugin,
+        components=components,
+        load_ms=(time.perf_counter() - start) * 1000,
+        error=error,
+        imports_torch=None if torch_before else "torch" in sys.modules,
+        notice=notice,
+    )
+
+
+def _import(found: _Found) -> Any:
+    """The module, or whatever else the entry point names."""
+    if not found.plugin.module:
+        raise PluginFailure(f"cannot be imported: '{found.place}' is no name of a module")
+    try:
+        return found.load()
     except (Exception, SystemExit) as error:
-        raise PluginFailure(
-            f"cannot be imported ({entry_point.value}): {describe(error)}"
-        ) from error
+        raise PluginFailure(f"cannot be imported ({found.place}): {describe(error)}") from error
+
+
+def _api_notice(module: Any) -> str | None:
+    """What to say of a plugin for an older component API that is still taken.
+
+    Raises `PluginFailure` for one that is not, or is newer than this core's.
+    """
     version = getattr(module, "GANZOO_API_VERSION", 1)
     if not isinstance(version, int):
         raise PluginFailure(f"GANZOO_API_VERSION should be a whole number, not {version!r}")
-    if version != API_VERSION:
-        raise PluginFailure(
-            f"was written for component API {version}; this ganzoo-core has {API_VERSION}: "
-            + ("upgrade ganzoo-core" if version > API_VERSION else "upgrade the plugin")
-        )
+    if version == API_VERSION:
+        return None
+    text = f"was written for component API {version}; this ganzoo-core has {API_VERSION}"
+    if version > API_VERSION:
+        raise PluginFailure(f"{text}: upgrade ganzoo-core")
+    if version < OLDEST_API_VERSION:
+        raise PluginFailure(f"{text}: upgrade the plugin")
+    return f"{text} and takes {version} for some time still: upgrade the plugin"
+
+
+def _register(
+    manager: pluggy.PluginManager,
+    name: str,
+    module: Any,
+    taken: Collection[tuple[str, str]],
+) -> tuple[tuple[str, type[ComponentSpec]], ...]:
+    """What a plugin offers; raises `PluginFailure` after it has taken it off the manager again."""
     try:
         manager.register(module, name=name)
         manager.check_pending()

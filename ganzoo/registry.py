@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ganzoo import plugins
 from ganzoo.errors import UserError, one_of
@@ -32,10 +34,9 @@ class Registry:
     """Every component of a set of plugins. Nothing is shadowed and nothing renamed."""
 
     def __init__(self, loaded: Iterable[Plugin]) -> None:
-        loaded = tuple(loaded)
-        self.broken = tuple(plugin for plugin in loaded if plugin.error)
+        self.plugins = tuple(loaded)
         self._entries: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-        for plugin in loaded:
+        for plugin in self.plugins:
             for kind, spec in plugin.components:
                 self._entries[kind][spec.type].append(Entry(kind, spec, plugin))
 
@@ -75,18 +76,51 @@ class Registry:
         raise UserError(f"no {kind} is called '{name}'", hint=self.advice(kind, name))
 
     def advice(self, kind: str, name: str = "") -> str:
-        """What to write instead of `name`, and which plugins are broken; one hint a line."""
+        """What to write or install, and which plugins are not in use; one hint a line."""
         names = self.names(kind)
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-        if near:
+        unused = [plugin for plugin in self.plugins if plugin.error]
+        if known := known_offer(kind, name):
+            from_it = [plugin for plugin in self.plugins if plugin.distribution == known]
+            unused = [plugin for plugin in unused if plugin not in from_it]
+            advice = (
+                f"{kind} '{name.rpartition(':')[2]}' is offered by {_how_to_get(known, from_it)}"
+            )
+        elif near:
             advice = f"did you mean {one_of(near)}?"
         elif names:
             advice = f"there is {one_of(names)}"
         else:
             advice = f"no installed plugin offers a component of the kind {kind}"
-        for plugin in self.broken:
-            advice += f"\nplugin {plugin.name} ({plugin.version}) {plugin.error}"
-        return advice
+        # Of the plugins of this repository it is known that they do not offer it.
+        others = [p for p in unused if not (p.left_out and p.distribution in known_offers())]
+        return "\n".join([advice, *(plugin.complaint for plugin in others)])
+
+
+@functools.cache
+def known_offers() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """What the plugins that are developed with the core offer: types by kind, by distribution."""
+    offers: dict[str, dict[str, list[str]]]
+    offers = json.loads(Path(__file__).with_name("known.json").read_text(encoding="utf-8"))
+    return offers
+
+
+def known_offer(kind: str, name: str) -> str | None:
+    """The distribution that is known to offer what a recipe calls `name`, if there is one."""
+    distribution, _, bare = name.rpartition(":")
+    for known, offers in known_offers().items():
+        if bare in offers.get(kind, ()) and distribution in ("", known):
+            return known
+    return None
+
+
+def _how_to_get(distribution: str, found: Sequence[Plugin]) -> str:
+    """`distribution`, and what to do to have it in use; `found` are its plugins that are here."""
+    for plugin in found:
+        if plugin.error:
+            add = f": add {distribution} to it" if plugin.left_out else ""
+            return f"plugin {plugin.name} ({plugin.version}), which {plugin.error}{add}"
+    return f"{distribution}: pip install {'--upgrade ' if found else ''}{distribution}"
 
 
 @functools.cache

@@ -7,6 +7,7 @@ object. Declarations never import torch at module level; `build` does.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -197,6 +198,21 @@ class LearningRateCourse(BaseModel):
         "constant", description="shape of the fall that begins after the constant part"
     )
     final: float = Field(0.0, ge=0, le=1, description="factor at the end (linear, cosine)")
+
+    def factor(self, iteration: int, iterations: int) -> float:
+        """The factor, in [0, 1], in `iteration` (from 0) of a run of `iterations`.
+
+        A linear rise over the warm-up, then constant, then a fall to `final` in the last one.
+        """
+        rise = min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else 1.0
+        if self.course == "constant":
+            return rise
+        begin = max(self.warm_up, round(self.constant * iterations))
+        fallen = (iteration - begin) / max(1, iterations - 1 - begin)
+        fallen = min(max(fallen, 0.0), 1.0)
+        if self.course == "cosine":
+            fallen = (1 - math.cos(math.pi * fallen)) / 2
+        return rise * (1 + (self.final - 1) * fallen)
 
 
 class ScheduleSpec(ComponentSpec):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from components import WriteFile
+    from sites import Site
 
 
 @pytest.fixture
@@ -31,3 +33,14 @@ def write(tmp_path: Path) -> WriteFile:
         return file
 
     return write
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A folder on the path, in which plugins can be installed."""
+    from sites import Site, forget_modules
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield Site(tmp_path)
+    forget_modules(tmp_path)

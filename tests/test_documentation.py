@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import ganzoo
 import ganzoo.recipe
 import ganzoo.zoo
+from ganzoo import hookspecs
 from ganzoo.cli.app import app
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import RecipeError
@@ -50,7 +53,7 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 
 def test_the_readme_names_commands_and_files_that_there_are() -> None:
-    known = {command.name for command in app.registered_commands}
+    known = {each.name for each in (*app.registered_commands, *app.registered_groups)}
     table = README[README.index("## The command line") :]
     assert set(re.findall(r"`ganzoo (\w+)", table)) == known
     used = {line.split()[1] for line in re.findall(r"^    (ganzoo .*)$", README, re.MULTILINE)}
@@ -96,3 +99,40 @@ def registry_of_readme() -> Registry:
     exec(preamble + text, names)
     spec = names["ganzoo_generators"]()  # type: ignore[operator]
     return Registry([Plugin("readme", "readme", "1", tuple(("generator", one) for one in spec))])
+
+
+def test_the_hooks_stand_with_their_signatures() -> None:
+    headings = re.findall(r"^### `(.*)`$", (ROOT / "docs" / "hooks.md").read_text(), re.MULTILINE)
+    hooks = [
+        f"{name}{inspect.signature(hook)}".replace("'", "")
+        for name, hook in vars(hookspecs).items()
+        if name.startswith("ganzoo_")
+    ]
+    assert headings == hooks
+    assert len(hooks) == len(hookspecs.COMPONENT_HOOKS) + 5
+
+
+def test_every_key_of_a_recipe_is_documented() -> None:
+    """docs/recipes.md is what `make docs` would write now."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert (ROOT / "docs" / "recipes.md").read_text() == generate.page(), "run make docs"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs").glob("*.md")), ids=lambda file: file.name)
+def test_the_pages_link_to_files_that_there_are(file: Path) -> None:
+    text = file.read_text()
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (file.parent / link).exists(), link
+
+
+def test_the_architecture_names_places_that_there_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    places = re.findall(r"`(ganzoo/[\w./]+)`", text)
+    places += [f"ganzoo/{place}" for place in re.findall(r"`((?:engine|recipe)/\w+\.py)`", text)]
+    assert len(places) > 15
+    for place in places:
+        assert (ROOT / place).exists(), place

@@ -39,7 +39,7 @@ class Layer:
 DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
-        *("errors", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
+        *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*", "runs"),
         *("engine.*", "evaluation.*", "zoo", "comparison.*"),
     )
 )
@@ -50,9 +50,11 @@ LAYERS: Mapping[str, Layer] = {
     "specs": Layer(("protocols",)),
     "api": Layer(("errors", "protocols", "specs")),
     "hookspecs": Layer(("protocols", "specs")),
-    "plugins": Layer(("hookspecs", "specs")),
+    "local": Layer(("errors",)),
+    "distributions": Layer(("hookspecs",)),
+    "plugins": Layer(("errors", "local", "distributions", "hookspecs", "specs")),
     "registry": Layer(("errors", "plugins", "specs")),
-    "recipe": Layer(("registry", "recipe.*")),
+    "recipe": Layer(("local", "registry", "recipe.*")),
     "recipe.*": Layer(("errors", "plugins", "registry", "specs", "recipe.*")),
     "runs": Layer(("errors",)),
     "builtin": Layer(()),
@@ -73,6 +75,14 @@ LAYERS: Mapping[str, Layer] = {
         ),
         heavy=True,
     ),
+    "testing": Layer(("testing.*",), heavy=True),
+    "testing.*": Layer(
+        (
+            *("errors", "protocols", "specs", "plugins", "registry", "recipe.*"),
+            *("engine.*", "evaluation.*", "testing.*"),
+        ),
+        heavy=True,
+    ),
     "zoo": Layer(
         (
             *("errors", "specs", "plugins", "registry", "recipe", "runs"),
@@ -86,18 +96,26 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
     "": Layer(("comparison", "errors", "recipe", "zoo")),
+    "scaffold": Layer(("scaffold.*",)),
+    "scaffold.*": Layer(
+        (
+            *("api", "errors", "specs", "hookspecs", "distributions", "registry", "recipe.*"),
+            "scaffold.*",
+        )
+    ),
     "cli": Layer(("errors", "cli.*")),
+    "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
     "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare"),
+            *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
             (
-                *("errors", "specs", "plugins", "registry", "recipe", "recipe.*"),
-                *("engine.*", "zoo", "comparison", "cli", "cli.*"),
+                *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*"),
+                *("engine.*", "zoo", "comparison", "scaffold", "cli", "cli.*"),
             )
         ),
     ),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tomllib
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -13,9 +16,10 @@ from components import (
     plugin,
 )
 
+from ganzoo import plugins
 from ganzoo.api import GeneratorSpec
 from ganzoo.errors import UserError
-from ganzoo.registry import Registry
+from ganzoo.registry import Registry, known_offers
 
 
 class OtherPlain(Buildable, GeneratorSpec):
@@ -108,6 +112,69 @@ def test_an_unknown_type_names_every_broken_plugin_and_why() -> None:
 def test_a_broken_plugin_does_not_matter_where_it_is_not_needed() -> None:
     registry = Registry([PARTS, plugin(distribution="ganzoo-a", error="cannot be imported")])
     assert registry.find("generator", "plain").spec is PlainGenerator
+
+
+class TestPluginsOfThisRepository:
+    """Types that one of them is known to offer, whether it is installed or not."""
+
+    def test_what_is_known_is_what_they_offer(self) -> None:
+        """After a change of a plugin, ganzoo/known.json has to be changed too."""
+        folders = (Path(__file__).parents[1] / "plugins").glob("ganzoo-*/pyproject.toml")
+        ours = {tomllib.loads(file.read_text())["project"]["name"] for file in folders}
+        offered: dict[str, dict[str, list[str]]] = {name: {} for name in ours}
+        for each in plugins.installed().all:
+            if each.distribution in ours:
+                for kind, spec in each.components:
+                    offered[each.distribution].setdefault(kind, []).append(spec.type)
+        assert known_offers() == offered
+
+    @pytest.mark.parametrize("name", ["dcgan", "ganzoo-dcgan:dcgan"])
+    def test_one_that_is_not_installed(self, name: str) -> None:
+        assert refusal(Registry([PARTS]), "generator", name) == (
+            f"no generator is called '{name}'\n"
+            "  = generator 'dcgan' is offered by ganzoo-dcgan: pip install ganzoo-dcgan"
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "name"), [("loss", "dcgan"), ("generator", "stranger:dcgan"), ("generator", "")]
+    )
+    def test_the_kind_and_the_distribution_have_to_be_right(self, kind: str, name: str) -> None:
+        assert "ganzoo-dcgan" not in refusal(Registry([PARTS]), kind, name)
+
+    def test_one_that_is_older(self) -> None:
+        registry = Registry([plugin(PlainGenerator, distribution="ganzoo-dcgan")])
+        assert refusal(registry, "generator", "dcgan").endswith(
+            "= generator 'dcgan' is offered by ganzoo-dcgan: pip install --upgrade ganzoo-dcgan"
+        )
+
+    def test_one_that_is_broken_is_named_once_and_a_stranger_too(self) -> None:
+        broken = [
+            plugin(distribution="ganzoo-dcgan", version="7", error="cannot be imported: KeyError"),
+            plugin(distribution="ganzoo-mlp", version="6", error="was written for component API 9"),
+            plugin(distribution="stranger", version="5", error="cannot be registered: no"),
+        ]
+        assert refusal(Registry([PARTS, *broken]), "generator", "dcgan") == (
+            "no generator is called 'dcgan'\n"
+            "  = generator 'dcgan' is offered by plugin ganzoo-dcgan:parts (7), "
+            "which cannot be imported: KeyError\n"
+            "  = plugin ganzoo-mlp:parts (6) was written for component API 9\n"
+            "  = plugin stranger:parts (5) cannot be registered: no"
+        )
+
+    def test_one_that_is_left_out(self) -> None:
+        left_out = [
+            replace(
+                plugin(distribution=name), error="is not allowed by GANZOO_PLUGINS", left_out=True
+            )
+            for name in ("ganzoo-dcgan", "ganzoo-mlp", "stranger")
+        ]
+        assert refusal(Registry([PARTS, *left_out]), "generator", "dcgan") == (
+            "no generator is called 'dcgan'\n"
+            "  = generator 'dcgan' is offered by plugin ganzoo-dcgan:parts (1.0), "
+            "which is not allowed by GANZOO_PLUGINS: add ganzoo-dcgan to it\n"
+            # What ganzoo-mlp offers is known; the stranger might offer it.
+            "  = plugin stranger:parts (1.0) is not allowed by GANZOO_PLUGINS"
+        )
 
 
 class TestTwoPluginsWithOneType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -31,17 +30,8 @@ class Course:
         return self.rule(iteration, statistics)
 
     def lr_factor(self, phase: str, iteration: int) -> float:
-        """Linear rise over the warm-up, then constant, then a fall to `final` at the end."""
-        course = self.learning_rate
-        factor = min(1.0, (iteration + 1) / course.warm_up) if course.warm_up else 1.0
-        if course.course == "constant":
-            return factor
-        begin = max(course.warm_up, round(course.constant * self.iterations))
-        progress = (iteration - begin) / max(1, self.iterations - 1 - begin)
-        progress = min(max(progress, 0.0), 1.0)
-        if course.course == "cosine":
-            progress = (1 - math.cos(math.pi * progress)) / 2
-        return factor * (1 + (course.final - 1) * progress)
+        """See `LearningRateCourse.factor`; the same for all phases."""
+        return self.learning_rate.factor(iteration, self.iterations)
 
 
 class AlternatingSchedule(ScheduleSpec):

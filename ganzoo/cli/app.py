@@ -8,6 +8,8 @@ from ganzoo.cli import (
     check,
     compare,
     components,
+    plugin_check,
+    plugin_new,
     plugins,
     recipes,
     resume,
@@ -16,6 +18,7 @@ from ganzoo.cli import (
     schema,
     show,
 )
+from ganzoo.cli.arguments import PluginOption, name_plugins, taking_plugins
 
 app = typer.Typer(
     name="ganzoo",
@@ -25,20 +28,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(run.run)
-app.command("resume")(resume.resume)
-app.command("check")(check.check)
-app.command("show")(show.show)
-app.command("compare")(compare.compare)
-app.command("sample")(sample.sample)
-app.command("recipes")(recipes.recipes)
-app.command("components")(components.components)
-app.command("plugins")(plugins.plugins)
-app.command("schema")(schema.schema)
+app.command("run")(taking_plugins(run.run))
+app.command("resume")(taking_plugins(resume.resume))
+app.command("check")(taking_plugins(check.check))
+app.command("show")(taking_plugins(show.show))
+app.command("compare")(taking_plugins(compare.compare))
+app.command("sample")(taking_plugins(sample.sample))
+app.command("recipes")(taking_plugins(recipes.recipes))
+app.command("components")(taking_plugins(components.components))
+app.command("plugins")(taking_plugins(plugins.plugins))
+app.command("schema")(taking_plugins(schema.schema))
+
+plugin = typer.Typer(help="Write a plugin, and find out whether it is right.", no_args_is_help=True)
+plugin.command("new")(taking_plugins(plugin_new.new))
+plugin.command("check")(taking_plugins(plugin_check.check))
+app.add_typer(plugin, name="plugin")
 
 
 @app.callback(invoke_without_command=True)
 def ganzoo(
+    context: typer.Context,
+    plugin_files: PluginOption = None,
     version: bool = typer.Option(False, "--version", help="Show the version and exit."),
 ) -> None:
     """Train and sample GANs and their baselines from TOML recipes."""
@@ -47,3 +57,6 @@ def ganzoo(
 
         typer.echo(f"ganzoo-core {version_of('ganzoo-core')}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("Missing command.")
+    name_plugins(plugin_files)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,3 +16,39 @@ Overrides = Annotated[
     typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as train.seed=1."),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="PATH",
+        help="Load a plugin that is not installed: a .py file, or a folder. May be repeated.",
+    ),
+]
+
+
+def name_plugins(paths: list[Path] | None) -> None:
+    """Do what `--plugin` asks for. Plugins are looked for when they are first needed."""
+    if paths:
+        from ganzoo import local
+
+        local.add(paths)
+
+
+def taking_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option `--plugin` besides its own."""
+
+    @functools.wraps(command)
+    def with_option(*, plugin_files: list[Path] | None = None, **arguments: Any) -> None:
+        name_plugins(plugin_files)
+        command(**arguments)
+
+    option = inspect.Parameter(
+        "plugin_files", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PluginOption
+    )
+    signature = inspect.signature(command, eval_str=True)
+    # Typer reads both: the signature for the order, the annotations for the types.
+    with_option.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), option]
+    )
+    with_option.__annotations__ = {**command.__annotations__, "plugin_files": PluginOption}
+    return with_option

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from ganzoo.registry import Entry
-
-REQUIRED = "required"
-ABSENT = "absent"
 
 
 def components(
@@ -50,13 +45,15 @@ def _describe(entry: Entry, name: str) -> None:
     """Help text, needs, keys and a table to paste of the component that `name` means."""
     import inspect
 
+    from ganzoo.recipe.keys import keys
+
     console = stdout()
     console.print(f"{entry.kind} {name} ({entry.plugin.label})\n")
     console.print(inspect.cleandoc(entry.spec.__doc__ or ""))
     for label, words in (("needs", entry.spec.needs), ("provides", entry.spec.provides)):
         if words:
             console.print(f"\n{label}: {', '.join(sorted(words))}")
-    rows = list(_keys(entry.spec))
+    rows = list(keys(entry.spec))
     if rows:
         console.print()
         console.print(table(("key", "type", "default", "meaning"), rows))
@@ -64,82 +61,14 @@ def _describe(entry: Entry, name: str) -> None:
     console.print(_example(entry.kind, name, rows), end="")
 
 
-def _keys(
-    model: type[BaseModel], defaults: BaseModel | None = None, prefix: str = ""
-) -> Iterator[tuple[str, str, str, str]]:
-    """Key, type, default and meaning of every field; keys of an inner table are dotted.
-
-    `defaults` is the value that the table has where nobody writes it.
-    """
-    from pydantic import BaseModel
-
-    schema = model.model_json_schema()
-    for name, field in model.model_fields.items():
-        if defaults is None:
-            value = field.get_default(call_default_factory=True)
-        else:
-            value = getattr(defaults, name)
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            known = value if isinstance(value, inner) else None
-            yield from _keys(inner, known, f"{prefix}{name}.")
-            continue
-        described = _type(schema["properties"][name], schema)
-        yield f"{prefix}{name}", described, _default(value), field.description or ""
-
-
-def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    """A JSON-Schema type in a few words."""
-    if "$ref" in field:
-        return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
-    if "enum" in field:
-        return " | ".join(str(value) for value in field["enum"])
-    if "const" in field:
-        return str(field["const"])
-    if "anyOf" in field:
-        return " | ".join(_type(choice, schema) for choice in field["anyOf"])
-    name = str(field.get("type", "any"))
-    if name == "array":
-        items: dict[str, Any] = field.get("items") or next(iter(field.get("prefixItems", [])), {})
-        return f"array of {_type(items, schema)}"
-    bounds = {
-        "exclusiveMinimum": "> ",
-        "minimum": ">= ",
-        "exclusiveMaximum": "< ",
-        "maximum": "<= ",
-    }
-    limits = [f"{sign}{field[word]:g}" for word, sign in bounds.items() if word in field]
-    names = {"object": "table", "null": "absent", "number": "float"}
-    return " ".join([names.get(name, name), ", ".join(limits)]).strip()
-
-
-def _default(value: Any) -> str:
-    """A default as a recipe would write it."""
-    from pydantic_core import PydanticUndefined, to_jsonable_python
-
-    if value is PydanticUndefined:
-        return REQUIRED
-    return ABSENT if value is None else _toml(to_jsonable_python(value))
-
-
-def _toml(value: Any) -> str:
-    """A value of a TOML file, on one line."""
-    import tomli_w
-
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
-    return tomli_w.dumps({"value": value}).partition(" = ")[2].strip()
-
-
 def _example(kind: str, name: str, rows: Sequence[Sequence[str]]) -> str:
     """A table with every key, the required ones left for the reader to fill in."""
+    from ganzoo.recipe.keys import ABSENT, REQUIRED, toml_value
     from ganzoo.recipe.model import ARRAYS, SLOTS
 
     headers = {held: f"[{slot}]" for slot, held in SLOTS.items()}
     headers |= {held: f"[[{array}]]" for array, held in ARRAYS.items()}
-    lines = [headers[kind], f"type = {_toml(name)}"]
+    lines = [headers[kind], f"type = {toml_value(name)}"]
     for key, described, default, _ in rows:
         if default == REQUIRED:
             lines.append(f"# {key} = ...  required: {described}")

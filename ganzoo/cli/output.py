@@ -52,8 +52,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def warn_about_broken_plugins() -> None:
-    """One line on stderr for each plugin that could not be loaded."""
+    """One line on stderr for each plugin that could not be loaded, or will not be in future.
+
+    Raises `UserError` where a broken plugin is an error.
+    """
     from ganzoo import plugins
 
-    for plugin in plugins.installed().broken:
-        warn(f"plugin {plugin.name} ({plugin.version}) {plugin.error}")
+    for line in plugins.installed().warnings:
+        warn(line)

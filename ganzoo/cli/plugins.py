@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
+from ganzoo.cli.output import stdout, table, warn
 
 if TYPE_CHECKING:
     from ganzoo.plugins import Plugin
@@ -17,26 +17,33 @@ if TYPE_CHECKING:
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List every installed plugin. Says what each offers and what is wrong with it."""
-    from ganzoo.plugins import installed
+    """List every plugin. Says what each offers, what it costs and what is wrong with it."""
+    from ganzoo.plugins import scan
 
-    found = installed()
+    found = scan()
     if as_json:
         print(json.dumps([_record(plugin) for plugin in found.all], indent=2))
     else:
-        rows = [
-            (
-                plugin.name,
-                plugin.version,
-                f"{plugin.load_ms:.0f} ms",
-                "broken" if plugin.error else _offers(plugin),
-            )
-            for plugin in found.all
-        ]
-        stdout().print(table(("plugin", "version", "load", "offers"), rows))
-        warn_about_broken_plugins()
+        columns = ("plugin", "version", "load", "imports torch", "offers")
+        stdout().print(table(columns, [_row(plugin) for plugin in found.all]))
+    # The records say what is wrong with plugins, but not what is wrong with GANZOO_PLUGINS.
+    for line in found.remarks if as_json else found.warnings:
+        warn(line)
+    found.refuse()
     if found.broken:
         raise typer.Exit(1)
+
+
+TORCH = {True: "yes", False: "no", None: "?"}
+"""Where torch was imported before a plugin, nobody knows whether it would have done so."""
+
+
+def _row(plugin: Plugin) -> tuple[str, ...]:
+    if plugin.left_out:
+        return plugin.name, plugin.version, "-", "-", str(plugin.error).removeprefix("is ")
+    offers = "broken" if plugin.error else _offers(plugin)
+    load = f"{plugin.load_ms:.0f} ms"
+    return plugin.name, plugin.version, load, TORCH[plugin.imports_torch], offers
 
 
 def _record(plugin: Plugin) -> dict[str, object]:
@@ -44,9 +51,13 @@ def _record(plugin: Plugin) -> dict[str, object]:
         "name": plugin.name,
         "distribution": plugin.distribution,
         "version": plugin.version,
-        "load_ms": round(plugin.load_ms, 2),
+        "file": plugin.file or None,
+        "allowed": not plugin.left_out,
+        "load_ms": None if plugin.left_out else round(plugin.load_ms, 2),
+        "imports_torch": plugin.imports_torch,
         "offers": _by_kind(plugin),
-        "error": plugin.error,
+        "error": None if plugin.left_out else plugin.error,
+        "notice": plugin.notice,
     }
 
 

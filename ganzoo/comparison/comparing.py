@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import registry
+from ganzoo import local, registry
 from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Job, Outcome, iterations_per_second
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
@@ -312,6 +312,8 @@ def describe_command(
         words += ["--budget", f"{budget.kind}={budget.amount}"]
     if launcher != "local":
         words += ["--launcher", launcher]
+    for plugin in local.named():
+        words += ["--plugin", str(plugin.path)]
     return shlex.join([*words, "--runs", str(runs), "--out", str(out)])
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError
-from ganzoo.plugins import CORE, describe
+from ganzoo.plugins import CORE, describe, installed
 from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Job:
     """The table [evaluate] by which all runs of the comparison are measured."""
     display: Callable[[], Progress] | None = None
     """Makes what shows the progress in the worker's process; nothing is shown by default."""
+    told: frozenset[tuple[str, str]] = frozenset()
+    """Plugins and hooks of which it was said in a job before that they failed."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,25 @@ class Outcome:
     """Why the run failed, or None."""
     measures: dict[str, Any] = field(default_factory=dict)
     """What `ganzoo.evaluation.measure.measure` gives, with `sampling_seconds`."""
+    told: frozenset[tuple[str, str]] = frozenset()
+    """What the next job should know to have been said."""
 
 
 def run_job(job: Job) -> Outcome:
     """Train, or go on with, the run of a job and measure it. An error becomes a message."""
+    told: set[tuple[str, str]] = set()
     try:
+        told = installed().told
+        told.update(job.told)
         folder = train_if_needed(job)
-        return Outcome(job.folder, None, measured(job, folder))
+        return Outcome(job.folder, None, measured(job, folder), frozenset(told))
     except GanzooError as error:
-        return Outcome(job.folder, error.message)
+        return Outcome(job.folder, error.message, told=frozenset(told))
     except Exception as error:
         with suppress(GanzooError):
             write_text(RunFolder(Path(job.folder)).traceback, traceback.format_exc())
-        return Outcome(job.folder, f"measuring it failed: {describe(error)}")
+        message = f"measuring it failed: {describe(error)}"
+        return Outcome(job.folder, message, told=frozenset(told))
 
 
 def train_if_needed(job: Job) -> RunFolder:

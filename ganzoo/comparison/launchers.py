@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar, cast
 
 from ganzoo.comparison.jobs import Job, Outcome, run_job
 from ganzoo.errors import GanzooError, RunError, UserError
-from ganzoo.plugins import describe
+from ganzoo.plugins import VARIABLES, describe
 
 T = TypeVar("T")
 
@@ -126,8 +127,11 @@ class Local:
 
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """See `Launcher`."""
+        told: frozenset[tuple[str, str]] = frozenset()
         for job in jobs:
-            yield self._launch(job)
+            outcome = self._launch(replace(job, told=told))
+            told |= outcome.told
+            yield outcome
 
     def _launch(self, job: Job) -> Outcome:
         message = ""
@@ -170,7 +174,8 @@ class Ray:
             # A worker serves one run, so that its peak of memory is the run's own.
             options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": TRIES - 1, "max_calls": 1}
             task = ray.remote(**options)(_run_job_in)
-            pending = [task.remote(os.getcwd(), job) for job in jobs]
+            chosen = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+            pending = [task.remote(os.getcwd(), chosen, job) for job in jobs]
             for job, reference in zip(jobs, pending, strict=True):
                 try:
                     yield ray.get(reference)
@@ -200,9 +205,10 @@ class Ray:
             ) from error
 
 
-def _run_job_in(folder: str, job: Job) -> Outcome:
-    """Run a job where relative paths mean what they mean in `folder`."""
+def _run_job_in(folder: str, environment: Mapping[str, str], job: Job) -> Outcome:
+    """Run a job where relative paths mean what they mean in `folder`, with the same plugins."""
     os.chdir(folder)
+    os.environ.update(environment)
     return run_job(job)
 
 

@@ -17,11 +17,13 @@ from ganzoo.recipe import Recipe
 
 
 def environment(recipe: Recipe, backend: Backend, world_size: int) -> dict[str, Any]:
-    """Versions of everything used, the device, the choices of `auto`, the fingerprint."""
+    """Versions of all that was used, plugin files, device, choices of `auto`, fingerprint."""
+    used = [component.plugin for _, component in recipe.components()]
     return {
         "fingerprint": recipe.fingerprint,
         "ganzoo": version(CORE),
-        "plugins": versions(component.plugin for _, component in recipe.components()),
+        "plugins": versions(used),
+        "plugin_files": {plugin.name: plugin.file for plugin in used if plugin.file},
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
+from ganzoo import local
 from ganzoo import registry as registries
 from ganzoo.recipe.model import Component, Recipe
 from ganzoo.recipe.resolve import resolve
@@ -26,4 +29,23 @@ def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = N
     ('minimax', 64)
     """
     source = override(read(file), overrides)
-    return resolve(source, registries.installed() if registry is None else registry)
+    try:
+        return resolve(source, registries.installed() if registry is None else registry)
+    except RecipeError as error:
+        error.hint = _plugin_files_hint(Path(file).with_name("environment.json"))
+        raise
+
+
+def _plugin_files_hint(environment: Path) -> str | None:
+    """Where a recipe is that of a run: the plugin files that it was made with and that are not
+    named now."""
+    try:
+        made_with = json.loads(environment.read_text(encoding="utf-8"))["plugin_files"]
+    except (OSError, ValueError, KeyError):
+        return None
+    here = {plugin.name for plugin in local.named()}
+    return "\n".join(
+        f"the run was made with the plugin file {name}: add --plugin {shlex.quote(path)}"
+        for name, path in made_with.items()
+        if name not in here
+    )

@@ -63,6 +63,9 @@ class RecipeError(UserError):
         text = "\n".join([*map(str, self.problems), f"{count} {noun}; nothing was run"])
         super().__init__(text)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return RecipeError, (self.problems,)
+
 
 @dataclass
 class Source:

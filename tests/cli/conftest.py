@@ -21,6 +21,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 VARIABLES = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GANZOO_DATA"),
+    *("GANZOO_PLUGINS", "GANZOO_STRICT_PLUGINS", "GANZOO_PLUGIN_FILES"),
     *("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONPATH"),
 )
 """Environment variables that would change what the tests see."""
@@ -65,6 +66,8 @@ def invoke(*arguments: object, terminal: bool = False) -> CompletedProcess[str]:
     code: object = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["ganzoo", *map(str, arguments)])
+        # What --plugin adds is for this command alone.
+        patch.setenv("GANZOO_PLUGIN_FILES", os.environ.get("GANZOO_PLUGIN_FILES", ""))
         try:
             main()
         except SystemExit as end:

@@ -36,6 +36,7 @@ print(sorted(set(sys.argv[0].split()) & set(sys.modules)), file=sys.stderr)
         "components",
         "components generator mlp",
         "plugins",
+        "plugin check --help",
         "schema",
     ],
 )

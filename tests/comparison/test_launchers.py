@@ -22,6 +22,7 @@ from ganzoo.comparison import parse_budget
 from ganzoo.comparison.jobs import Job, Outcome
 from ganzoo.comparison.launchers import DeadWorker, in_own_process, make_launcher
 from ganzoo.errors import RunError, UserError
+from ganzoo.plugins import VARIABLES
 
 MakeJob = Callable[..., Job]
 
@@ -234,6 +235,44 @@ def test_the_same_on_a_ray_cluster(
     assert open_run(once.folder).status["state"] == "done"
     assert always == Outcome(jobs[1].folder, "its process died; tried 2 times")
     assert starts(always) == [0, 10]
+
+
+def test_workers_of_a_cluster_have_the_same_plugins(
+    folder: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that was there before knows nothing of this process's environment."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+    class Task:
+        def __init__(self, function: Callable[..., Outcome]) -> None:
+            self.function = function
+
+        def remote(self, *arguments: Any) -> Outcome:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in VARIABLES:
+                    # Both, so that what the worker sets is undone.
+                    patch.setenv(name, "")
+                    patch.delenv(name)
+                return self.function(*arguments)
+
+    def environment(job: Job) -> Outcome:
+        return Outcome(job.folder, None, {name: os.environ.get(name) for name in VARIABLES})
+
+    jobs = [job()]
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    monkeypatch.setattr(ray, "remote", lambda **options: Task)
+    monkeypatch.setattr(ray, "get", lambda outcome: outcome)
+    monkeypatch.setattr("ganzoo.comparison.launchers.run_job", environment)
+    monkeypatch.setenv("GANZOO_PLUGIN_FILES", "/mine.py")
+    monkeypatch.setenv("GANZOO_PLUGINS", "")
+    monkeypatch.delenv("GANZOO_STRICT_PLUGINS", raising=False)
+    (outcome,) = make_launcher("ray").launch(jobs)
+    assert outcome.measures == {
+        "GANZOO_PLUGIN_FILES": "/mine.py",
+        "GANZOO_PLUGINS": "",
+        "GANZOO_STRICT_PLUGINS": None,
+    }
 
 
 def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

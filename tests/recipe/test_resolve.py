@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +76,11 @@ class TestLayout:
         assert first.index("=") == second.index("=") == source.index("|")
         assert first.strip() == "= do this"
         assert second.strip() == "= or that"
+
+    def test_an_error_crosses_processes(self, write: WriteFile) -> None:
+        error = refused(write(recipe_text({"generator": 'type = "plain"\nhiden = [3]'})))
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.problems) == (RecipeError, str(error), error.problems)
 
     def test_a_long_source_line_is_cut(self) -> None:
         text = "b = [" + "1, " * 1000 + "]"

@@ -46,6 +46,7 @@ class ArgmaxGenerator(GeneratorSpec):
 
     type: ClassVar[str] = "argmax"
     needs: ClassVar[frozenset[str]] = frozenset({"discriminator", "data"})
+    compiles: ClassVar[bool] = False
 
     start: Literal["noise", "data", "pool"] = Field(
         "pool",

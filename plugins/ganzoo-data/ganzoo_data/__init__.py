@@ -164,6 +164,10 @@ class ImageFolder(DatasetSpec):
 
     type: ClassVar[str] = "image-folder"
     provides: ClassVar[frozenset[str]] = frozenset({"images"})
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"path": "pictures", "size": 16},
+        {"path": "pictures", "size": 16, "channels": 1, "crop": "none", "in_memory": False},
+    )
 
     path: str = Field(
         min_length=1,

@@ -1,0 +1,65 @@
+"""`ganzoo plugin check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ganzoo.cli.output import stderr, warn_about_broken_plugins
+
+if TYPE_CHECKING:
+    from ganzoo.testing.collecting import Outcome
+
+
+def check(
+    module: Annotated[
+        str,
+        typer.Argument(metavar="MODULE", help="The module that the plugin's entry point names."),
+    ],
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect",
+            metavar="CASE=REASON",
+            help="A case that is known to fail, and why; it has to fail. May be repeated.",
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every case, and why it matters.")
+    ] = False,
+) -> None:
+    """Find out whether a plugin keeps the contract. Says what to change where it does not."""
+    expected = _expected(expect or [])
+    from ganzoo.testing.collecting import cases, outcomes, summary
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.state == "failed":
+            stderr().print(Text(outcome.text))
+        elif verbose:
+            print(f"{outcome.state} {outcome.case}: {outcome.text or outcome.case.check.why}")
+
+    collected = cases(module, expected)
+    warn_about_broken_plugins()
+    found = outcomes(collected, tell)
+    print(summary(found))
+    if any(outcome.state == "failed" for outcome in found):
+        raise typer.Exit(1)
+
+
+def _expected(given: list[str]) -> dict[str, str]:
+    """Reasons by case, of options such as `finite:generator/plain=it overflows`."""
+    from ganzoo.errors import UserError
+
+    expected = {}
+    for text in given:
+        case, _, reason = text.partition("=")
+        if not case.strip() or not reason.strip():
+            raise UserError(
+                f"--expect '{text}' gives no reason",
+                hint="write --expect 'CASE=REASON', such as "
+                "--expect 'builds:generator/plain=needs a file that is not here'",
+            )
+        expected[case.strip()] = reason.strip()
+    return expected

@@ -1,0 +1,78 @@
+"""The keys of a recipe's tables as people are told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
+REQUIRED = "required"
+"""Stands for the default of a key that has none."""
+ABSENT = "absent"
+"""Stands for a value that TOML cannot write: the key is left out."""
+
+
+def keys(
+    model: type[BaseModel], defaults: BaseModel | None = None, prefix: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """Key, type, default and meaning of every field; keys of an inner table are dotted.
+
+    `defaults` is the value that the table has where nobody writes it.
+    """
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        if defaults is None:
+            value = field.get_default(call_default_factory=True)
+        else:
+            value = getattr(defaults, name)
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            known = value if isinstance(value, inner) else None
+            yield from keys(inner, known, f"{prefix}{name}.")
+            continue
+        described = _type(schema["properties"][name], schema)
+        yield f"{prefix}{name}", described, _default(value), field.description or ""
+
+
+def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A JSON-Schema type in a few words."""
+    if "$ref" in field:
+        return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+    if "enum" in field:
+        return " | ".join(str(value) for value in field["enum"])
+    if "const" in field:
+        return str(field["const"])
+    if "anyOf" in field:
+        return " | ".join(_type(choice, schema) for choice in field["anyOf"])
+    name = str(field.get("type", "any"))
+    if name == "array":
+        items: dict[str, Any] = field.get("items") or next(iter(field.get("prefixItems", [])), {})
+        return f"array of {_type(items, schema)}"
+    bounds = {
+        "exclusiveMinimum": "> ",
+        "minimum": ">= ",
+        "exclusiveMaximum": "< ",
+        "maximum": "<= ",
+    }
+    limits = [f"{sign}{field[word]:g}" for word, sign in bounds.items() if word in field]
+    names = {"object": "table", "null": "absent", "number": "float"}
+    return " ".join([names.get(name, name), ", ".join(limits)]).strip()
+
+
+def _default(value: Any) -> str:
+    """A default as a recipe would write it."""
+    if value is PydanticUndefined:
+        return REQUIRED
+    return ABSENT if value is None else toml_value(to_jsonable_python(value))
+
+
+def toml_value(value: Any) -> str:
+    """A value of a TOML file, on one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())} }}"
+    return tomli_w.dumps({"value": value}).partition(" = ")[2].strip()

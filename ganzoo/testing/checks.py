@@ -1,0 +1,156 @@
+"""What a check is, the list of them all, and the cases that a plugin makes of them."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganzoo.plugins import Plugin
+from ganzoo.specs import ComponentSpec
+
+
+class Wrong(AssertionError):
+    """A component does not keep the contract; the message says what to change."""
+
+
+class Skip(unittest.SkipTest):
+    """A check does not apply to a component, or cannot be made here; the message says why.
+
+    pytest knows it as a skipped test.
+    """
+
+
+class Expected(Skip):
+    """A check failed as it was expected to."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: a plugin, or one of its components with one of its examples."""
+
+    plugin: Plugin
+    declared: type[ComponentSpec] | None = None
+    """The component's class, or None where the plugin as a whole is checked."""
+    example: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The keys that are set, as a recipe would write them."""
+    number: int = 0
+    """Which of the component's examples this is."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of component, or `plugin`."""
+        return "plugin" if self.declared is None else self.declared.kind
+
+    @property
+    def name(self) -> str:
+        """`generator/dcgan`, or the plugin's module."""
+        if self.declared is None:
+            return self.plugin.module
+        return f"{self.kind}/{self.declared.type}"
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.number}]" if self.number else self.name
+
+
+CheckFunction = Callable[[Subject], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a component must do."""
+
+    name: str
+    """Words joined by hyphens."""
+    why: str
+    """A sentence: what goes wrong in a run where this does not hold."""
+    kinds: frozenset[str]
+    """The kinds of component that it is for; `plugin` for the plugin as a whole."""
+    function: CheckFunction
+    """Raises `Wrong` or `Skip`."""
+    every_example: bool = True
+    """Whether it is made for each example, or for the first alone."""
+
+
+CHECKS: dict[str, Check] = {}
+"""All checks by name, in the order in which they are made."""
+
+
+def check(*kinds: str, every_example: bool = True) -> Callable[[CheckFunction], CheckFunction]:
+    """Make a function a check of components of these kinds.
+
+    Its name is the check's, its docstring says why it matters.
+    """
+
+    def register(function: CheckFunction) -> CheckFunction:
+        name = function.__name__.replace("_", "-")
+        assert name not in CHECKS, name
+        assert function.__doc__, name
+        why = " ".join(function.__doc__.split())
+        CHECKS[name] = Check(name, why, frozenset(kinds), function, every_example)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check of one subject. Calling it makes the check."""
+
+    check: Check
+    subject: Subject
+    expected: str | None = None
+    """Why it is expected to fail, where it is."""
+
+    def __call__(self) -> None:
+        """Raises `Wrong` where the component is wrong or an expected failure did not come, and
+        `Skip` where nothing was checked, in the form of `Expected` where it failed as expected."""
+        try:
+            self.check.function(self.subject)
+        except Skip:
+            raise
+        except (Exception, SystemExit) as error:
+            if self.expected is None:
+                raise wrong(error, self) from error
+            raise Expected(f"expected to fail: {self.expected}") from error
+        if self.expected is not None:
+            raise Wrong(
+                f"{self} was expected to fail ({self.expected}) and does not: "
+                "take it out of the expected failures"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.check.name}:{self.subject}"
+
+
+def wrong(error: BaseException, case: Case) -> Wrong:
+    """The error of a failed check as a text: what, why it matters, what was seen."""
+    from ganzoo.plugins import describe
+
+    seen = str(error) if isinstance(error, Wrong) else describe(error)
+    return Wrong(f"{case}: {seen}\n  why it matters: {case.check.why}")
+
+
+def cases_of(plugin: Plugin, expected: Mapping[str, str]) -> Iterator[Case]:
+    """All cases of a plugin, in the order of its components."""
+    for subject in subjects(plugin):
+        for each in CHECKS.values():
+            if subject.kind in each.kinds and (each.every_example or subject.number == 0):
+                case = Case(each, subject)
+                yield Case(each, subject, expected.get(str(case)))
+
+
+def subjects(plugin: Plugin) -> Iterator[Subject]:
+    """The plugin as a whole, then each component with its defaults and with its examples."""
+    yield Subject(plugin)
+    for _, declared in plugin.components:
+        for number, example in enumerate(examples(declared)):
+            yield Subject(plugin, declared, example, number)
+
+
+def examples(declared: type[ComponentSpec]) -> Sequence[Mapping[str, Any]]:
+    """The settings that a component is tried with: its defaults, where they are complete, and
+    what it declares."""
+    complete = not any(key.is_required() for key in declared.model_fields.values())
+    return [*([{}] if complete else []), *declared.examples] or [{}]

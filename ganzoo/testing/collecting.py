@@ -1,0 +1,120 @@
+"""From the name of a module to the cases of its plugin, and to what came of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ganzoo import plugins
+from ganzoo.errors import GanzooError, UserError
+from ganzoo.plugins import Plugin
+
+# Importing a file of checks puts them on the list, in this order.
+# isort: off
+from ganzoo.testing import every, schedules, datasets, metrics, probes  # noqa: F401
+from ganzoo.testing import generators, discriminators, networks, losses, augmentations  # noqa: F401
+
+# isort: on
+from ganzoo.testing.checks import Case, Expected, Skip, Wrong, cases_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case."""
+
+    case: Case
+    state: Literal["passed", "failed", "expected", "skipped"]
+    """`expected`: it failed as it was expected to."""
+    text: str = ""
+    """Why it failed or was skipped."""
+
+
+def cases(module: str, expected: Mapping[str, str] | None = None) -> Sequence[Case]:
+    """The cases of the plugin whose entry point names `module`; of a plugin file also `mine.py`.
+
+    `expected` names cases that fail, each with the reason. Raises `UserError` where no such
+    plugin is installed and for an expected failure that names no case, and `GanzooError` where
+    the plugin is broken or offers no component.
+    """
+    plugin = find(module)
+    found = list(cases_of(plugin, expected or {}))
+    names = [str(case) for case in found]
+    for stranger in sorted((expected or {}).keys() - set(names)):
+        near = difflib.get_close_matches(stranger, names, n=1)
+        raise UserError(
+            f"'{stranger}' is expected to fail, but no case of {module} is called so",
+            hint=f"did you mean '{near[0]}'?"
+            if near
+            else "a case is called check:kind/type, such as builds:generator/dcgan",
+        )
+    return found
+
+
+def find(module: str) -> Plugin:
+    """The plugin of a module, if it can be checked; raises as `cases` does."""
+    loaded = [plugin for plugin in plugins.installed().all if plugin.module]
+    found = [plugin for plugin in loaded if module in (plugin.module, plugin.name)]
+    if not found:
+        names = ", ".join(sorted(plugin.module for plugin in loaded))
+        raise UserError(
+            f"no plugin has the module '{module}'",
+            hint=f"there is {names}\n"
+            "install yours with `pip install -e .`, or name a file with --plugin",
+        )
+    plugin = found[0]
+    if plugin.error:
+        raise GanzooError(plugin.complaint)
+    if not plugin.components:
+        raise GanzooError(
+            f"plugin {plugin.name} ({plugin.version}) offers no component, so nothing was checked",
+            hint="return its classes from a hook, such as ganzoo_generators",
+        )
+    return plugin
+
+
+def outcome(case: Case) -> Outcome:
+    """Make a check."""
+    try:
+        case()
+    except Expected as reason:
+        return Outcome(case, "expected", str(reason))
+    except Skip as reason:
+        return Outcome(case, "skipped", str(reason))
+    except Wrong as error:
+        return Outcome(case, "failed", str(error))
+    return Outcome(case, "passed")
+
+
+def outcomes(
+    cases: Sequence[Case], tell: Callable[[Outcome], None] = lambda outcome: None
+) -> Sequence[Outcome]:
+    """Make all checks in their order, and tell of each as it ends."""
+    found = []
+    for case in cases:
+        found.append(outcome(case))
+        tell(found[-1])
+    return found
+
+
+def summary(found: Sequence[Outcome]) -> str:
+    """`214 checks of 6 components, 0 expected failures, 12 skipped`, and failures if any.
+
+    The checks are all cases, those that were skipped among them.
+    """
+    components = {
+        outcome.case.subject.declared for outcome in found if outcome.case.subject.declared
+    }
+    states = [outcome.state for outcome in found]
+    parts = [
+        f"{_many(len(found), 'check')} of {_many(len(components), 'component')}",
+        *([_many(states.count("failed"), "failure")] if "failed" in states else []),
+        _many(states.count("expected"), "expected failure"),
+        f"{states.count('skipped')} skipped",
+    ]
+    return ", ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -1,0 +1,415 @@
+"""Checks of metrics, each with metrics that it finds wrong."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from kit import fault, passes, plugin_of, reason
+from torch import Tensor
+
+from ganzoo.api import BuildContext, MetricSpec, UserError
+from ganzoo.testing.building import making
+from ganzoo.testing.checks import CHECKS, Subject
+from ganzoo.testing.metrics import NOISE, spoilt
+from ganzoo.testing.stand_in import FEATURES, SAMPLES, real, training
+
+KIND = [name for name, check in CHECKS.items() if check.kinds == {"metric"}]
+
+Way = Literal["higher", "lower"]
+Reads = Literal["samples", "features", "probabilities"]
+Figures = Callable[[Tensor, Tensor], Any]
+
+
+class Collected:
+    """Keeps what it is given, and has the figures of a function of all of it."""
+
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+        self.parts: Mapping[bool, list[Tensor]] = {True: [], False: []}
+
+    def update(self, samples: Tensor, *, real: bool) -> None:
+        self.parts[real].append(samples)
+
+    def compute(self) -> Any:
+        return self.figures(torch.cat(self.parts[True]), torch.cat(self.parts[False]))
+
+
+def apart(real: Tensor, generated: Tensor) -> float:
+    """Distance of two means."""
+    return float((real.mean(0) - generated.mean(0)).norm())
+
+
+def metric(
+    figures: Figures = lambda real, generated: {"distance": apart(real, generated)},
+    *,
+    directions: Mapping[str, Way] | None = None,
+    make: Callable[[Figures], Any] = Collected,
+    reading: Reads = "samples",
+    **declared: Any,
+) -> type[MetricSpec]:
+    """A metric with these figures, of which `distance` is better lower."""
+
+    class Strange(MetricSpec):
+        """Strange."""
+
+        type: ClassVar[str] = "strange"
+        reads: ClassVar[Reads] = reading
+        better: ClassVar[Mapping[str, Way]] = (
+            {"distance": "lower"} if directions is None else directions
+        )
+
+        def build(self, context: BuildContext) -> Any:
+            return make(figures)
+
+    for name, value in declared.items():
+        setattr(Strange, name, value)
+    return Strange
+
+
+def likeness(real: Tensor, generated: Tensor) -> dict[str, float]:
+    return {"likeness": math.exp(-apart(real, generated))}
+
+
+GOOD = {
+    "samples": metric(),
+    "features": metric(reading="features"),
+    "probabilities": metric(reading="probabilities"),
+    "points": metric(needs=frozenset({"data.points"})),
+    "images": metric(needs=frozenset({"data.images"})),
+    "higher": metric(likeness, directions={"likeness": "higher"}, bounds={"likeness": (0, 1)}),
+    "a tensor": metric(lambda real, generated: {"distance": torch.tensor(apart(real, generated))}),
+}
+
+
+@pytest.mark.parametrize("check", [*KIND, "builds", "seeded-build", "silent-build"])
+@pytest.mark.parametrize("name", GOOD)
+def test_a_metric_without_faults(name: str, check: str) -> None:
+    passes(check, GOOD[name])
+
+
+@pytest.mark.parametrize(
+    ("figures", "found"),
+    [
+        (lambda *_: 0.5, "compute() returns a float; return figures by name"),
+        (
+            lambda *_: {"distance": torch.ones(3)},
+            "'distance' is a Tensor; return a float",
+        ),
+        (lambda *_: {"distance": "0.5"}, "'distance' is a str; return a float"),
+        (
+            lambda *_: {"distance": math.nan},
+            "'distance' is nan where the generated samples are the real ones; return a finite "
+            "number, or leave the figure out",
+        ),
+        (
+            lambda real, generated: (
+                {"distance": math.log(apart(real, generated) == 0)}
+                if apart(real, generated) == 0
+                else {"distance": math.inf}
+            ),
+            "'distance' is inf where the generated samples are others of the same law; return a "
+            "finite number, or leave the figure out",
+        ),
+        (
+            lambda *_: {"distance[l2]": 1.0},
+            "compute() names a figure 'distance[l2]'; take a word without brackets, in which the "
+            "features of a figure stand",
+        ),
+        (
+            lambda *_: {1: 1.0},
+            "compute() names a figure 1; take a word without brackets, in which the features of a "
+            "figure stand",
+        ),
+        (
+            lambda *_: {"gap": 1.0},
+            "`better` names 'distance', and compute() gives gap; use the names of the figures",
+        ),
+    ],
+)
+def test_figures_that_cannot_be_used(figures: Figures, found: str) -> None:
+    assert fault("named-figures", metric(figures)) == found
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        (
+            {"collapse": {"gap": 2.0}},
+            "`collapse` names 'gap', and compute() gives distance; use the names of the figures",
+        ),
+        (
+            {"bounds": {"gap": (0, 1)}},
+            "`bounds` names 'gap', and compute() gives distance; use the names of the figures",
+        ),
+        (
+            {"better": {}, "collapse": {"distance": 2.0}},
+            "`collapse` names 'distance', and `better` does not; say in `better` which way it "
+            "gets worse",
+        ),
+        (
+            {"bounds": {"distance": (1, None)}},
+            "'distance' is 0 where the generated samples are the real ones, and its `bounds` are "
+            "1 and None; widen them to what it can be",
+        ),
+        (
+            {"bounds": {"distance": (None, -1)}},
+            "'distance' is 0 where the generated samples are the real ones, and its `bounds` are "
+            "None and -1; widen them to what it can be",
+        ),
+    ],
+)
+def test_declarations_that_do_not_fit(declared: Any, found: str) -> None:
+    assert fault("named-figures", metric(**declared)) == found
+
+
+def test_a_metric_without_any_figure() -> None:
+    assert fault("builds", metric(lambda *_: {})) == (
+        "refuses samples of every shape that was tried: compute() gives no figure"
+    )
+
+
+def test_a_metric_that_refuses_everything() -> None:
+    def refuse(figures: Figures) -> Any:
+        raise UserError("metric 'strange' is for sounds")
+
+    assert fault("builds", metric(make=refuse)) == (
+        "refuses samples of every shape that was tried: metric 'strange' is for sounds"
+    )
+
+
+def test_a_metric_of_one_kind_of_samples() -> None:
+    class Points(Collected):
+        def __init__(self, figures: Figures) -> None:
+            super().__init__(figures)
+
+        def update(self, samples: Tensor, *, real: bool) -> None:
+            if samples.ndim != 2:
+                raise UserError("metric 'strange' is for points")
+            super().update(samples, real=real)
+
+    passes("builds", metric(make=Points))
+
+
+TURNED = "; turn `better` round, or leave the figure out of it"
+
+
+def test_a_direction_that_is_the_wrong_way_round() -> None:
+    found = fault("equal-sets", metric(directions={"distance": "higher"}))
+    assert re.fullmatch(
+        r"'distance' is 0 for samples equal to the real ones, and \S+ with \w+ noise, although "
+        rf"higher is better{TURNED}",
+        found,
+    )
+
+
+def test_a_distance_whose_least_value_is_elsewhere() -> None:
+    shifted = metric(
+        lambda real, generated: {"distance": apart(real + 0.2 * real.std(), generated)}
+    )
+    found = fault("equal-sets", shifted)
+    assert "for samples equal to the real ones" in found
+    assert "with little noise, although lower is better" in found
+    passes("noisy-sets", shifted)
+
+
+@pytest.mark.parametrize("reading", ["samples", "features", "probabilities"])
+def test_a_distance_that_goes_up_and_down(reading: Reads) -> None:
+    def wave(real: Tensor, generated: Tensor) -> dict[str, float]:
+        size = apart(real, generated) / apart(real, spoilt(declared(), real, 1.0))
+        return {"distance": abs(math.sin(size * math.pi))}
+
+    declared = metric(wave, reading=reading)
+    assert re.fullmatch(
+        r"'distance' is \S+, \S+, \S+ with little noise, then more noise, then much noise, "
+        rf"although lower is better{TURNED} where it does not say how good samples are",
+        fault("noisy-sets", declared),
+    )
+    passes("equal-sets", declared)
+
+
+def test_a_figure_that_noise_makes_no_number() -> None:
+    def broken(real: Tensor, generated: Tensor) -> dict[str, float]:
+        far = apart(real, generated)
+        return {
+            "distance": far if far < apart(real, spoilt(GOOD["samples"](), real, 0.9)) else math.nan
+        }
+
+    assert "nan with little noise" in fault("noisy-sets", metric(broken))
+
+
+def test_a_figure_that_never_changes() -> None:
+    assert fault("noisy-sets", metric(lambda *_: {"distance": 0.0})) == (
+        "distance is the same whatever samples it is given; look at those with real=False, or "
+        "write judges_samples: ClassVar[bool] = False"
+    )
+
+
+def test_a_metric_that_does_not_judge_samples() -> None:
+    still = metric(lambda *_: {"distance": 0.5}, judges_samples=False)
+    passes("noisy-sets", still)
+    assert reason("equal-sets", still) == "its figures do not depend on generated samples"
+    found = fault("noisy-sets", metric(judges_samples=False))
+    assert re.fullmatch(
+        r"'distance' is 0 for samples equal to the real ones and \S+ for others \(training\); "
+        r"take judges_samples = False out",
+        found,
+    )
+
+
+@pytest.mark.parametrize("check", ["equal-sets", "noisy-sets"])
+def test_a_figure_without_a_direction(check: str) -> None:
+    assert reason(check, metric(directions={})) == "it says of no figure which way is better"
+
+
+@pytest.mark.parametrize("check", ["equal-sets", "noisy-sets", "sample-order"])
+def test_figures_that_are_no_numbers_are_told_once(check: str) -> None:
+    broken = metric(lambda *_: {"distance": "0.5"})
+    assert reason(check, metric(lambda *_: {"distance": None})) == (
+        "its figures are no numbers; see `named-figures`"
+    )
+    assert fault("named-figures", broken) == "'distance' is a str; return a float"
+    assert reason(check, metric(lambda *_: {"gap": 1.0})) == (
+        "'distance' is missing; see `named-figures`"
+    )
+
+
+def test_a_metric_that_pairs_samples() -> None:
+    def paired(real: Tensor, generated: Tensor) -> dict[str, float]:
+        return {"distance": float((real - generated).square().mean())}
+
+    assert re.fullmatch(
+        r"'distance' is 0, and \S+ where the same samples are given in another order; do not pair "
+        r"generated samples with real ones",
+        fault("sample-order", metric(paired)),
+    )
+
+
+class PerChunk(Collected):
+    """The mean of the figures of each chunk."""
+
+    def compute(self) -> Any:
+        pairs = zip(self.parts[True], self.parts[False], strict=True)
+        return {"distance": float(np.mean([apart(*pair) for pair in pairs]))}
+
+
+class LastChunk(Collected):
+    """Keeps what came last."""
+
+    def update(self, samples: Tensor, *, real: bool) -> None:
+        self.parts[real][:] = [samples]
+
+
+@pytest.mark.parametrize("make", [PerChunk, LastChunk])
+@pytest.mark.parametrize("reading", ["samples", "features", "probabilities"])
+def test_a_metric_that_depends_on_how_samples_are_cut(make: Any, reading: Reads) -> None:
+    assert re.fullmatch(
+        r"'distance' is \S+, and \S+ where the same samples are given 100 at a time; take it over "
+        r"all samples, not over those of one update\(\)",
+        fault("sample-chunks", metric(make=make, reading=reading)),
+    )
+
+
+def test_a_figure_over_random_subsets_may_vary_a_little() -> None:
+    def subset(real: Tensor, generated: Tensor) -> dict[str, float]:
+        stream = torch.Generator().manual_seed(0)
+        rows = torch.randperm(len(real), generator=stream)[:128]
+        return {"distance": apart(real[rows], generated[rows])}
+
+    for check in KIND:
+        passes(check, metric(subset, reading="features"))
+
+
+class InPlace(Collected):
+    def update(self, samples: Tensor, *, real: bool) -> None:
+        super().update(samples.add_(1), real=real)
+
+
+class LateInPlace(Collected):
+    def compute(self) -> Any:
+        for part in self.parts[False]:
+            part.zero_()
+        return super().compute()
+
+
+@pytest.mark.parametrize("make", [InPlace, LateInPlace])
+def test_a_metric_that_changes_its_samples(make: Any) -> None:
+    assert fault("metric-input", metric(make=make)) == (
+        "it changes the samples that it is given; take a copy, or operations without _"
+    )
+
+
+@pytest.mark.parametrize(
+    ("draw", "stream"),
+    [
+        (lambda: torch.randn(1), "torch's default random stream"),
+        (lambda: torch.manual_seed(0), "torch's default random stream"),
+        (random.random, "Python's random stream"),
+        (np.random.rand, "numpy's random stream"),
+    ],
+)
+def test_a_metric_that_draws(draw: Callable[[], Any], stream: str) -> None:
+    def drawn(real: Tensor, generated: Tensor) -> dict[str, float]:
+        draw()
+        return {"distance": apart(real, generated)}
+
+    assert fault("metric-seed", metric(drawn)) == (
+        f"it draws from {stream}; draw from a torch.Generator of its own, with a fixed seed"
+    )
+
+
+def test_a_metric_that_draws_from_a_stream_that_no_seed_fixes() -> None:
+    stream = torch.Generator()
+
+    def drawn(real: Tensor, generated: Tensor) -> dict[str, float]:
+        return {"distance": apart(real, generated) + float(torch.rand(1, generator=stream))}
+
+    found = fault("metric-seed", metric(drawn))
+    assert re.fullmatch(
+        r"'distance' is \S+, and \S+ when the same is measured again; draw from a torch.Generator "
+        r"of its own, with a fixed seed",
+        found,
+    )
+
+
+def test_what_a_metric_is_told() -> None:
+    """Features and data belong together, and cost nothing."""
+    spec = metric(reading="features", needs=frozenset({"data", "generator"}))
+    made = making(Subject(plugin_of(spec), spec))
+    context, features = made.context, made.context.features
+    assert features.data is context.data
+    assert features.held_out.features.shape == (SAMPLES, FEATURES)
+    assert features.extractor.name.startswith("kit@")
+    seen = features.extractor(torch.zeros(3, *context.sample_shape))
+    assert torch.equal(seen.features, torch.zeros(3, FEATURES))
+    probabilities = features.training.probabilities
+    assert torch.allclose(probabilities.sum(1), torch.ones(SAMPLES))
+    # Every class is met, and most samples are surely of one.
+    assert probabilities.argmax(1).unique().numel() == probabilities.shape[1]
+    assert probabilities.max(1).values.median() > 0.7
+    assert abs(float(features.training.features.mean())) < 0.1
+    assert not context.networks["generator"].training
+    assert torch.equal(real(made.spec, context), features.held_out.features)  # type: ignore[arg-type]
+    assert not torch.equal(training(made.spec, context), features.held_out.features)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reading", ["samples", "features", "probabilities"])
+def test_what_is_spoilt_gets_worse_and_stays_what_it_is(reading: Reads) -> None:
+    declared = metric(reading=reading)
+    made = making(Subject(plugin_of(declared), declared))
+    values = real(made.spec, made.context)  # type: ignore[arg-type]
+    assert torch.equal(spoilt(made.spec, values, 0.0), values)  # type: ignore[arg-type]
+    for level in NOISE.values():
+        worse = spoilt(made.spec, values, level)  # type: ignore[arg-type]
+        assert worse.shape == values.shape
+        if reading == "probabilities":
+            assert torch.allclose(worse.sum(1), torch.ones(len(worse)))
+            assert bool((worse >= 0).all())
+        if reading == "samples":
+            assert bool((worse.abs() <= 1).all())
