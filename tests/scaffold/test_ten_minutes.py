@@ -74,9 +74,7 @@ def test_the_files_and_kinds_that_are_named(use: Use) -> None:
     assert set(rows) == set(registry.installed()._entries)
 
 
-def test_one_file_is_enough(
-    fourier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_file_is_enough(fourier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The declaration and the network of the page in one file, as `--plugin` takes it."""
     mend(fourier)
     network = (fourier / "ganzoo_fourier" / "generator.py").read_text()
