@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from ganzoo.cli.arguments import name_plugins
 from ganzoo.cli.output import stderr, warn_about_broken_plugins
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 def check(
     module: Annotated[
         str,
-        typer.Argument(metavar="MODULE", help="The module that the plugin's entry point names."),
+        typer.Argument(
+            metavar="MODULE", help="The module that the plugin's entry point names, or a .py file."
+        ),
     ],
     expect: Annotated[
         list[str] | None,
@@ -32,6 +36,9 @@ def check(
 ) -> None:
     """Find out whether a plugin keeps the contract. Says what to change where it does not."""
     expected = _expected(expect or [])
+    if module.endswith(".py"):
+        name_plugins([Path(module)])
+        module = Path(module).name
     from ganzoo.testing.collecting import cases, outcomes, summary
 
     def tell(outcome: Outcome) -> None:

@@ -58,7 +58,7 @@ def check(
 
     def check(source: str, *options: str) -> CompletedProcess[str]:
         (tmp_path / "calm.py").write_text(source)
-        return command("plugin", "check", "calm.py", "--plugin", "calm.py", *options)
+        return command("plugin", "check", "calm.py", *options)
 
     yield check
     forget_modules(tmp_path)
