@@ -271,8 +271,7 @@ def _attempt(
         module = _import(found)
         notice = _api_notice(module)
         components = _register(manager, plugin.name, module, taken)
-        if plugin.file and not manager.get_hookcallers(module):
-            notice = "implements no hook of ganzoo: mark its functions with @hookimpl"
+        notice = _unmarked(manager, plugin, module) or notice
     except PluginFailure as failure:
         error, notice = str(failure), None
     return replace(
@@ -283,6 +282,17 @@ def _attempt(
         imports_torch=None if torch_before else "torch" in sys.modules,
         notice=notice,
     )
+
+
+def _unmarked(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> str | None:
+    """What to say of a plugin with a function that is called as a hook and is none."""
+    marked = {caller.name for caller in manager.get_hookcallers(module) or ()}
+    for hook in vars(hookspecs):
+        if hook.startswith("ganzoo_") and hasattr(module, hook) and hook not in marked:
+            return f"has a function {hook} that is not marked with @hookimpl"
+    if plugin.file and not marked:
+        return "implements no hook of ganzoo: mark its functions with @hookimpl"
+    return None
 
 
 def _import(found: _Found) -> Any:

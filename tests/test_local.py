@@ -277,10 +277,13 @@ class TestBroken:
         found = plugins.load([], local.named())
         (plugin,) = found.all
         assert found.warnings == (
-            f"plugin mine.py ({plugin.version}) implements no hook of ganzoo: "
-            "mark its functions with @hookimpl",
+            f"plugin mine.py ({plugin.version}) has a function ganzoo_generators "
+            "that is not marked with @hookimpl",
         )
         found.refuse()
+        local.add([put("other.py", "def generators(): ...")])
+        _, plugin = plugins.load([], local.named()).all
+        assert plugin.notice == "implements no hook of ganzoo: mark its functions with @hookimpl"
 
     def test_a_file_that_cannot_be_read(self, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
         file = put("mine.py")

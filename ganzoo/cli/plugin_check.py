@@ -41,15 +41,30 @@ def check(
         module = Path(module).name
     from ganzoo.testing.collecting import cases, outcomes, summary
 
+    repeated: dict[tuple[str, str, str], list[str]] = {}
+
     def tell(outcome: Outcome) -> None:
-        if outcome.state == "failed":
-            stderr().print(Text(outcome.text))
-        elif verbose:
+        if verbose and outcome.state != "failed":
             print(f"{outcome.state} {outcome.case}: {outcome.text or outcome.case.check.why}")
+            return
+        if outcome.state not in ("failed", "skipped"):
+            return
+        # One fault may fail many checks: it is told with the first, and the others are listed.
+        seen = (outcome.state, str(outcome.case.subject), outcome.seen)
+        others = repeated.setdefault(seen, [])
+        others.append(outcome.case.check.name)
+        if len(others) == 1:
+            text = outcome.text
+            if outcome.state == "skipped":
+                text = f"skipped {outcome.case}: {text}"
+            stderr().print(Text(text))
 
     collected = cases(module, expected)
     warn_about_broken_plugins()
     found = outcomes(collected, tell)
+    for (state, subject, _), (first, *others) in repeated.items():
+        if others:
+            stderr().print(Text(f"{subject}: {state} like {first}: {', '.join(others)}"))
     print(summary(found))
     if any(outcome.state == "failed" for outcome in found):
         raise typer.Exit(1)

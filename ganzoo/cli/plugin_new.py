@@ -14,6 +14,7 @@ import typer
 
 from ganzoo.cli.output import complain, stderr
 from ganzoo.errors import UserError
+from ganzoo.specs import KINDS
 
 
 def new(
@@ -26,7 +27,7 @@ def new(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="What it offers: generator, loss, ...; again for each further kind.",
+            help=f"What it offers, again for each further kind: {', '.join(KINDS)}.",
         ),
     ] = None,
     folder: Annotated[

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -53,7 +53,8 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     receiving, sending = context.Pipe(duplex=False)
     work = (sending, os.getcwd(), dict(os.environ), function, arguments)
     worker: BaseProcess = context.Process(target=_work, args=work)
-    worker.start()
+    with _own_path_only():
+        worker.start()
     sending.close()
     try:
         answer = receiving.recv()
@@ -69,6 +70,23 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     if isinstance(answer, GanzooError):
         raise answer
     return cast(T, answer)
+
+
+@contextmanager
+def _own_path_only() -> Iterator[None]:
+    """Processes begun meanwhile do not look for modules in the current folder.
+
+    A folder there that is called ganzoo, such as a clone of the repository, would hide the package.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _work(

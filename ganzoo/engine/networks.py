@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganzoo.engine.context import context_for
 from ganzoo.engine.data import Data
 from ganzoo.engine.random import seeded
+from ganzoo.errors import RunError
 from ganzoo.protocols import Augmentation, Networks
 from ganzoo.recipe import Recipe
 from ganzoo.specs import NETWORKS, BuildContext
@@ -43,8 +44,10 @@ def build_networks(
 
 def bundle(networks: Mapping[str, nn.Module]) -> Networks:
     """The networks as losses see them: each returns float32, also under autocast."""
-    for network in networks.values():
+    for slot, network in networks.items():
         network.register_forward_hook(_to_float32)
+        if slot == "discriminator":
+            network.register_forward_hook(_logits)
     return Networks(**{slot: networks.get(slot) for slot in NETWORKS})  # type: ignore[arg-type]
 
 
@@ -70,6 +73,15 @@ class _Augmented(nn.Module):
         for augmentation in self.augmentations:
             x = augmentation(x, self.iteration)
         return self.network(x)
+
+
+def _logits(module: nn.Module, inputs: Any, output: Any) -> None:
+    """Logits `(N, 1)` against others `(N,)` would make `(N, N)` of a difference, silently."""
+    if output.dim() != 1:
+        raise RunError(
+            f"the discriminator gives {tuple(output.shape)} for a batch of {len(output)}",
+            hint="it should give logits (N,): `.squeeze(1)` takes a last dimension of 1 away",
+        )
 
 
 def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:

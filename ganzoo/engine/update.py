@@ -45,6 +45,27 @@ class LazyRegularizer:
     every: int
 
 
+def named_terms(who: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a loss or regularizer gave; raises `RunError` where it is not 0-d tensors by name."""
+    if not isinstance(terms, Mapping):
+        raise RunError(
+            f"{who} gives {type(terms).__name__}, not terms by name",
+            hint='return a dictionary such as {"loss": term}',
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor):
+            raise RunError(
+                f"the term '{name}' of {who} is {type(term).__name__}, not a tensor",
+                hint="return the tensor itself: `.item()` waits for the device",
+            )
+        if term.dim():
+            raise RunError(
+                f"the term '{name}' of {who} has shape {tuple(term.shape)}",
+                hint="a term has no dimensions: return its mean",
+            )
+    return dict(terms)
+
+
 @dataclass(frozen=True)
 class Update:
     """The update of one phase. It reads the static batch and never waits for the device."""
@@ -66,7 +87,9 @@ class Update:
         """Take the gradients of the phase's terms; move nothing."""
         self.freezer.thaw_only(self.trains)
         with self.backend.autocast():
-            terms = dict(self.loss.compute(self.phase, self.networks, self.batch))
+            terms = named_terms(
+                "the loss", self.loss.compute(self.phase, self.networks, self.batch)
+            )
         terms |= self._regularization(iteration)
         minimised = [term for term in terms.values() if term.requires_grad]
         if not minimised:
@@ -102,7 +125,9 @@ class Update:
             f"{lazy.name}/{name}": term * lazy.every if term.requires_grad else term
             for lazy in self.regularizers
             if iteration % lazy.every == 0
-            for name, term in lazy.regularizer.compute(self.networks, self.batch).items()
+            for name, term in named_terms(
+                f"regularizer '{lazy.name}'", lazy.regularizer.compute(self.networks, self.batch)
+            ).items()
         }
 
     def _gradients(self) -> list[Tensor]:

@@ -317,7 +317,10 @@ def _complaint(
         names = [*_fields(model, location[:-1])]
         if issubclass(model, Optimizer) and len(location) == 1:
             names += TRAINED
-        return location, f"unknown key for {what}", _did_you_mean(str(location[-1]), names)
+        hint = _did_you_mean(str(location[-1]), names)
+        if hint is None and names:
+            hint = f"it has {', '.join(names)}"
+        return location, f"unknown key for {what}", hint
     if detail["type"] == "missing":
         thing = "element" if isinstance(location[-1], int) else "key"
         return location, f"missing {thing} of {what}", _meaning(model, location)

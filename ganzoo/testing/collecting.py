@@ -30,6 +30,11 @@ class Outcome:
     text: str = ""
     """Why it failed or was skipped."""
 
+    @property
+    def seen(self) -> str:
+        """The text without the case and without why it matters."""
+        return self.text.removeprefix(f"{self.case}: ").partition("\n  why it matters: ")[0]
+
 
 def cases(module: str, expected: Mapping[str, str] | None = None) -> Sequence[Case]:
     """The cases of the plugin whose entry point names `module`; of a plugin file also `mine.py`.

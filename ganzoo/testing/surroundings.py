@@ -6,6 +6,7 @@ another; what a component needs besides is looked for in the installed plugins.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -176,14 +177,30 @@ class Surroundings:
     def _provider(self, slot: str, kind: str, needed: frozenset[str]) -> ComponentSpec:
         """An installed component that provides what is needed and asks for no keys.
 
-        Raises `Skip` where there is none.
+        Raises `Skip` where there is none, and `Wrong` for a word that seems misspelt.
         """
-        for entry in registry.installed().entries(kind):
-            complete = not any(key.is_required() for key in entry.spec.model_fields.values())
-            if complete and needed <= entry.spec.provides:
-                return entry.spec()
+        offers = [spec.provides for _, spec in self._offers(kind)]
+        known = frozenset[str]().union(*offers, parts.NETWORKS_PROVIDE.get(slot, frozenset()))
+        known |= parts.DATA_PROVIDES if slot == "data" else frozenset()
+        for word in sorted(needed - known):
+            if near := difflib.get_close_matches(word, sorted(known), n=1):
+                raise Wrong(
+                    f"it needs '{slot}.{word}', which no installed {kind} provides; "
+                    f"did you mean '{slot}.{near[0]}'?"
+                )
+        for complete, spec in self._offers(kind):
+            if complete and needed <= spec.provides:
+                return spec()
         wanted = ", ".join(sorted(needed)) or "what it should"
         raise Skip(f"it needs {slot} with {wanted}, and no installed plugin offers such a {kind}")
+
+    @staticmethod
+    def _offers(kind: str) -> list[tuple[bool, type[ComponentSpec]]]:
+        """The installed components of a kind, and whether each has a default for every key."""
+        return [
+            (not any(key.is_required() for key in entry.spec.model_fields.values()), entry.spec)
+            for entry in registry.installed().entries(kind)
+        ]
 
 
 def make_spec(subject: Subject) -> ComponentSpec:

@@ -109,6 +109,23 @@ def test_it_is_another_process_in_the_same_place(
     assert in_own_process(os.getenv, "SOMETHING") is None
 
 
+def test_a_folder_that_is_called_as_the_package_hides_nothing(tmp_path: Path) -> None:
+    """Such as a clone of the repository, in the folder above it."""
+    (tmp_path / "ganzoo" / "plugins" / "ganzoo-mlp").mkdir(parents=True)
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from ganzoo.comparison.launchers import in_own_process\n"
+        "from ganzoo.comparison.budget import parse_budget\n"
+        "if __name__ == '__main__':\n"
+        "    print(in_own_process(parse_budget, 'images=7'))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "7 images each\n", "")
+
+
 def test_its_peak_of_memory_is_its_own() -> None:
     ballast = np.ones(2**26)  # half a gigabyte in this process
     here, there = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.training import run_iteration
-from ganzoo.engine.update import OPTIMIZERS, build_optimizer
+from ganzoo.engine.update import OPTIMIZERS, build_optimizer, named_terms
 from ganzoo.errors import RunError
 from ganzoo.recipe import settings
 
@@ -245,3 +248,38 @@ def test_a_schedule_sees_the_means_since_it_looked_last(session: MakeSession) ->
     assert steps == [1, 1, 1, *[rule[0]] * 3, *[rule[1]] * 3]
     # -log D(x) is log 2 at the start: the rule has something to say.
     assert rule[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "message", "hint"),
+    [
+        (torch.zeros(()), "the loss gives Tensor, not terms by name", 'such as {"loss": term}'),
+        (
+            {"loss": torch.zeros(8)},
+            "the term 'loss' of the loss has shape (8,)",
+            "a term has no dimensions: return its mean",
+        ),
+        (
+            {"loss": torch.zeros(()), "D(x)": 0.5},
+            "the term 'D(x)' of the loss is float, not a tensor",
+            "`.item()` waits for the device",
+        ),
+    ],
+)
+def test_terms_that_are_none(terms: Any, message: str, hint: str) -> None:
+    with pytest.raises(RunError) as caught:
+        named_terms("the loss", terms)
+    assert caught.value.message == message
+    assert hint in str(caught.value.hint)
+
+
+def test_logits_of_another_shape_stop_a_run(session: MakeSession) -> None:
+    made = session()
+    made.networks["discriminator"].register_forward_hook(
+        lambda module, inputs, output: output.unsqueeze(1), prepend=True
+    )
+    with pytest.raises(RunError) as caught:
+        run_iteration(made)
+    assert re.fullmatch(
+        r"the discriminator gives \((\d+), 1\) for a batch of \1", caught.value.message
+    )

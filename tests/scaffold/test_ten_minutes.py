@@ -19,6 +19,11 @@ Use = Callable[..., Path]
 PAGE = (Path(__file__).parents[2] / "docs" / "write-a-plugin.md").read_text()
 
 
+def scan_again() -> None:
+    plugins.installed.cache_clear()
+    registry.installed.cache_clear()
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -74,23 +79,21 @@ def test_the_files_and_kinds_that_are_named(use: Use) -> None:
     assert set(rows) == set(registry.installed()._entries)
 
 
-def test_one_file_is_enough(fourier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The declaration and the network of the page in one file, as `--plugin` takes it."""
-    mend(fourier)
-    network = (fourier / "ganzoo_fourier" / "generator.py").read_text()
-    _, declaration = blocks("python")
-    future = "from __future__ import annotations\n"
-    text = declaration.replace("        from .generator import Generator\n\n", "")
+def test_one_file_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "mine.py"
-    head, body = text.split(future)
-    file.write_text(head + future + network.partition('"""\n')[2] + body)
-    forget_modules(tmp_path)
+    (text,) = blocks("one-file")
+    file.write_text(text)
     monkeypatch.setenv("GANZOO_PLUGIN_FILES", str(file))
-    plugins.installed.cache_clear()
-    registry.installed.cache_clear()
-    recipe = ganzoo.load_recipe(
-        fourier / "recipes" / "ganzoo-fourier.toml",
-        *("generator.type='mine.py:fourier'", "train.iterations=2", "evaluate.samples=20"),
-    )
-    run = ganzoo.train(recipe, runs=tmp_path)
-    assert run.sample(3).shape == (3, 2)
+    scan_again()
+    try:
+        found = outcomes(cases("mine.py"))
+        assert {outcome.state for outcome in found} == {"passed"}
+        recipe = ganzoo.load_recipe(
+            Path(__file__).parents[2] / "recipes" / "digits-mlp-gan.toml",
+            *("loss.type=wide-hinge", "train.iterations=2", "evaluate.samples=20"),
+        )
+        assert ganzoo.train(recipe, runs=tmp_path).sample(3).shape == (3, 1, 8, 8)
+    finally:
+        monkeypatch.undo()
+        forget_modules(tmp_path)
+        scan_again()

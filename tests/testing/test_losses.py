@@ -448,6 +448,11 @@ def test_a_loss_for_float32_alone_has_no_gradient_to_compare() -> None:
         make("true-gradient", declared)
 
 
+def test_a_misspelt_need_is_wrong() -> None:
+    with pytest.raises(Wrong, match=r"needs 'data.image', .* did you mean 'data.images'\?"):
+        make("named-terms", loss(game, needs=frozenset({"data.image"})))
+
+
 def test_a_loss_that_needs_what_nobody_offers_is_skipped() -> None:
     with pytest.raises(Skip, match="it needs discriminator with wings, and no installed plugin"):
         make("named-terms", loss(game, needs=frozenset({"discriminator.wings"})))
