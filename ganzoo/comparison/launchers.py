@@ -51,10 +51,11 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
         # What takes long is imported once, by the process from which the others are forked.
         context.set_forkserver_preload(list(PRELOADED))
     receiving, sending = context.Pipe(duplex=False)
-    work = (sending, os.getcwd(), dict(os.environ), function, arguments)
-    worker: BaseProcess = context.Process(target=_work, args=work)
-    with _own_path_only():
-        worker.start()
+    with _STARTING:
+        work = (sending, os.getcwd(), dict(os.environ), function, arguments)
+        worker: BaseProcess = context.Process(target=_work, args=work)
+        with _own_path_only():
+            worker.start()
     sending.close()
     try:
         answer = receiving.recv()
@@ -70,6 +71,10 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     if isinstance(answer, GanzooError):
         raise answer
     return cast(T, answer)
+
+
+_STARTING = threading.Lock()
+"""One process is begun at a time: the environment is changed meanwhile."""
 
 
 @contextmanager

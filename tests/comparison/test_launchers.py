@@ -109,6 +109,22 @@ def test_it_is_another_process_in_the_same_place(
     assert in_own_process(os.getenv, "SOMETHING") is None
 
 
+def test_processes_of_several_threads_leave_the_environment_alone() -> None:
+    before = dict(os.environ)
+    found: list[tuple[int, int]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(in_own_process(divmod, 17, 5)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [(3, 2)] * 4
+    assert dict(os.environ) == before
+    assert in_own_process(os.getenv, "PYTHONSAFEPATH") == before.get("PYTHONSAFEPATH")
+
+
 def test_a_folder_that_is_called_as_the_package_hides_nothing(tmp_path: Path) -> None:
     """Such as a clone of the repository, in the folder above it."""
     (tmp_path / "ganzoo" / "plugins" / "ganzoo-mlp").mkdir(parents=True)
