@@ -52,3 +52,23 @@ def one_of(names: Sequence[str]) -> str:
     if len(quoted) < 2:
         return "".join(quoted)
     return ", ".join(quoted[:-1]) + " or " + quoted[-1]
+
+
+_MACHINERY = ("ganzoo.plugins", "importlib", "pluggy", "pydantic")
+"""Modules that stand between a plugin and its mistakes: the place is not in them."""
+
+
+def describe(error: BaseException) -> str:
+    """`KeyError: 'x' (file.py:12)`: an exception in one line, with the place that raised it."""
+    traceback = error.__traceback__
+    place = ""
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        module = f"{traceback.tb_frame.f_globals.get('__name__')}."
+        if not filename.startswith("<") and not any(
+            module.startswith(f"{name}.") for name in _MACHINERY
+        ):
+            place = f" ({filename}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}{place}"

@@ -28,7 +28,7 @@ import pluggy
 from ganzoo import hookspecs, local
 from ganzoo.distributions import CORE as CORE
 from ganzoo.distributions import distinct, entry_points, normal
-from ganzoo.errors import RunError, UserError, one_of
+from ganzoo.errors import RunError, UserError, describe, one_of
 from ganzoo.local import LocalPlugin
 from ganzoo.specs import API_VERSION, ComponentSpec, declaration_problem
 
@@ -387,23 +387,3 @@ def _components(
                     raise PluginFailure(f"{hook}: two classes have the type '{spec.type}'")
                 types.add(spec.type)
                 yield kind, spec
-
-
-_MACHINERY = ("ganzoo.plugins", "importlib", "pluggy", "pydantic")
-"""Modules that stand between a plugin and its mistakes."""
-
-
-def describe(error: BaseException) -> str:
-    """`KeyError: 'x' (file.py:12)`: an exception in one line, with the place that raised it."""
-    traceback = error.__traceback__
-    place = ""
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        module = f"{traceback.tb_frame.f_globals.get('__name__')}."
-        if not filename.startswith("<") and not any(
-            module.startswith(f"{name}.") for name in _MACHINERY
-        ):
-            place = f" ({filename}:{traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}{place}"

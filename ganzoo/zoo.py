@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import plugins, registry, runs
-from ganzoo.errors import GanzooError, RunError, UserError
+from ganzoo.errors import GanzooError, RunError, UserError, describe
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.runs import RunFolder
 
@@ -161,7 +161,7 @@ def _measure(recipe: Recipe, folder: RunFolder) -> None:
     except Exception as error:
         runs.write_text(folder.traceback, traceback.format_exc())
         raise RunError(
-            f"{folder.path} is trained, but measuring it failed: {plugins.describe(error)}",
+            f"{folder.path} is trained, but measuring it failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
         ) from error
 

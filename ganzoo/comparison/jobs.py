@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import GanzooError
-from ganzoo.plugins import CORE, describe, installed
+from ganzoo.errors import GanzooError, describe
+from ganzoo.plugins import CORE, installed
 from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json, write_text
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar, cast
 
 from ganzoo.comparison.jobs import Job, Outcome, run_job
-from ganzoo.errors import GanzooError, RunError, UserError
-from ganzoo.plugins import VARIABLES, describe
+from ganzoo.errors import GanzooError, RunError, UserError, describe
+from ganzoo.plugins import VARIABLES
 
 T = TypeVar("T")
 

@@ -43,7 +43,10 @@ def build_networks(
 
 
 def bundle(networks: Mapping[str, nn.Module]) -> Networks:
-    """The networks as losses see them: each returns float32, also under autocast."""
+    """The networks as losses see them: each returns float32, also under autocast.
+
+    A discriminator that gives something else than logits `(N,)` raises `RunError` when called.
+    """
     for slot, network in networks.items():
         network.register_forward_hook(_to_float32)
         if slot == "discriminator":
@@ -77,9 +80,10 @@ class _Augmented(nn.Module):
 
 def _logits(module: nn.Module, inputs: Any, output: Any) -> None:
     """Logits `(N, 1)` against others `(N,)` would make `(N, N)` of a difference, silently."""
-    if output.dim() != 1:
+    if not (isinstance(output, Tensor) and output.dim() == 1):
+        shown = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise RunError(
-            f"the discriminator gives {tuple(output.shape)} for a batch of {len(output)}",
+            f"the discriminator gives {shown} for a batch of {len(inputs[0])}",
             hint="it should give logits (N,): `.squeeze(1)` takes a last dimension of 1 away",
         )
 
@@ -136,13 +140,17 @@ class MovingAverage:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Have a network in evaluation mode for a while."""
-    was_training = network.training
+    """Have a network in evaluation mode, and every part of it back in its own mode afterwards.
+
+    Dropout is off and the power iteration of spectral normalisation stands still meanwhile.
+    """
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         yield
     finally:
-        network.train(was_training)
+        for module, mode in modes:
+            module.training = mode
 
 
 @torch.no_grad()

@@ -32,5 +32,9 @@ def seeded(seed: int, *stream: str | int, device: torch.device) -> Iterator[None
     """Let torch's default generators follow a named stream, and put them back afterwards."""
     devices = [device] if device.type != "cpu" else []
     with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
-        torch.manual_seed(stream_seed(seed, *stream))
+        if devices:
+            torch.manual_seed(stream_seed(seed, *stream))
+        else:
+            # torch.manual_seed would set the streams of all GPUs, which nobody puts back.
+            torch.default_generator.manual_seed(stream_seed(seed, *stream))
         yield

@@ -21,8 +21,8 @@ from ganzoo.engine.interruption import Interruption
 from ganzoo.engine.ranks import joined, ranks_from_environment
 from ganzoo.engine.recorder import Progress, Recorder
 from ganzoo.engine.session import Session, prepare
-from ganzoo.errors import GanzooError, InterruptedRun, RunError
-from ganzoo.plugins import Plugins, describe
+from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
+from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
 

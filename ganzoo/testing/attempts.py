@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine.random import generator_for
+from ganzoo.engine.random import generator_for, seeded
 from ganzoo.testing.checks import Subject, Wrong
-from ganzoo.testing.surroundings import Surroundings, drawing, smallest
+from ganzoo.testing.surroundings import CPU, Surroundings, smallest
 
 READS = {"generator": "latents", "discriminator": "samples", "encoder": "samples"}
 GIVES = {"generator": "samples", "discriminator": "logits", "encoder": "codes"}
@@ -62,7 +62,7 @@ class Attempt:
         if seed is None:
             made = self.network(inputs)
         else:
-            with drawing(seed, "noise"):
+            with seeded(seed, "noise", device=CPU):
                 made = self.network(inputs)
         found: Sequence[object] = made if isinstance(made, tuple) else (made,)
         tensors = tuple(each for each in found if isinstance(each, Tensor))

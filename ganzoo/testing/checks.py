@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ganzoo.errors import describe
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
 
@@ -126,8 +127,6 @@ class Case:
 
 def wrong(error: BaseException, case: Case) -> Wrong:
     """The error of a failed check as a text: what, why it matters, what was seen."""
-    from ganzoo.plugins import describe
-
     seen = str(error) if isinstance(error, Wrong) else describe(error)
     return Wrong(f"{case}: {seen}\n  why it matters: {case.check.why}")
 

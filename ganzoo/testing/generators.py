@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 
-from ganzoo.plugins import describe
+from ganzoo.errors import describe
 from ganzoo.specs import GeneratorSpec
 from ganzoo.testing.attempts import Attempt, attempt, attempts, check_shapes, not_finite
 from ganzoo.testing.checks import Skip, Subject, Wrong, check, examples

@@ -9,8 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,9 +23,8 @@ from ganzoo import registry
 from ganzoo.engine.context import context_for, data_root
 from ganzoo.engine.data import Data, Samples, to_unit
 from ganzoo.engine.networks import bundle
-from ganzoo.engine.random import generator_for, stream_seed
-from ganzoo.errors import GanzooError, UserError
-from ganzoo.plugins import describe
+from ganzoo.engine.random import generator_for, seeded
+from ganzoo.errors import GanzooError, UserError, describe
 from ganzoo.protocols import Batch, Networks
 from ganzoo.specs import NETWORKS, BuildContext, ComponentSpec, LossSpec, RegularizerSpec
 from ganzoo.testing import parts
@@ -41,20 +39,6 @@ POINTS: Sequence[Shape] = ((2,), (1,), (5,))
 LATENT_DIM = 6
 CLASSES = 4
 CPU = torch.device("cpu")
-
-
-@contextmanager
-def drawing(seed: int, *stream: str) -> Iterator[None]:
-    """Let torch's default stream on the CPU follow a named one, and put it back afterwards.
-
-    The engine's `seeded` is for all devices, for which torch takes a millisecond.
-    """
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(stream_seed(seed, *stream))
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
 
 
 @dataclass
@@ -137,7 +121,7 @@ class Surroundings:
             loss=self.loss,
             **told,
         )
-        with drawing(seed, "initialisation"):
+        with seeded(seed, "initialisation", device=CPU):
             return self.spec.build(context)
 
     def batch(self, count: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:
@@ -161,7 +145,7 @@ class Surroundings:
     def _network(self, slot: str) -> nn.Module:
         needed = self._capabilities(slot)
         if needed <= parts.NETWORKS_PROVIDE[slot]:
-            with drawing(1, slot):
+            with seeded(1, slot, device=CPU):
                 return parts.make_network(slot, self.sample_shape, self.latent_dim, needed)
         found = self._provider(slot, slot, needed)
         world = Surroundings(found, self.sample_shape, self.latent_dim)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.engine.networks import Freezer
+from ganzoo.engine.random import seeded
 from ganzoo.protocols import Batch, Networks
 from ganzoo.specs import NETWORKS, AugmentationSpec, ComponentSpec, LossSpec, RegularizerSpec
 from ganzoo.testing.checks import Subject, Wrong
-from ganzoo.testing.surroundings import CPU, Surroundings, drawing, smallest
+from ganzoo.testing.surroundings import CPU, Surroundings, smallest
 from ganzoo.testing.watching import said
 
 Terms = Mapping[str, Tensor]
@@ -68,7 +69,7 @@ class Trial:
         What is random in it is the same in every call.
         """
         batch = batch or self.batch
-        with drawing(0, "noise"), watched or nullcontext():
+        with seeded(0, "noise", device=CPU), watched or nullcontext():
             try:
                 return self._computed(batch)
             except (TypeError, AttributeError) as error:

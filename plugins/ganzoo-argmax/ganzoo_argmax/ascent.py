@@ -6,26 +6,10 @@ normalises over the batch: D is therefore climbed in evaluation mode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-
-@contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
-    """Have a network in evaluation mode, and every part of it back in its own mode afterwards.
-
-    Dropout is off and the power iteration of spectral normalisation stands still meanwhile.
-    """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+from ganzoo.engine import evaluating
 
 
 def input_gradient(discriminator: nn.Module, x: Tensor) -> Tensor:
@@ -72,7 +56,7 @@ def climb(
     """
     x = x.detach().clamp(low, high)
     velocity = torch.zeros_like(x)
-    with torch.no_grad(), at_rest(discriminator):
+    with torch.no_grad(), evaluating(discriminator):
         for _ in range(steps):
             gradient = input_gradient(discriminator, x)
             if longest_gradient:

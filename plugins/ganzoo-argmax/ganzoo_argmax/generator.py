@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine import to_unit
+from ganzoo.engine import evaluating, to_unit
 
-from .ascent import at_rest, climb
+from .ascent import climb
 
 CHUNK = 1000
 """Solutions that D judges at once."""
@@ -137,7 +137,7 @@ class ArgmaxGenerator(nn.Module):
         if count == len(self.pool):
             return torch.arange(count, device=self.pool.device)
         discriminator = self._discriminator[0]
-        with at_rest(discriminator):
+        with evaluating(discriminator):
             logits = torch.cat([discriminator(part) for part in self.pool.split(CHUNK)])
         return logits.topk(count).indices.sort().values
 

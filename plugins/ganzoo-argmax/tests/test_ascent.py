@@ -6,8 +6,10 @@ import math
 
 import pytest
 import torch
-from ganzoo_argmax.ascent import at_rest, climb, input_gradient, shortened
+from ganzoo_argmax.ascent import climb, input_gradient, shortened
 from torch import Tensor, nn
+
+from ganzoo.engine import evaluating
 
 LOW, HIGH = torch.tensor(-1.0), torch.tensor(1.0)
 FAR = (torch.tensor(-1e6), torch.tensor(1e6))
@@ -204,7 +206,7 @@ def test_every_part_of_the_discriminator_gets_its_mode_back() -> None:
     climb(discriminator, torch.zeros(2, 3), low=LOW, high=HIGH, steps=2, step_size=0.1)
     assert modes == [False, False]
     assert [part.training for part in discriminator.modules()] == [True, True, False, True]
-    with pytest.raises(RuntimeError), at_rest(discriminator):
+    with pytest.raises(RuntimeError), evaluating(discriminator):
         raise RuntimeError
     assert [part.training for part in discriminator.modules()] == [True, True, False, True]
 

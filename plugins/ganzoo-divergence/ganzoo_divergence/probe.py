@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganzoo.api import Batch, Networks
-from ganzoo.engine.random import seeded
+from ganzoo.engine import evaluating, seeded
 
 from .figures import discriminator_gap, divergences, jackknife, jensen_shannon, value
 from .line import Law, Line
@@ -153,18 +152,6 @@ def outputs(
 
     In float64 on the CPU. Every part of the network is back in its own mode afterwards.
     """
-    with at_rest(network):
+    with evaluating(network):
         parts = [function(part.to(device)).cpu().double() for part in inputs.split(CHUNK)]
     return torch.cat(parts)
-
-
-@contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
-    """Have a network in evaluation mode, and every part of it back in its own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
