@@ -45,23 +45,22 @@ class LazyRegularizer:
     every: int
 
 
-def named_terms(who: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a loss or regularizer gave; raises `RunError` where it is not 0-d tensors by name."""
+def named_terms(where: str, terms: object) -> dict[str, Tensor]:
+    """What a loss or regularizer gave: 0-d tensors by name.
+
+    Raises `RunError` for anything else; `where` says in its message what gave it.
+    """
     if not isinstance(terms, Mapping):
-        raise RunError(
-            f"{who} gives {type(terms).__name__}, not terms by name",
-            hint='return a dictionary such as {"loss": term}',
-        )
+        raise RunError(f"{where}: {terms!r:.60}", hint="return a dict of tensors by name")
     for name, term in terms.items():
         if not isinstance(term, Tensor):
             raise RunError(
-                f"the term '{name}' of {who} is {type(term).__name__}, not a tensor",
-                hint="return the tensor itself: `.item()` waits for the device",
+                f"{where}: '{name}' is {type(term).__name__}",
+                hint="return a 0-d tensor, such as `batch.x.new_tensor(0.5)`",
             )
         if term.dim():
             raise RunError(
-                f"the term '{name}' of {who} has shape {tuple(term.shape)}",
-                hint="a term has no dimensions: return its mean",
+                f"{where}: '{name}' has shape {tuple(term.shape)}", hint="return its mean"
             )
     return dict(terms)
 
@@ -87,9 +86,8 @@ class Update:
         """Take the gradients of the phase's terms; move nothing."""
         self.freezer.thaw_only(self.trains)
         with self.backend.autocast():
-            terms = named_terms(
-                "the loss", self.loss.compute(self.phase, self.networks, self.batch)
-            )
+            given = self.loss.compute(self.phase, self.networks, self.batch)
+            terms = named_terms(f"terms of phase '{self.phase}'", given)
         terms |= self._regularization(iteration)
         minimised = [term for term in terms.values() if term.requires_grad]
         if not minimised:
@@ -126,7 +124,8 @@ class Update:
             for lazy in self.regularizers
             if iteration % lazy.every == 0
             for name, term in named_terms(
-                f"regularizer '{lazy.name}'", lazy.regularizer.compute(self.networks, self.batch)
+                f"terms of regularizer '{lazy.name}'",
+                lazy.regularizer.compute(self.networks, self.batch),
             ).items()
         }
 

@@ -22,7 +22,9 @@ from ganzoo.runs import RunFolder
 from ganzoo.specs import MetricSpec
 
 CHUNK = 1000
+"""Samples that a metric is given at once."""
 LEAST_HELD = 0.1
+"""The least that a figure of which more is better must have been for its fall to be a collapse."""
 
 Metrics = Sequence[Component[MetricSpec]]
 

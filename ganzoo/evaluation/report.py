@@ -186,13 +186,7 @@ def _loss_chart(
 
 def _page() -> Environment:
     """Templates of pages: whatever they print is escaped."""
-    page = Environment(
-        loader=TEMPLATES,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    page = _templates(autoescape=True)
     page.filters |= {"figure": report_text.number, "value": report_text.value_text}
     page.filters |= {"listed": report_text.listed}
     return page
@@ -200,16 +194,19 @@ def _page() -> Environment:
 
 def _markdown() -> Environment:
     """Templates of Markdown: whatever they print is escaped for it."""
-    markdown = Environment(
+    markdown = _templates(autoescape=False, finalize=escape_markdown)
+    markdown.filters |= {"value": report_text.value_text, "code": code_block}
+    return markdown
+
+
+def _templates(**options: Any) -> Environment:
+    return Environment(
         loader=TEMPLATES,
-        autoescape=False,
-        finalize=escape_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        **options,
     )
-    markdown.filters |= {"value": report_text.value_text, "code": code_block}
-    return markdown
 
 
 def escape_markdown(value: Any) -> str:

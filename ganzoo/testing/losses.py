@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ganzoo.engine import update as engine_update
 from ganzoo.engine.random import generator_for
+from ganzoo.errors import RunError
 from ganzoo.protocols import Batch
 from ganzoo.specs import LossSpec, RegularizerSpec
 from ganzoo.testing.attempts import not_finite
@@ -29,19 +31,16 @@ def named_terms(subject: Subject) -> None:
     """The engine adds up 0-d terms and logs each under its name; a term of another shape stops
     the run, or is added up over the batch where a mean was meant."""
     for tried in trials(subject):
-        terms, where = tried.compute(), tried.part.where
-        if not (isinstance(terms, Mapping) and terms):
-            raise Wrong(f"{where}: {terms!r:.60}; return a dict of tensors by name")
+        given, where = tried.compute(), tried.part.where
+        try:
+            terms = engine_update.named_terms(where, given)
+        except RunError as error:
+            raise Wrong(f"{error.message}; {error.hint}") from error
+        if not terms:
+            raise Wrong(f"{where}: {given!r:.60}; return a dict of tensors by name")
         for name, term in terms.items():
             if not (isinstance(name, str) and name):
                 raise Wrong(f"{where}: {name!r} is no name; write a short text")
-            if not isinstance(term, Tensor):
-                raise Wrong(
-                    f"{where}: '{name}' is {type(term).__name__}; return a 0-d tensor, such as "
-                    "`batch.x.new_tensor(0.5)`"
-                )
-            if term.dim():
-                raise Wrong(f"{where}: '{name}' has shape {tuple(term.shape)}; return its mean")
             if not term.is_floating_point():
                 raise Wrong(f"{where}: '{name}' is of {term.dtype}; return `.float()` of it")
             if not_finite(term):

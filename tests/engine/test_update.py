@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.engine.ranks import Ranks
 from ganzoo.engine.training import run_iteration
 from ganzoo.engine.update import OPTIMIZERS, build_optimizer, named_terms
 from ganzoo.errors import RunError
 from ganzoo.recipe import settings
+from ganzoo.testing.watching import Waits, no_waiting
 
 from .conftest import TINY, MakeSession
 
@@ -149,22 +148,12 @@ def test_frozen_weights_of_a_plugin_stay_as_they_are(session: MakeSession) -> No
     assert moved(made.networks["encoder"][3], [torch.zeros(4, 8), torch.zeros(4)])
 
 
-class NoSync(TorchDispatchMode):
-    """Refuses every operation that makes the host wait for the device."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        name = str(func)
-        assert "_local_scalar_dense" not in name, "a number was read from the device"
-        assert "nonzero" not in name, "a size was read from the device"
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
 def test_no_iteration_waits_for_the_device(session: MakeSession, schedule: str) -> None:
     made = session(f"schedule.type={schedule}", "ema.decay=0.9")
-    with NoSync():
+    with no_waiting():
         run_iteration(made)
-    with pytest.raises(AssertionError, match="read from the device"), NoSync():
+    with pytest.raises(Waits, match="a number is read"), no_waiting():
         torch.ones(()).item()
 
 
@@ -253,24 +242,29 @@ def test_a_schedule_sees_the_means_since_it_looked_last(session: MakeSession) ->
 @pytest.mark.parametrize(
     ("terms", "message", "hint"),
     [
-        (torch.zeros(()), "the loss gives Tensor, not terms by name", 'such as {"loss": term}'),
-        (
-            {"loss": torch.zeros(8)},
-            "the term 'loss' of the loss has shape (8,)",
-            "a term has no dimensions: return its mean",
-        ),
+        (torch.zeros(()), "here: tensor(0.)", "return a dict of tensors by name"),
+        ({"loss": torch.zeros(8)}, "here: 'loss' has shape (8,)", "return its mean"),
         (
             {"loss": torch.zeros(()), "D(x)": 0.5},
-            "the term 'D(x)' of the loss is float, not a tensor",
-            "`.item()` waits for the device",
+            "here: 'D(x)' is float",
+            "return a 0-d tensor, such as `batch.x.new_tensor(0.5)`",
         ),
     ],
 )
-def test_terms_that_are_none(terms: Any, message: str, hint: str) -> None:
+def test_what_is_no_term(terms: object, message: str, hint: str) -> None:
     with pytest.raises(RunError) as caught:
-        named_terms("the loss", terms)
-    assert caught.value.message == message
-    assert hint in str(caught.value.hint)
+        named_terms("here", terms)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_a_wrong_term_is_told_with_its_phase(
+    session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = session()
+    given = {"loss": torch.zeros(8)}
+    monkeypatch.setattr(type(made.loss), "compute", lambda *arguments: given)
+    with pytest.raises(RunError, match=r"terms of phase 'discriminator': 'loss' has shape \(8,\)"):
+        run_iteration(made)
 
 
 def test_logits_of_another_shape_stop_a_run(session: MakeSession) -> None:
