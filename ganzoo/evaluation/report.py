@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ganzoo.evaluation import report_text
+from ganzoo.evaluation import report_tables, report_text
 from ganzoo.evaluation.curves import MARKERS, SERIES, Line, curve_chart
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.runs import write_text
@@ -38,7 +38,7 @@ class Chart(NamedTuple):
 class FigureChart(NamedTuple):
     """Curves of one figure, of all models."""
 
-    column: report_text.Column
+    column: report_tables.Column
     headline: bool
     svg: Markup
     alt: str
@@ -72,7 +72,7 @@ def write_report(comparison: Mapping[str, Any], out: Path) -> Path:
 
 def _words(comparison: Mapping[str, Any]) -> dict[str, Any]:
     """What both templates are told."""
-    cost_columns, cost_rows = report_text.cost_table(comparison)
+    cost_columns, cost_rows = report_tables.cost_table(comparison)
     models = comparison["models"]
     return {
         "comparison": comparison,
@@ -80,11 +80,11 @@ def _words(comparison: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": report_text.warnings(comparison),
         "verdicts": report_text.verdicts(comparison),
         "remarks": report_text.remarks(comparison),
-        "columns": report_text.metric_columns(comparison),
-        "rows": report_text.metric_rows(comparison),
+        "columns": report_tables.metric_columns(comparison),
+        "rows": report_tables.metric_rows(comparison),
         "cost_columns": cost_columns,
         "cost_rows": cost_rows,
-        "paired": list(report_text.paired_rows(comparison)),
+        "paired": list(report_tables.paired_rows(comparison)),
         "recipes": report_text.recipe_labels(models),
         "seeds": max((len(model["runs"]) for model in models), default=0),
     }
@@ -137,7 +137,7 @@ def figure_charts(comparison: Mapping[str, Any]) -> Iterator[FigureChart]:
         ]
         svg = Markup(curve_chart(f"figure-{number}", lines, "iteration", markers=True))
         alt = f"{name} over training: {report_text.listed(ends)}."
-        yield FigureChart(report_text.column(metric), headline, svg, alt, series)
+        yield FigureChart(report_tables.column(metric), headline, svg, alt, series)
 
 
 def _course_line(run: Mapping[str, Any], figure: str, series: int) -> Line:

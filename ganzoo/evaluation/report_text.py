@@ -1,4 +1,4 @@
-"""The words and numbers of a report: sentences, cells of tables. No torch, no pictures."""
+"""The numbers, names and sentences of a report. No torch, no pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
@@ -64,12 +63,22 @@ def short(figure: str) -> str:
     return figure.partition("[")[0]
 
 
-def mean(value: Any) -> float | None:
-    """The mean in an entry of a model's costs, which may be a number already."""
-    return value.get("mean") if isinstance(value, Mapping) else value
+def value_text(value: Any) -> str:
+    """A value of a recipe as TOML's readers know it; a key that is not there has a dash."""
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-# --- sentences ----------------------------------------------------------------------------------
+def recipe_labels(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the recipes, in order; one that is not the first of its name has a number."""
+    # A model that is shown with two priors has its runs twice.
+    runs = {tuple(run["path"] for run in model["runs"]): model["name"] for model in models}
+    names = list(runs.values())
+    return [
+        f"{name} ({names[:place].count(name) + 1})" if name in names[:place] else name
+        for place, name in enumerate(names)
+    ]
 
 
 def summary(comparison: Mapping[str, Any]) -> str:
@@ -191,214 +200,3 @@ def _headline_pairs(
         paired = (model.get("paired") or {}).get(metric["name"])
         if metric["headline"] and paired and paired["verdict"]:
             yield metric["name"], paired
-
-
-# --- tables -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric, or a cost."""
-
-    name: str
-    """As a reader sees it: without its metric and its extractor."""
-    metric: str = ""
-    """`density-coverage/`, where the name alone would not do."""
-    extractor: str = ""
-    better: str = ""
-    """`"higher"`, `"lower"` or nothing."""
-    meaning: str = ""
-
-    @property
-    def full_name(self) -> str:
-        """With the metric: `density-coverage/density`."""
-        return self.metric + self.name
-
-    @property
-    def arrow(self) -> str:
-        """The way that is better."""
-        return {"higher": "↑", "lower": "↓"}.get(self.better, "")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure of a model."""
-
-    value: float | None
-    """By which rows are sorted; None where there is nothing."""
-    text: str
-    interval: str = ""
-    best: str = ""
-    """The best on the way and when, where the way that is better is known."""
-    wins: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """A model."""
-
-    label: str
-    series: int
-    """Its place among the models, from 0."""
-    cells: Sequence[Cell]
-
-
-def column(metric: Mapping[str, Any]) -> Column:
-    """The column of a figure."""
-    name, _, extractor = metric["name"].partition("[")
-    group, slash, own = name.rpartition("/")
-    return Column(
-        own,
-        group + slash,
-        extractor.removesuffix("]"),
-        metric["better"] or "",
-        metric["meaning"] or "",
-    )
-
-
-def metric_columns(comparison: Mapping[str, Any]) -> list[Column]:
-    """All figures, headline first, otherwise in order."""
-    return [column(metric) for metric in _metrics(comparison)]
-
-
-def metric_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """The figures of each model."""
-    return [
-        Row(
-            model["label"],
-            series,
-            [_cell(metric, model, comparison["winners"]) for metric in _metrics(comparison)],
-        )
-        for series, model in enumerate(comparison["models"])
-    ]
-
-
-def _metrics(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return sorted(comparison["metrics"], key=lambda metric: not metric["headline"])
-
-
-def _cell(
-    metric: Mapping[str, Any], model: Mapping[str, Any], winners: Mapping[str, str | None]
-) -> Cell:
-    figure = metric["name"]
-    found = model["statistics"].get(figure)
-    if found is None:
-        return Cell(None, NOTHING)
-    value = found["mean"]
-    return Cell(
-        value if value is not None and math.isfinite(value) else None,
-        number(value),
-        interval(found.get("low"), found.get("high")),
-        _best(figure, model["runs"]) if metric["better"] else "",
-        winners.get(figure) == model["label"],
-    )
-
-
-def _best(figure: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """`0.41 at 1,200`: the mean over seeds of the best on the way, and the iterations."""
-    best = [run["best"][figure] for run in runs if figure in (run.get("best") or {})]
-    if not best:
-        return ""
-    places = sorted({int(each["iteration"]) for each in best})
-    value = sum(each["value"] for each in best) / len(best)
-    when = "\N{EN DASH}".join(dict.fromkeys((f"{places[0]:,}", f"{places[-1]:,}")))
-    return f"{number(value, 3)} at {when}"
-
-
-COSTS = (
-    ("seconds", "seconds to train"),
-    ("steps", "steps"),
-    ("images", "images seen"),
-    ("images_per_second", "images/s"),
-    ("parameters", "parameters"),
-    ("peak_memory_mb", "peak memory, MB"),
-    ("sampling_seconds", "seconds for 1,000 samples"),
-)
-"""Entries of a model's costs and what the table calls them; two are split up further."""
-FIRST = ("discriminator", "generator")
-"""Phases and networks that come before others."""
-
-
-def cost_table(comparison: Mapping[str, Any]) -> tuple[list[Column], list[Row]]:
-    """Means over seeds; a column for each phase's steps and for each network's parameters."""
-    models = comparison["models"]
-    keys = [key for name, _ in COSTS for key in _split(name, models)]
-    rows = [
-        Row(model["label"], series, [_cost(model, key) for key in keys])
-        for series, model in enumerate(models)
-    ]
-    filled = [any(row.cells[place].value is not None for row in rows) for place in range(len(keys))]
-    kept = [place for place, is_filled in enumerate(filled) if is_filled]
-    names = dict(COSTS)
-    columns = [
-        Column(f"{part} {names[name]}" if part else names[name])
-        for name, part in (keys[place] for place in kept)
-    ]
-    return columns, [
-        Row(row.label, row.series, [row.cells[place] for place in kept]) for row in rows
-    ]
-
-
-def _split(name: str, models: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The columns of one entry: `(entry, part)`."""
-    if name not in ("steps", "parameters"):
-        return [(name, "")]
-    parts = dict.fromkeys(chain.from_iterable(_cost_entry(model, name) for model in models))
-    ordered = sorted(parts, key=lambda part: FIRST.index(part) if part in FIRST else len(FIRST))
-    return [(name, part) for part in ordered]
-
-
-def _cost_entry(model: Mapping[str, Any], name: str) -> Any:
-    if name == "parameters":
-        return model["parameters"] or {}
-    return (model.get("cost") or {}).get(name) or ({} if name == "steps" else None)
-
-
-def _cost(model: Mapping[str, Any], key: tuple[str, str]) -> Cell:
-    name, part = key
-    entry = _cost_entry(model, name)
-    value = mean(entry.get(part) if part else entry)
-    return Cell(value, number(value, 3))
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One paired comparison with the first model."""
-
-    label: str
-    figure: str
-    difference: str
-    interval: str
-    verdict: str
-
-
-def paired_rows(comparison: Mapping[str, Any]) -> Iterator[Paired]:
-    """All paired comparisons: by model, then by figure."""
-    for model in comparison["models"][1:]:
-        for metric in _metrics(comparison):
-            if paired := (model.get("paired") or {}).get(metric["name"]):
-                yield Paired(
-                    model["label"],
-                    metric["name"],
-                    number(paired["difference"], 3),
-                    interval(paired["low"], paired["high"]) or NOTHING,
-                    paired["verdict"] or NOTHING,
-                )
-
-
-def recipe_labels(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the recipes, in order; one that is not the first of its name has a number."""
-    # A model that is shown with two priors has its runs twice.
-    runs = {tuple(run["path"] for run in model["runs"]): model["name"] for model in models}
-    names = list(runs.values())
-    return [
-        f"{name} ({names[:place].count(name) + 1})" if name in names[:place] else name
-        for place, name in enumerate(names)
-    ]
-
-
-def value_text(value: Any) -> str:
-    """A value of a recipe as TOML's readers know it; a key that is not there has a dash."""
-    if value is None:
-        return NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

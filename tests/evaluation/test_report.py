@@ -18,7 +18,7 @@ import pytest
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.evaluation import report_text
+from ganzoo.evaluation import report_tables, report_text
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.evaluation.report import write_report
 
@@ -633,7 +633,7 @@ def test_recipes_of_one_name_are_told_apart(comparison: dict[str, Any]) -> None:
 def test_costs_have_a_column_for_each_phase_and_network(comparison: dict[str, Any]) -> None:
     comparison["models"][2]["parameters"] = {"generator": 10, "discriminator": 20}
     comparison["models"][2]["cost"]["seconds"] = {"mean": 12.345}
-    columns, rows = report_text.cost_table(comparison)
+    columns, rows = report_tables.cost_table(comparison)
     assert [column.name for column in columns] == [
         *("seconds to train", "discriminator steps", "generator steps", "joint steps"),
         *("images seen", "images/s", "discriminator parameters", "generator parameters"),
@@ -646,8 +646,8 @@ def test_costs_have_a_column_for_each_phase_and_network(comparison: dict[str, An
 
 def test_the_best_on_the_way_is_a_mean_and_its_iterations(comparison: dict[str, Any]) -> None:
     comparison["models"][0]["runs"][1]["best"][FIGURES[0]] = {"value": 6.0, "iteration": 10}
-    [first, _, third] = report_text.metric_rows(comparison)
-    assert [column.name for column in report_text.metric_columns(comparison)] == [
+    [first, _, third] = report_tables.metric_rows(comparison)
+    assert [column.name for column in report_tables.metric_columns(comparison)] == [
         *("fid", "recall", "sharpness"),
     ]
     assert first.cells[0].best == "5.49 at 10–15"
