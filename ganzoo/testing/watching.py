@@ -83,12 +83,17 @@ def no_waiting() -> Iterator[None]:
 
 
 def _by_mask(args: Sequence[Any]) -> bool:
-    """Whether an indexing operation has to count the true places of a mask."""
-    return (
-        len(args) > 1
-        and isinstance(args[1], Sequence)
-        and any(isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1])
-    )
+    """Whether an indexing operation has to count the true places of a mask.
+
+    One value for all of them (`x[mask] = 0.0`) is filled in without counting; torch 2.14 hands it
+    to `index_put_` as a 0-d tensor, versions before it to `masked_fill_`.
+    """
+    if len(args) < 2 or not isinstance(args[1], Sequence):
+        return False
+    single = len(args) > 2 and isinstance(args[2], Tensor) and args[2].dim() == 0
+    accumulates = len(args) > 3 and bool(args[3])
+    masks = [each for each in args[1] if isinstance(each, Tensor) and each.dtype == torch.bool]
+    return bool(masks) and (accumulates or not single)
 
 
 class Noise(TorchDispatchMode):
