@@ -4,8 +4,11 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/ganzoo-*))
 INSTALLED := $(VENV)/.installed
+OLDEST_PYTHON ?= python3.11
+OLDEST_VENV ?= .venv-oldest
+OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install demo test test-scaffold lint format bench bench-relativistic docs clean
+.PHONY: install demo test test-oldest test-scaffold lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -24,6 +27,18 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2
+
+# Like `install`, with the oldest versions admitted, and without mypy.
+$(OLDEST_INSTALLED): constraints/oldest.txt pyproject.toml $(PLUGINS:=/pyproject.toml)
+	test -x $(OLDEST_VENV)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --constraint constraints/oldest.txt \
+		--group test --editable . $(addprefix --editable ./,$(PLUGINS))
+	touch $@
+
+# All tests, with the oldest Python and the oldest versions of the dependencies.
+test-oldest: $(OLDEST_INSTALLED)
+	$(OLDEST_VENV)/bin/python -m pytest --numprocesses 2
 
 # A new plugin of each kind: made, installed, tested, run and removed; four minutes.
 test-scaffold: $(INSTALLED)
@@ -51,4 +66,4 @@ docs: $(INSTALLED)
 	$(RUN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(OLDEST_VENV) runs

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganzoo import registry
+from ganzoo.ramps import Ramp
 from ganzoo.recipe.keys import keys
 from ganzoo.recipe.model import ARRAYS, SLOTS
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES
 from ganzoo.registry import Entry
+from ganzoo.specs import KINDS, ComponentSpec, LossSpec, ScheduleSpec
 
 FOLDER = Path(__file__).parent
 OURS = {"ganzoo-core", *(path.name for path in (FOLDER.parent / "plugins").glob("ganzoo-*"))}
@@ -36,21 +38,61 @@ A recipe is a TOML file. These tables must be there: `[data]`, `[generator]`, `[
 | `name` | string | the file's name | names the folder of the runs: letters, digits, `.`, `_`, `-` |
 | `summary` | string | `""` | one line, for `ganzoo recipes` |
 | `extends` | string | absent | path of a recipe to start from; what stands here replaces its keys |
+| `condition` | class | absent | what generated samples depend on besides their latents |
 
 - A component is named by its `type`. Where two plugins offer the same type, `distribution:type`
   says which is meant.
 - Where a key of a recipe that is extended, or of the command line (`key=value`, the value written
   as in TOML), changes a `type`, the other keys of the old type are dropped.
-- A part that `needs` something is refused, before anything is built, where the recipe has no such
-  table, or where the component in it does not provide what stands behind the dot.
+- A component that `needs` something is refused, before anything is built, where the recipe has no
+  such table, or where the component in it does not provide what stands behind the dot.
+
+## Numbers that change over the run
+
+A key of the type *number or ramp* takes a number, a ramp, or several ramps in a row:
+
+    gamma = 1.0
+    gamma = { from = 0.05, to = 0.005, shape = "cosine", over = [0.0, 0.3] }
+    lr = [{ from = 0, to = 2e-4, over = [0, 0.05] }, { from = 2e-4, to = 0, over = [0.5, 1] }]
+
+Before a ramp the number is `from`, after it `to`. Bounds hold at both ends. The present value of
+every ramp is logged under its place, such as `optimizer.generator.lr`.
+
+@RAMP@
+
+## Classes, further networks, packs
+
+- **`condition = "class"`**, above the first table, trains class-conditional networks: the data need
+  classes, and each of generator, discriminator and encoder has to provide `classes`. Classes of
+  generated samples are drawn with their shares in the data; `run.sample(64, label=3)` draws one.
+- **`[networks.NAME]`** gives a loss a further network, such as the critic of an adversarial
+  autoencoder. The loss says of which kind it is and what it sees, the keys are those of that kind,
+  and `[optimizer.NAME]` sets its optimizer. `ganzoo components loss TYPE` lists the names.
+- **`pack`**, a key of every discriminator, lets it judge so many samples together (PacGAN, Lin et
+  al. 2018, arXiv:1712.04086). `train.batch_size` has to be a multiple of it.
+- **`paired`**, a key of every augmentation, uses one draw for everything that the discriminator
+  sees in a step, real and generated.
+
+## Sampling, measuring, listening
+
+- **`[prior]`** is the distribution from which latents come when the generator is sampled, by
+  default `latent`, the distribution of `[latent]`. One that is fitted needs a loss that provides
+  `codes`, and is fitted to them at the end of the run. **`[[priors]]`** names others that are
+  fitted and measured beside it, by default `mixture` (or `latent`, where `[prior]` is fitted) for
+  losses that provide `codes`.
+- **`[extractor]`** names the network in whose features metrics take distances. Without the table
+  it is the one that suits the data best: `identity` for points, `classifier` for labelled images of
+  up to 64 pixels a side, else `inception` where its weights are there, else `random`.
+- **`[[listeners]]`** names objects that follow the run: they write files, draw or report. They
+  change nothing in it, and are no part of its fingerprint.
 """
 
 OPTIMIZER = """\
 ### `[optimizer]`
 
-One for all networks; `[optimizer.generator]`, `[optimizer.discriminator]`, `[optimizer.encoder]`
-and `[optimizer.loss]` (for losses that have weights) override it for one of them. The keys depend
-on `type`.
+One for all networks; `[optimizer.NAME]` overrides it for one of them: `generator`,
+`discriminator`, `encoder`, `loss` (for losses that have weights) or the name of a further network.
+The keys depend on `type`.
 """
 
 
@@ -61,7 +103,7 @@ def page() -> str:
 
 def paragraphs() -> Iterator[str]:
     """The page, part by part; each ends with a line break."""
-    yield INTRODUCTION
+    yield INTRODUCTION.replace("@RAMP@", key_table(list(keys(Ramp))).rstrip())
     yield "## Settings of the engine\n"
     for name, model in TABLES.items():
         yield f"### `[{name}]`\n"
@@ -72,16 +114,16 @@ def paragraphs() -> Iterator[str]:
         yield f'`type = "{name}"`: {inspect.cleandoc(optimizer.__doc__ or "")}\n'
         yield key_table(list(keys(optimizer)))
     yield "## Components\n"
-    places = {kind: f"[{slot}]" for slot, kind in SLOTS.items()}
-    places |= {kind: f"[[{array}]]" for array, kind in ARRAYS.items()}
-    for kind, place in places.items():
+    for kind in KINDS:
+        tables = [f"`[{slot}]`" for slot in SLOTS if SLOTS[slot] == kind]
+        tables += [f"`[[{array}]]`" for array in ARRAYS if ARRAYS[array] == kind]
         entries = [
             entry
             for entry in registry.installed().entries(kind)
             if entry.plugin.distribution in OURS
         ]
         if entries:
-            yield f"### `{place}`\n"
+            yield f"### {' and '.join(tables)}\n"
         for entry in entries:
             yield from component(entry)
 
@@ -90,14 +132,25 @@ def component(entry: Entry) -> Iterator[str]:
     """What there is to say of one component."""
     yield f"#### {entry.kind} `{entry.spec.type}`\n"
     yield f"{entry.spec.summary()} From `{entry.plugin.distribution}`.\n"
-    words = [
-        f"{label} {', '.join(f'`{word}`' for word in sorted(found))}"
-        for label, found in (("needs", entry.spec.needs), ("provides", entry.spec.provides))
-        if found
+    facts = [
+        f"{verb} {' and '.join(f'`{word}`' for word in words)}"
+        for verb, words in component_facts(entry.spec)
+        if words
     ]
-    if words:
-        yield f"It {' and '.join(words)}.\n"
+    if facts:
+        yield f"It {'; '.join(facts)}.\n"
     yield key_table(list(keys(entry.spec)))
+
+
+def component_facts(spec: type[ComponentSpec]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Verbs and words for what a declaration says besides its keys."""
+    yield "needs", sorted(spec.needs)
+    yield "provides", sorted(spec.provides)
+    if issubclass(spec, LossSpec):
+        yield "has the phases" if len(spec.phases) > 1 else "has the phase", list(spec.phases)
+        yield "needs the tables", [f"[networks.{name}]" for name in spec.networks]
+    if issubclass(spec, ScheduleSpec) and isinstance(spec.runs, frozenset):
+        yield "runs", sorted(spec.runs)
 
 
 def key_table(rows: Sequence[Sequence[str]]) -> str:

@@ -2,9 +2,10 @@
 
 A plugin is a module that implements some of these hooks, named by an entry point in the group
 `ganzoo`. Hooks of the first kind take no argument and list component classes; hooks of the
-second kind are told what happens in a run. An implementation may take fewer arguments than its
-hook has. A module may set `GANZOO_API_VERSION = 1` to say which component API it was written
-for; one that says nothing means 1.
+second kind, the lifecycle hooks, are called in the course of a run: those of modules in every
+run, those of listeners in runs whose recipe names them. An implementation may take fewer arguments
+than its hook has. A module may set `GANZOO_API_VERSION = 1` to say which component API it was
+written for; one that says nothing means 1.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from ganzoo.specs import (
     DatasetSpec,
     DiscriminatorSpec,
     EncoderSpec,
+    ExtractorSpec,
     GeneratorSpec,
+    ListenerSpec,
     LossSpec,
     MetricSpec,
+    PriorSpec,
     ProbeSpec,
     RegularizerSpec,
     ScheduleSpec,
@@ -80,6 +84,16 @@ def ganzoo_datasets() -> Sequence[type[DatasetSpec]]:  # type: ignore[empty-body
 
 
 @hookspec
+def ganzoo_priors() -> Sequence[type[PriorSpec]]:  # type: ignore[empty-body]
+    """Priors that this plugin offers."""
+
+
+@hookspec
+def ganzoo_extractors() -> Sequence[type[ExtractorSpec]]:  # type: ignore[empty-body]
+    """Feature extractors that this plugin offers."""
+
+
+@hookspec
 def ganzoo_metrics() -> Sequence[type[MetricSpec]]:  # type: ignore[empty-body]
     """Metrics that this plugin offers."""
 
@@ -90,8 +104,13 @@ def ganzoo_probes() -> Sequence[type[ProbeSpec]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def ganzoo_listeners() -> Sequence[type[ListenerSpec]]:  # type: ignore[empty-body]
+    """Listeners that this plugin offers."""
+
+
+@hookspec
 def ganzoo_run_started(run: RunInfo) -> None:
-    """A run begins, or goes on from `run.start_iteration`."""
+    """A run starts, or resumes from `run.start_iteration`."""
 
 
 @hookspec
@@ -111,7 +130,15 @@ def ganzoo_samples_drawn(run: RunInfo, iteration: int, picture: Path) -> None:
 
 @hookspec
 def ganzoo_checkpoint_written(run: RunInfo, iteration: int, checkpoint: Path) -> None:
-    """A checkpoint was written and is whole."""
+    """A checkpoint was written completely."""
+
+
+@hookspec
+def ganzoo_evaluated(run: RunInfo, iteration: int, values: Mapping[str, float]) -> None:
+    """The metrics of a finished run were computed: their values at the end, by name.
+
+    It is called after `ganzoo_run_finished`, and only for a recipe that names metrics.
+    """
 
 
 @hookspec
@@ -128,7 +155,10 @@ COMPONENT_HOOKS: Mapping[str, str] = {
     "augmentation": "ganzoo_augmentations",
     "schedule": "ganzoo_schedules",
     "dataset": "ganzoo_datasets",
+    "prior": "ganzoo_priors",
+    "extractor": "ganzoo_extractors",
     "metric": "ganzoo_metrics",
     "probe": "ganzoo_probes",
+    "listener": "ganzoo_listeners",
 }
 """The hook by which components of each kind are offered."""

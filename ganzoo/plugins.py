@@ -15,11 +15,11 @@ import functools
 import importlib
 import importlib.metadata
 import os
-import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ from ganzoo.distributions import CORE as CORE
 from ganzoo.distributions import distinct, entry_points, normal
 from ganzoo.errors import RunError, UserError, describe, one_of
 from ganzoo.local import LocalPlugin
-from ganzoo.specs import API_VERSION, ComponentSpec, declaration_problem
+from ganzoo.offers import PluginFailure, offered_components, validation_problem
+from ganzoo.specs import API_VERSION, ComponentSpec
 
 OLDEST_API_VERSION = 1
 """The oldest component API for which plugins may be written."""
@@ -79,12 +80,8 @@ class Plugin:
         return f"plugin {self.name} ({self.version}) {self.error or self.notice}"
 
 
-class PluginFailure(Exception):
-    """A plugin cannot be used; the message says why, to its user and its author."""
-
-
 class Plugins:
-    """All plugins of this process, and the way to tell them what happens in a run."""
+    """All plugins of this process, and the calls of their lifecycle hooks."""
 
     def __init__(
         self,
@@ -97,7 +94,7 @@ class Plugins:
         """What is wrong with `GANZOO_PLUGINS`, a line each."""
         self._manager = manager
         self._muted: set[tuple[str, str]] = set()
-        self.told: set[tuple[str, str]] = set()
+        self.reported: set[tuple[str, str]] = set()
         """Names of plugins and hooks of which it was said already that they failed."""
 
     @property
@@ -127,6 +124,28 @@ class Plugins:
             complaints = [plugin.complaint for plugin in self.refused]
             raise UserError("\n".join(complaints), hint="\n".join(hints))
 
+    @contextmanager
+    def listening(self, listeners: Mapping[str, Any]) -> Iterator[None]:
+        """Call the lifecycle hooks of objects too, by name, until the context ends.
+
+        Raises `UserError` for an object whose marked methods are no hooks.
+        """
+        try:
+            for name, listener in listeners.items():
+                try:
+                    self._manager.register(listener, name=name)
+                    self._manager.check_pending()
+                except pluggy.PluginValidationError as error:
+                    raise UserError(f"{name}: {validation_problem(error)}") from error
+            yield
+        finally:
+            for name in listeners:
+                if self._manager.has_plugin(name):
+                    self._manager.unregister(name=name)
+            # The next run has listeners of its own, which may be called again.
+            self._muted = {key for key in self._muted if key[0] not in listeners}
+            self.reported = {key for key in self.reported if key[0] not in listeners}
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook in every plugin; one that raises is named once, then muted.
 
@@ -148,8 +167,8 @@ class Plugins:
                         f"{failure}: {describe(error)}",
                         hint=f"{STRICT} is set: mend or uninstall the plugin, or unset it",
                     ) from error
-                if key not in self.told:
-                    self.told.add(key)
+                if key not in self.reported:
+                    self.reported.add(key)
                     print(
                         f"warning: {failure} and is not called there again: {describe(error)}",
                         file=sys.stderr,
@@ -163,9 +182,9 @@ def installed() -> Plugins:
     Raises `UserError` for a broken plugin that was named as a file, and for any that is broken
     where `GANZOO_STRICT_PLUGINS` is set.
     """
-    found = scan()
-    found.refuse()
-    return found
+    plugins = scan()
+    plugins.refuse()
+    return plugins
 
 
 def scan() -> Plugins:
@@ -182,7 +201,7 @@ def _strict() -> bool:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
     """A plugin that is not loaded yet."""
 
     plugin: Plugin
@@ -207,10 +226,10 @@ def load(
     names = None if allowed is None else {normal(name) for name in (CORE, *allowed)}
     plugins = []
     taken: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for found in (*_installed(distributions), *map(_local, files)):
-        plugin = found.plugin
+    for candidate in (*_installed(distributions), *map(_local, files)):
+        plugin = candidate.plugin
         if names is None or plugin.file or not names.isdisjoint(_names(plugin)):
-            plugin = _attempt(manager, found, taken[plugin.distribution])
+            plugin = _attempt(manager, candidate, taken[plugin.distribution])
             taken[plugin.distribution].update((kind, spec.type) for kind, spec in plugin.components)
         else:
             plugin = replace(plugin, left_out=True, error=f"is not allowed by {ALLOWED}")
@@ -236,7 +255,7 @@ def _remarks(allowed: Iterable[str], plugins: Iterable[Plugin]) -> Iterator[str]
         yield f"{ALLOWED} names '{name}', and no such plugin is installed{meant}"
 
 
-def _installed(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[_Found]:
+def _installed(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[_Candidate]:
     for distribution in distinct(distributions):
         for entry_point in entry_points(distribution):
             # A malformed entry point names no module.
@@ -247,28 +266,28 @@ def _installed(distributions: Iterable[importlib.metadata.Distribution]) -> Iter
                 distribution.version or "unknown",
                 module=named["module"] if named else "",
             )
-            yield _Found(plugin, entry_point.value, entry_point.load)
+            yield _Candidate(plugin, entry_point.value, entry_point.load)
 
 
-def _local(file: LocalPlugin) -> _Found:
+def _local(file: LocalPlugin) -> _Candidate:
     path = str(file.path)
     plugin = Plugin(file.name, file.name, file.version, module=file.module, file=path)
-    return _Found(plugin, path, functools.partial(importlib.import_module, file.module))
+    return _Candidate(plugin, path, functools.partial(importlib.import_module, file.module))
 
 
 def _attempt(
-    manager: pluggy.PluginManager, found: _Found, taken: Collection[tuple[str, str]]
+    manager: pluggy.PluginManager, candidate: _Candidate, taken: Collection[tuple[str, str]]
 ) -> Plugin:
     """Import and register one plugin; one that is broken gets its error and leaves no trace.
 
     `taken` are the kinds and types that the same distribution offers already.
     """
-    plugin, notice, error = found.plugin, None, None
+    plugin, notice, error = candidate.plugin, None, None
     components: tuple[tuple[str, type[ComponentSpec]], ...] = ()
     torch_before = "torch" in sys.modules
     start = time.perf_counter()
     try:
-        module = _import(found)
+        module = _import(candidate)
         notice = _api_notice(module)
         components = _register(manager, plugin.name, module, taken)
         notice = _unmarked(manager, plugin, module) or notice
@@ -295,14 +314,14 @@ def _unmarked(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> str
     return None
 
 
-def _import(found: _Found) -> Any:
+def _import(candidate: _Candidate) -> Any:
     """The module, or whatever else the entry point names."""
-    if not found.plugin.module:
-        raise PluginFailure(f"cannot be imported: '{found.place}' is no name of a module")
+    if not candidate.plugin.module:
+        raise PluginFailure(f"cannot be imported: '{candidate.place}' is no name of a module")
     try:
-        return found.load()
+        return candidate.load()
     except (Exception, SystemExit) as error:
-        raise PluginFailure(f"cannot be imported ({found.place}): {describe(error)}") from error
+        raise PluginFailure(f"cannot be imported ({candidate.place}): {describe(error)}") from error
 
 
 def _api_notice(module: Any) -> str | None:
@@ -333,7 +352,7 @@ def _register(
     try:
         manager.register(module, name=name)
         manager.check_pending()
-        components = tuple(_components(manager, name))
+        components = tuple(offered_components(manager, name))
         for kind, spec in components:
             if (kind, spec.type) in taken:
                 raise PluginFailure(
@@ -346,44 +365,7 @@ def _register(
         if isinstance(error, PluginFailure):
             text = str(error)
         elif isinstance(error, pluggy.PluginValidationError):
-            text = _validation_problem(error)
+            text = validation_problem(error)
         else:
             text = describe(error)
         raise PluginFailure(f"cannot be registered: {text}") from error
-
-
-def _validation_problem(error: pluggy.PluginValidationError) -> str:
-    """pluggy's text in one line, with the hook that a misspelt one was meant to be."""
-    text = " ".join(str(error).split())
-    if match := re.match(r"unknown hook '(\w+)'", text):
-        hooks = [hook for hook in vars(hookspecs) if hook.startswith("ganzoo_")]
-        near = difflib.get_close_matches(match[1], hooks, n=1)
-        text = match[0] + (f"; did you mean '{near[0]}'?" if near else "")
-    return text
-
-
-def _components(
-    manager: pluggy.PluginManager, name: str
-) -> Iterable[tuple[str, type[ComponentSpec]]]:
-    """What the plugin just registered under `name` offers, each class checked."""
-    for caller in manager.get_hookcallers(manager.get_plugin(name)) or ():
-        for implementation in caller.get_hookimpls():
-            if implementation.plugin_name == name and (
-                implementation.wrapper or implementation.hookwrapper
-            ):
-                raise PluginFailure(f"{caller.name}: a hook of ganzoo cannot be a wrapper")
-    for kind, hook in hookspecs.COMPONENT_HOOKS.items():
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if implementation.plugin_name != name:
-                continue
-            offered = implementation.function()
-            if not isinstance(offered, Iterable):
-                raise PluginFailure(f"{hook} should return a list of classes, not {offered!r}")
-            types: set[str] = set()
-            for spec in offered:
-                if problem := declaration_problem(kind, spec):
-                    raise PluginFailure(f"{hook}: {problem}")
-                if spec.type in types:
-                    raise PluginFailure(f"{hook}: two classes have the type '{spec.type}'")
-                types.add(spec.type)
-                yield kind, spec

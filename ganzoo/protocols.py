@@ -3,51 +3,152 @@
 Everything here is annotations and plain data, so that importing it does not import torch. A
 plugin need not inherit from any of these classes: having the methods is enough.
 
-Shapes: N is the batch size, C, H, W channels, height and width, D the dimension of points.
+State. A loss, regularizer, augmentation, prior, schedule or probe that changes during a run has
+`state_dict` and `load_state_dict`, as a `torch.nn.Module` does. The engine moves modules to the
+run's device, saves the state of all of them in every checkpoint, and restores it on resuming.
+Anything else that changes is lost when a run is resumed.
+
+Observation. A loss, regularizer or augmentation may have a method `observe(step)`. It is called
+without gradients after the gradients of each phase were taken, and sees what the phase computed.
+
+Shapes: N is the batch size, C, H, W channels, height and width, D the dimension of points, K the
+number of classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from PIL import Image
     from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch, in buffers that stay the same tensors for the whole run.
+class Networks(Mapping[str, "nn.Module"]):
+    """The networks of a run by name, also as attributes: `networks.generator`.
 
-    The engine refills the buffers in place; a loss must not keep or change them.
-    """
-
-    x: Tensor
-    """Real samples, float32 `(N, C, H, W)` in [-1, 1] or `(N, D)`."""
-    z: Tensor
-    """Latents, float32 `(N, latent_dim)`, drawn from the recipe's latent distribution."""
-    labels: Tensor | None
-    """Class of each real sample, int64 `(N,)` in [0, num_classes), where the data has classes."""
-    indices: Tensor
-    """Position of each real sample in the training set, int64 `(N,)`."""
-    iteration: Tensor
-    """Completed iterations, 0-d float32, for what changes in the course of a run."""
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The networks of a run. Each returns float32, whatever precision it computes in.
-
-    A component that declares what it `needs` may rely on those networks being there.
+    Each returns float32, whatever precision it computes in. A network that the recipe does not
+    have raises `KeyError`, or `AttributeError` as an attribute; a component that declares what it
+    `needs` may rely on those networks being there.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     encoder: nn.Module
+
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+        self._networks = dict(networks)
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return self._networks[name]
+
+    def __getattr__(self, name: str) -> nn.Module:
+        if name.startswith("_") or name not in self._networks:
+            raise AttributeError(f"this recipe has no network '{name}'")
+        return self._networks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._networks)
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+
+class Step(Protocol):
+    """What a loss and the regularizers of a phase see.
+
+    Samples, logits and codes are computed when they are first asked for, once, and shared by all
+    terms of the phase. Whether the networks are conditional, the discriminator is packed or
+    samples are augmented makes no difference to who reads them. The tensors of the batch are
+    buffers that the engine refills in place: a component must not keep or change them.
+    """
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase."""
+        ...
+
+    @property
+    def iteration(self) -> Tensor:
+        """Completed iterations, 0-d float32."""
+        ...
+
+    @property
+    def x(self) -> Tensor:
+        """Real samples, float32 `(N, C, H, W)` in [-1, 1] or `(N, D)`."""
+        ...
+
+    @property
+    def z(self) -> Tensor:
+        """Latents, float32 `(N, latent_dim)`, drawn from the recipe's latent distribution."""
+        ...
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class of each real sample, int64 `(N,)` in [0, K), or None for data without classes."""
+        ...
+
+    @property
+    def fake_labels(self) -> Tensor | None:
+        """Classes of the fakes, int64 `(N,)`, drawn with the shares of the data; None unless the
+        recipe is conditional."""
+        ...
+
+    @property
+    def indices(self) -> Tensor:
+        """Position of each real sample in the training set, int64 `(N,)`; empty for samples that
+        are not from the training set."""
+        ...
+
+    @property
+    def networks(self) -> Networks:
+        """The networks, as they are."""
+        ...
+
+    @property
+    def fake(self) -> Tensor:
+        """Generated samples G(z) `(N, *sample_shape)`; a graph of G only where the phase trains
+        the generator."""
+        ...
+
+    @property
+    def real_logits(self) -> Tensor:
+        """D(x) `(N,)`, or `(N / m,)` where the discriminator packs m samples."""
+        ...
+
+    @property
+    def fake_logits(self) -> Tensor:
+        """D(G(z)), of the shape of `real_logits`."""
+        ...
+
+    @property
+    def code(self) -> Any:
+        """E(x): a tensor `(N, latent_dim)`, or the pair mean, log-variance where the loss needs
+        `encoder.variance`."""
+        ...
+
+    def discriminate(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits `(N,)` of other samples, through augmentations and packing.
+
+        `labels` are by default those of the real samples.
+        """
+        ...
+
+    def generate(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples `(N, *sample_shape)` of other latents `(N, latent_dim)`.
+
+        `labels` are by default those of the fakes.
+        """
+        ...
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Any:
+        """Codes of other samples, as `code`; `labels` are by default those of the real samples."""
+        ...
 
 
 class Loss(Protocol):
@@ -56,8 +157,8 @@ class Loss(Protocol):
     It may be a module with weights of its own; its declaration then says `has_weights`.
     """
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        """Terms of one phase, each a 0-d tensor under a short name.
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        """Terms of the phase `step.phase`, each a 0-d tensor under a short name.
 
         The terms that carry a gradient are summed and minimised by the networks that the phase
         trains; the others are frozen while this runs. A detached term is a statistic: it is
@@ -69,82 +170,104 @@ class Loss(Protocol):
 class CodingLoss(Loss, Protocol):
     """A loss that knows the latent codes of real samples; its declaration provides `"codes"`."""
 
-    def codes(self, networks: Networks, batch: Batch) -> Tensor:
-        """Codes `(N, latent_dim)` of the batch's real samples, for the generator to decode."""
+    def codes(self, step: Step) -> Tensor:
+        """Codes `(N, latent_dim)` of the step's real samples, for the generator to decode."""
         ...
 
 
 class Augmentation(Protocol):
     """A change to everything that the discriminator sees in training, real or generated."""
 
-    def __call__(self, x: Tensor, iteration: Tensor) -> Tensor:
-        """`x` `(N, *sample_shape)` changed, differentiably; `iteration` as in `Batch`."""
+    def draw(self, x: Tensor) -> Any:
+        """What is random in the change of samples `x` `(N, *sample_shape)`: tensors."""
+        ...
+
+    def __call__(self, x: Tensor, draw: Any) -> Tensor:
+        """`x` changed, differentiably, as `draw` says; of the same shape."""
         ...
 
 
 class Regularizer(Protocol):
-    """An extra term of one phase, computed in float32 every k-th iteration."""
+    """An extra term of one phase, added every k-th iteration.
 
-    def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    A phase in which a regularizer is due is computed in float32 as a whole: derivatives of
+    derivatives lose too much in bfloat16.
+    """
+
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Terms as `Loss.compute` gives them. The engine multiplies by k what is minimised."""
         ...
 
 
 class Schedule(Protocol):
-    """Which phases run in an iteration and how far each may step: pure functions, no tensors."""
+    """Which phases run in an iteration: a pure function of its arguments, without tensors."""
 
     def phases(self, iteration: int, statistics: Mapping[str, float]) -> Sequence[Sequence[str]]:
         """Groups of phase names for `iteration` (from 0), in the order they run.
 
-        Each group sees one batch. All gradients of a group are taken before any of its
-        networks moves, so a group of two is a simultaneous update. `statistics` are the means
-        of the last `ScheduleSpec.observes` iterations, empty for a schedule that observes none.
+        Each group sees one batch. Gradients are summed over the phases of a group, then each of
+        its networks steps once; a group of two phases is a simultaneous update. No phase is named
+        twice in a group. `statistics` are the means over the last `ScheduleSpec.observes`
+        iterations, empty for a schedule that observes none.
         """
         ...
 
-    def lr_factor(self, phase: str, iteration: int) -> float:
-        """Factor in [0, 1] on the learning rate of the networks that `phase` trains."""
+
+class Prior(Protocol):
+    """Where latents come from when a trained generator is sampled.
+
+    Its state, tensors by name from `state_dict`, is saved as safetensors.
+    """
+
+    def fit(self, codes: Tensor) -> None:
+        """Fit to codes `(M, latent_dim)` of real samples, float32 on the CPU."""
+        ...
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Latents `(count, latent_dim)`, float32 on the CPU, drawn from `generator`."""
         ...
 
 
 class Probe(Protocol):
-    """Looks at the networks while they are trained, and leaves them and torch's default random
+    """Measures the networks while they are trained, and leaves them and torch's default random
     streams as they were. It may wait for the device."""
 
-    def before(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
-        """A group of phases is about to be run in an iteration that the probe looks at."""
+    def before(self, phases: Sequence[str], step: Step) -> None:
+        """A group of phases is about to run in an iteration that is measured."""
         ...
 
-    def after(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
-        """The group has been run; the batch is the one that it saw."""
+    def after(self, phases: Sequence[str], step: Step) -> None:
+        """The group has run on the batch of `step`."""
         ...
 
     def compute(self) -> Mapping[str, float]:
-        """The figures by name, after the last group of the iteration."""
+        """The values by name, after the last group of the iteration."""
         ...
 
     def draw(self) -> Image.Image | None:
-        """A picture of what was seen in the iteration, or None."""
+        """A picture of the iteration, or None."""
         ...
 
 
 class Metric(Protocol):
-    """A figure about samples, in the manner of torchmetrics."""
+    """Measures generated samples against real ones, in the manner of torchmetrics."""
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         """Take in a batch of what `MetricSpec.reads` says, float32 on the CPU.
 
-        Samples are `(N, *sample_shape)`, images in [-1, 1].
+        Samples are `(N, *sample_shape)`, images in [-1, 1]. `labels`, int64 `(N,)`, are the
+        classes of real samples, and those that were requested of generated ones; None for data
+        without classes and for generators that are not conditional.
         """
         ...
 
     def compute(self) -> Mapping[str, float]:
-        """The figures by name, over everything taken in."""
+        """The values by name, over everything taken in."""
         ...
 
 
 class Density(Protocol):
-    """The known law of a synthetic data set."""
+    """The known distribution of a synthetic data set."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Natural logarithm of the density, `(N, D)` to `(N,)`, in nats."""
@@ -153,7 +276,7 @@ class Density(Protocol):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a lifecycle hook is told about a run."""
+    """What a lifecycle hook gets to know about a run."""
 
     folder: Path
     """The run's folder; a plugin may write into a sub-folder of its own."""
@@ -162,4 +285,4 @@ class RunInfo:
     recipe: Mapping[str, Any]
     """The resolved recipe as plain tables."""
     start_iteration: int
-    """0, or the iteration of the checkpoint from which the run goes on."""
+    """0, or the iteration of the checkpoint from which the run resumes."""

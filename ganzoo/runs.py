@@ -1,19 +1,20 @@
-"""The folder of a run: its files, written whole, and read back.
+"""The folder of a run: its files, written completely or not at all, and read back.
 
 recipe.toml             the resolved recipe; running it again is the same run
 environment.json        versions, device, choices of `auto`, the recipe's fingerprint
-metrics.jsonl           statistics by iteration, the same bytes for the same seed
+data.json               what is known of the data: how many samples, the shares of the classes
+statistics.jsonl        statistics by iteration, the same bytes for the same seed
 timing.jsonl            wall-clock seconds by iteration
 samples/<iteration>.png samples from latents that stay the same
 checkpoints/<iteration>.pt
 snapshots/<iteration>.safetensors weights on the way, for measuring
-probes/<probe>.jsonl    figures of a probe by iteration
+probes/<probe>.jsonl    values of a probe by iteration
 probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
-<network>.safetensors   weights at the end; the generator's are the moving average
-prior.safetensors       mixture fitted to the codes of real samples, where the loss knows codes
-pictures/<name>.png     of those codes: reconstructions, lines from one to another, mixture
-evaluation.json         figures of the metrics at the end and on the way
-measures/<how>.json     figures that comparisons took
+<network>.safetensors   weights at the end; those that are sampled from are the moving average
+priors/<prior>.safetensors priors fitted to the codes of real samples, where the loss knows codes
+pictures/<name>.png     of those codes: reconstructions, lines from one to another, fitted priors
+evaluation.json         values of the metrics at the end and on the way
+measures/<how>.json     values that comparisons measured
 status.json             state, iteration, seconds, steps by phase
 traceback.txt           of a run that failed by an error in some component
 """
@@ -53,9 +54,14 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
-    def metrics(self) -> Path:
+    def data(self) -> Path:
+        """What is known of the data."""
+        return self.path / "data.json"
+
+    @property
+    def statistics(self) -> Path:
         """Statistics by iteration."""
-        return self.path / "metrics.jsonl"
+        return self.path / "statistics.jsonl"
 
     @property
     def timing(self) -> Path:
@@ -63,7 +69,7 @@ class RunFolder:
         return self.path / "timing.jsonl"
 
     def probe(self, name: str) -> Path:
-        """Figures of a probe by iteration."""
+        """Values of a probe by iteration."""
         return self.path / "probes" / f"{name}.jsonl"
 
     def frame(self, name: str, iteration: int) -> Path:
@@ -86,11 +92,11 @@ class RunFolder:
 
     @property
     def evaluation(self) -> Path:
-        """Figures at the end."""
+        """Values of the metrics."""
         return self.path / "evaluation.json"
 
     def measures(self, key: str) -> Path:
-        """What a comparison measured, by a hash of how."""
+        """Values that a comparison measured, by a hash of how."""
         return self.path / "measures" / f"{key}.json"
 
     @property
@@ -131,8 +137,12 @@ class RunFolder:
         return self.path / "pictures" / f"{name}.png"
 
     def weights(self, slot: str) -> Path:
-        """Weights of one network, of a loss or of a fitted prior."""
+        """Weights of one network, or of a loss."""
         return self.path / f"{slot}.safetensors"
+
+    def prior(self, name: str) -> Path:
+        """State of a fitted prior."""
+        return self.path / "priors" / f"{name}.safetensors"
 
 
 def create_run_folder(runs: Path, name: str, identity: str | None = None) -> RunFolder:
@@ -155,7 +165,7 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
     except FileExistsError:
         raise UserError(
             f"the run folder {path} exists already",
-            hint=f"`ganzoo resume {path}` goes on with it; another --id begins a new one",
+            hint=f"`ganzoo resume {path}` continues it; another --id starts a new one",
         ) from None
     except OSError as error:
         raise UserError(f"no run folder can be made at {path}: {error.strerror}") from error
@@ -207,7 +217,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 def cannot_write(path: Path, error: OSError) -> RunError:
     """The message for a write that the system refused."""
     run = next((up for up in path.parents if (up / "recipe.toml").exists()), None)
-    again = "" if run is None else f", then `ganzoo resume {run}` goes on from the last checkpoint"
+    again = (
+        "" if run is None else f", then `ganzoo resume {run}` continues from the last checkpoint"
+    )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"no space left to write {path}", hint=f"make room{again}")
     return RunError(

@@ -7,35 +7,22 @@ object. Declarations never import torch at module level; `build` does.
 
 from __future__ import annotations
 
-import math
-import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from ganzoo.protocols import Augmentation, Loss, Metric, Probe, Regularizer, Schedule
+from ganzoo.protocols import Augmentation, Loss, Metric, Prior, Probe, Regularizer, Schedule, Step
+from ganzoo.ramps import CONFIG, Ramp, Ramps, value_at
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 API_VERSION = 1
 """Version of the component API: what `ganzoo.api` exports and how the engine calls it."""
-
-STRICT = ConfigDict(
-    strict=True,
-    extra="forbid",
-    frozen=True,
-    allow_inf_nan=False,
-    # A default of 1 is the same as a written 1 where a float is meant.
-    validate_default=True,
-)
-"""Rules of every table of a recipe: nothing is guessed, nothing unknown passes."""
-
-TYPE_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -43,52 +30,79 @@ class BuildContext:
     """What the recipe decides once, handed to every `build`."""
 
     sample_shape: tuple[int, ...]
-    """`(C, H, W)` for images, `(D,)` for points."""
+    """`(C, H, W)` for images, `(D,)` for points. A network that sees codes is built for points of
+    `latent_dim` values; a discriminator that packs m samples for m times the channels."""
     latent_dim: int
     """Length of a latent vector z."""
     latent_distribution: Literal["normal", "uniform"] = "normal"
-    """Law of every value of z: standard normal, or uniform on [-1, 1]."""
+    """Distribution of every value of z: standard normal, or uniform on [-1, 1]."""
     num_classes: int | None = None
     """Number of classes of the data, or None where it has no labels."""
+    conditional: bool = False
+    """Whether the network is called with labels, int64 `(N,)`, beside its input."""
     iterations: int = 1
     """Length of the run, in iterations."""
+    training_samples: int = 1
+    """Number of training samples."""
     data_root: Path = Path()
     """Folder in which data sets are looked for and downloaded to (`GANZOO_DATA`)."""
-    asked: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
     """Capabilities that other components of the recipe need from this one."""
     networks: Mapping[str, nn.Module] = field(default_factory=dict)
-    """The networks that the component said it needs, by slot name."""
+    """The networks that the component said it needs, by name."""
     data: Any = None
-    """The built data set, for components that need something of it."""
+    """The built data set, for components that need it; networks get it in `initialize` only."""
+    data_key: str = ""
+    """Identifies the declaration of the data set and its version, for what is cached."""
+    device: Any = None
+    """Device of the run, a `torch.device`, for what computes when it is built."""
     loss: Any = None
-    """The built loss, for metrics that need something of it."""
+    """The built loss, for metrics that need it."""
     features: Any = None
     """A `ganzoo.evaluation.Features`: real samples as the extractor sees them, for metrics that
     read features or probabilities."""
+    step: Callable[..., Step] | None = None
+    """For metrics: `step(x, labels=None)` is a step on samples from outside the training set."""
+    moving: Callable[[Ramp | Ramps], Tensor] | None = None
+    """How the engine keeps a ramp current; use `value`."""
+
+    def value(self, value: float | Ramp | Ramps) -> Tensor:
+        """A number of the declaration as a 0-d float32 tensor, which the engine keeps current."""
+        import torch
+
+        if isinstance(value, Ramp | Ramps) and self.moving is not None:
+            return self.moving(value)
+        return torch.tensor(value_at(value, 0, self.iterations))
 
 
 class ComponentSpec(BaseModel):
     """A declared component; see the module's docstring."""
 
-    model_config = STRICT
+    model_config = CONFIG
 
     kind: ClassVar[str]
     """The kind of component, set by the base classes below."""
     type: ClassVar[str]
     """The name that a recipe writes: lower-case words joined by hyphens."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Slots of the recipe that must be there (`"encoder"`), or what a slot must be able to do
-    (`"generator.log_prob"`, `"data.images"`)."""
+    """Tables that the recipe must have (`"encoder"`), or what the component in a table must be
+    able to do (`"generator.log_prob"`, `"data.images"`). Plugins may coin capabilities of their
+    own, and call what they promise."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """What this component is able to do, in the words that others write after the dot."""
     examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
-    """Settings with which the conformance kit tries the component besides its defaults. One that
-    has keys without a default is tried with these alone."""
+    """Settings with which the conformance kit tests the component besides its defaults. One that
+    has keys without a default is tested with these alone."""
 
     @abstractmethod
     def build(self, context: BuildContext) -> Any:
         """Make the working object. Heavy imports belong here."""
         raise NotImplementedError
+
+    def arguments(self) -> dict[str, Any]:
+        """The component's own keys and their values, without those that all of its kind have."""
+        common = KINDS[self.kind].model_fields
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in common}
 
     @classmethod
     def summary(cls) -> str:
@@ -96,36 +110,49 @@ class ComponentSpec(BaseModel):
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
-class GeneratorSpec(ComponentSpec):
+class NetworkSpec(ComponentSpec):
+    """Base of the declarations of networks.
+
+    A network that provides `"classes"` is built with `context.conditional` in a recipe that says
+    `condition = "class"`, and is then called with labels, int64 `(N,)`, as a second argument.
+    """
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module: ...
+
+    def initialize(self, network: nn.Module, context: BuildContext) -> None:
+        """Set what the network takes from the training data, before the first iteration.
+
+        `context.data` is the built data set. This is not called where saved weights are loaded,
+        so all that it sets are parameters or persistent buffers.
+        """
+
+
+class GeneratorSpec(NetworkSpec):
     """Declares a generator: z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1]."""
 
     kind: ClassVar[str] = "generator"
     compiles: ClassVar[bool] = True
     """Whether torch.compile can take the whole forward pass as one graph."""
 
-    @abstractmethod
-    def build(self, context: BuildContext) -> nn.Module: ...
 
-
-class DiscriminatorSpec(ComponentSpec):
+class DiscriminatorSpec(NetworkSpec):
     """Declares a discriminator: x `(N, *sample_shape)` to logits `(N,)`, never a sigmoid."""
 
     kind: ClassVar[str] = "discriminator"
 
-    @abstractmethod
-    def build(self, context: BuildContext) -> nn.Module: ...
+    pack: PositiveInt = Field(
+        1, description="samples that are judged together (PacGAN); a batch is a multiple of it"
+    )
 
 
-class EncoderSpec(ComponentSpec):
+class EncoderSpec(NetworkSpec):
     """Declares an encoder: x to a code `(N, latent_dim)`.
 
-    Where `context.asked` holds `"variance"` it returns the pair mean, log-variance instead.
+    Where `context.requested` holds `"variance"` it returns the pair mean, log-variance instead.
     """
 
     kind: ClassVar[str] = "encoder"
-
-    @abstractmethod
-    def build(self, context: BuildContext) -> nn.Module: ...
 
 
 class Phase(BaseModel):
@@ -134,9 +161,30 @@ class Phase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trains: frozenset[str]
-    """Slots of the networks that this phase moves; all others are frozen."""
+    """Names of the networks that this phase trains; all others are frozen."""
     reads_data: bool = True
-    """Whether the phase looks at real samples; one that does not spares the reading of them."""
+    """Whether the phase uses real samples; one that does not spares the reading of them."""
+    differentiates: frozenset[str] = frozenset()
+    """What the loss differentiates with respect to in this phase: `x`, `z`, `fake`."""
+    stops_gradients: bool = False
+    """Whether the gradient of the terms is meant to differ from that of their values, as behind a
+    straight-through estimator or a frozen target."""
+
+
+class Role(BaseModel):
+    """What a loss wants of a further network, which the recipe gives it as `[networks.NAME]`.
+
+    Such a network is never called with labels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["generator", "discriminator", "encoder"]
+    """The kind of component that can play the role."""
+    sees: Literal["samples", "codes", "samples and codes"] = "samples"
+    """What the network reads; of a generator what it makes. It fixes the shape for which the
+    network is built: codes are points of `latent_dim` values, and samples and codes are points of
+    all their values one after the other."""
 
 
 class LossSpec(ComponentSpec):
@@ -145,6 +193,8 @@ class LossSpec(ComponentSpec):
     kind: ClassVar[str] = "loss"
     phases: ClassVar[Mapping[str, Phase]]
     """The phases by name; a schedule says when each runs."""
+    networks: ClassVar[Mapping[str, Role]] = {}
+    """Further networks that the loss needs, by name."""
 
     @property
     def has_weights(self) -> bool:
@@ -152,7 +202,7 @@ class LossSpec(ComponentSpec):
         return False
 
     def trains(self, phase: str) -> frozenset[str]:
-        """What `phase` moves: slots of networks, and `"loss"` for the loss's own weights."""
+        """What `phase` trains: names of networks, and `"loss"` for the loss's own weights."""
         return self.phases[phase].trains | ({"loss"} if self.has_weights else set())
 
     @abstractmethod
@@ -165,6 +215,9 @@ class RegularizerSpec(ComponentSpec):
     kind: ClassVar[str] = "regularizer"
     phase: ClassVar[str] = "discriminator"
     """The phase to which the term is added."""
+    differentiates: ClassVar[frozenset[str]] = frozenset()
+    """What the term differentiates with respect to: `x`, `z`, `fake`. The step's tensors of these
+    names then require gradients before anything is computed from them."""
 
     every: PositiveInt = Field(
         1,
@@ -181,50 +234,24 @@ class AugmentationSpec(ComponentSpec):
     kind: ClassVar[str] = "augmentation"
     needs: ClassVar[frozenset[str]] = frozenset({"discriminator"})
 
+    paired: bool = Field(
+        False, description="the same draw for everything that D sees in a step, real and fake"
+    )
+
     @abstractmethod
     def build(self, context: BuildContext) -> Augmentation: ...
 
 
-class LearningRateCourse(BaseModel):
-    """Course of the learning rate over a run, as a factor on the optimizer's own rate."""
-
-    model_config = STRICT
-
-    warm_up: NonNegativeInt = Field(0, description="iterations of a linear rise from zero")
-    constant: float = Field(
-        0.0, ge=0, le=1, description="share of the run before the fall begins (linear, cosine)"
-    )
-    course: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="shape of the fall that begins after the constant part"
-    )
-    final: float = Field(0.0, ge=0, le=1, description="factor at the end (linear, cosine)")
-
-    def factor(self, iteration: int, iterations: int) -> float:
-        """The factor, in [0, 1], in `iteration` (from 0) of a run of `iterations`.
-
-        A linear rise over the warm-up, then constant, then a fall to `final` in the last one.
-        """
-        rise = min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else 1.0
-        if self.course == "constant":
-            return rise
-        begin = max(self.warm_up, round(self.constant * iterations))
-        fallen = (iteration - begin) / max(1, iterations - 1 - begin)
-        fallen = min(max(fallen, 0.0), 1.0)
-        if self.course == "cosine":
-            fallen = (1 - math.cos(math.pi * fallen)) / 2
-        return rise * (1 + (self.final - 1) * fallen)
-
-
 class ScheduleSpec(ComponentSpec):
-    """Declares a schedule: which phases run in iteration n, and how far each may step."""
+    """Declares a schedule: which phases run in iteration n."""
 
     kind: ClassVar[str] = "schedule"
-    runs: ClassVar[frozenset[str]]
-    """Names of the phases that the schedule may run."""
 
-    learning_rate: LearningRateCourse = Field(
-        LearningRateCourse(), description="course of the learning rate over the run"
-    )
+    @property
+    @abstractmethod
+    def runs(self) -> frozenset[str]:
+        """Names of the phases that the schedule may run."""
+        raise NotImplementedError
 
     @property
     def observes(self) -> int:
@@ -236,17 +263,6 @@ class ScheduleSpec(ComponentSpec):
 
     @abstractmethod
     def build(self, context: BuildContext) -> Schedule: ...
-
-
-class ProbeSpec(ComponentSpec):
-    """Declares a probe: figures about the networks that are taken while they are trained."""
-
-    kind: ClassVar[str] = "probe"
-
-    every: PositiveInt = Field(100, description="iterations between two looks")
-
-    @abstractmethod
-    def build(self, context: BuildContext) -> Probe: ...
 
 
 class DatasetSpec(ComponentSpec):
@@ -269,11 +285,42 @@ class DatasetSpec(ComponentSpec):
     def build(self, context: BuildContext) -> Any: ...
 
 
+class PriorSpec(ComponentSpec):
+    """Declares a prior: where latents come from when a trained generator is sampled."""
+
+    kind: ClassVar[str] = "prior"
+    fitted: ClassVar[bool] = True
+    """Whether it is fitted to codes of real samples, which only some losses know."""
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Prior: ...
+
+
+class ExtractorSpec(ComponentSpec):
+    """Declares a feature extractor, in whose features distances are taken.
+
+    `build` returns a module from samples `(N, *sample_shape)`, images in [-1, 1], to the pair of
+    features `(N, F)` and logits of its classes `(N, K)`, or None where it has none. Its attribute
+    `note`, a text, says what a reader of the values has to know. `context.data` is the data set.
+    """
+
+    kind: ClassVar[str] = "extractor"
+
+    @classmethod
+    def preference(cls, sample_shape: tuple[int, ...], num_classes: int | None) -> float:
+        """How well it suits data where a recipe names none: the highest above 0 is taken."""
+        return 0.0
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module: ...
+
+
 class MetricSpec(ComponentSpec):
     """Declares a metric of generated samples against held-out real ones.
 
-    The name of a figure is `type/name`, or only `type` where the name is the type; of one taken
-    in features the extractor follows in brackets: `fid[classifier@3f2a]`.
+    The name of a value is `type/name`, or only `type` where the name is the type; of one taken
+    in features the extractor follows in brackets: `fid[classifier@3f2a]`. A metric that needs
+    `condition` is computed for class-conditional recipes only.
     """
 
     kind: ClassVar[str] = "metric"
@@ -282,19 +329,40 @@ class MetricSpec(ComponentSpec):
     the extractor's probabilities of its classes `(N, K)`. Where the extractor has no classes, a
     metric that reads probabilities is left out."""
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {}
-    """Which way each figure is better; one that is not named here says what is, not how good."""
+    """Which way each value is better; one that is not named here says what is, not how good."""
     bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {}
-    """What a figure can never be less than, and more than: no interval reaches beyond."""
+    """What a value can never be less than, and more than: no interval reaches beyond."""
     collapse: ClassVar[Mapping[str, float]] = {}
-    """By figure, the factor by which its end must be worse than its best on the way for the run
+    """By value, the factor by which its end must be worse than its best on the way for the run
     to be flagged as collapsed."""
     judges_samples: ClassVar[bool] = True
-    """Whether the figures depend on the generated samples, and so on where latents come from."""
+    """Whether the values depend on the generated samples, and so on the prior."""
     compared: ClassVar[bool] = True
     """Whether comparisons take the metric by themselves where a recipe meets its `needs`."""
 
     @abstractmethod
     def build(self, context: BuildContext) -> Metric: ...
+
+
+class ProbeSpec(ComponentSpec):
+    """Declares a probe: values of the networks that are taken while they are trained."""
+
+    kind: ClassVar[str] = "probe"
+
+    every: PositiveInt = Field(100, description="iterations between two measurements")
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> Probe: ...
+
+
+class ListenerSpec(ComponentSpec):
+    """Declares a listener: it follows the runs whose recipe names it in `[[listeners]]`.
+
+    `build` returns an object whose methods are lifecycle hooks of `ganzoo.hookspecs`, marked with
+    `@hookimpl`; they may take fewer arguments than the hooks have.
+    """
+
+    kind: ClassVar[str] = "listener"
 
 
 KINDS: Mapping[str, type[ComponentSpec]] = {
@@ -308,55 +376,14 @@ KINDS: Mapping[str, type[ComponentSpec]] = {
         AugmentationSpec,
         ScheduleSpec,
         DatasetSpec,
+        PriorSpec,
+        ExtractorSpec,
         MetricSpec,
         ProbeSpec,
+        ListenerSpec,
     )
 }
 """The base class of every kind of component."""
 
 NETWORKS: Sequence[str] = ("generator", "discriminator", "encoder")
-"""Slots of a recipe that hold networks."""
-
-TRAINED: Sequence[str] = (*NETWORKS, "loss")
-"""What has an optimizer: the networks, and a loss that has weights."""
-
-
-def declaration_problem(kind: str, spec: object) -> str | None:
-    """What is wrong with a class that a plugin offers as a component of `kind`, or None."""
-    base = KINDS[kind]
-    if not (isinstance(spec, type) and issubclass(spec, base)):
-        return f"{spec!r} is not a subclass of {base.__name__}"
-    name = spec.__dict__.get("type")
-    if name is None:
-        return f'{spec.__name__} has no name of its own; write type: ClassVar[str] = "..."'
-    if not (isinstance(name, str) and TYPE_NAME.fullmatch(name)):
-        return f"{spec.__name__}.type must be lower-case words joined by hyphens, not {name!r}"
-    if not spec.__dict__.get("__doc__"):
-        return f"{spec.__name__} has no docstring; its first line is the help text"
-    if spec.__abstractmethods__:
-        return f"{spec.__name__} does not define {', '.join(sorted(spec.__abstractmethods__))}"
-    for attribute in ("needs", "provides"):
-        if not isinstance(getattr(spec, attribute), frozenset):
-            return f"{spec.__name__}.{attribute} must be a frozenset"
-    for need in sorted(spec.needs):
-        slot = need.partition(".")[0]
-        if slot not in ("data", *NETWORKS, "loss", "schedule"):
-            return f"{spec.__name__}.needs names '{slot}', which is no table of a recipe"
-    if kind == "loss":
-        return _phases_problem(spec.__name__, getattr(spec, "phases", None))
-    if kind == "schedule":
-        runs = getattr(spec, "runs", None)
-        if not (isinstance(runs, frozenset) and runs):
-            return f"{spec.__name__}.runs must be a frozenset of at least one phase's name"
-    return None
-
-
-def _phases_problem(name: str, phases: object) -> str | None:
-    if not (isinstance(phases, Mapping) and phases):
-        return f"{name}.phases must name at least one phase"
-    for phase, declared in phases.items():
-        if not isinstance(declared, Phase):
-            return f"{name}.phases['{phase}'] is not a Phase"
-        if strangers := declared.trains - set(NETWORKS):
-            return f"{name}.phases['{phase}'] trains '{min(strangers)}', which is no network"
-    return None
+"""Tables of a recipe that hold the well-known networks."""

@@ -6,17 +6,18 @@ import shutil
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, RunError, UserError, describe
+from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.runs import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.engine.recorder import Progress
+    from ganzoo.engine.events import Listener
 
 
 class Run:
@@ -38,28 +39,51 @@ class Run:
         return status
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def statistics(self) -> list[dict[str, Any]]:
         """One row for each logging interval: `iteration`, `images`, `statistics`."""
-        return runs.read_rows(self.folder.metrics)
+        return runs.read_rows(self.folder.statistics)
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """The metrics' figures at the end, or an empty dictionary."""
+        """What the metrics gave, `values` of the end among it, or an empty dictionary."""
         evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation)
         return evaluation
 
     def sample(
-        self, num: int, *, seed: int = 0, prior: Literal["latent", "mixture"] | None = None
+        self, num: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
     ) -> Tensor:
         """Samples float32 `(num, *sample_shape)` on the CPU, images in [-1, 1].
 
-        The same seed gives the same samples. `prior` says whence the latents come, if not from
-        where the recipe says. Raises `RunError` before the first checkpoint, and for a mixture
-        where none was fitted.
+        The same seed gives the same samples, however many are drawn. `prior` is the type of one of
+        the recipe's priors, by default the one that it samples from; `label` a class of a
+        conditional run, by default all classes with their shares in the data. Raises `RunError`
+        before the first checkpoint and for a prior that was not fitted, `UserError` for a class or
+        a prior that the run does not have.
         """
         from ganzoo.engine.sampling import Sampler
 
-        return Sampler(self.recipe, self.folder).sample(num, seed=seed, prior=prior).cpu()
+        sampler = Sampler(self.recipe, self.folder)
+        return sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
+
+    def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """What the generator makes of latents `(N, latent_dim)` of one's choice.
+
+        Samples are float32 `(N, *sample_shape)` on the CPU, images in [-1, 1]. `labels`, int64
+        `(N,)`, are the classes of a conditional run, by default drawn with their shares in the
+        data. `seed` fixes these, and the noise of a generator that is random. Raises `RunError`
+        before the first checkpoint, `UserError` for latents or labels that do not fit the run.
+
+        >>> import ganzoo, torch
+        >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+        >>> run = ganzoo.train(recipe, runs=tmp)
+        >>> ends = torch.randn(2, recipe.latent.dim)
+        >>> path = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, 7)[:, None])
+        >>> run.decode(path).shape
+        torch.Size([7, 1, 8, 8])
+        """
+        from ganzoo.engine.sampling import Sampler
+
+        return Sampler(self.recipe, self.folder).decode(z, labels, seed=seed).cpu()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -82,12 +106,12 @@ def train(
     *,
     runs: str | Path = "runs",
     identity: str | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Run:
     """Train a recipe in a new folder below `runs` and measure the result.
 
-    `identity` names the folder (by default the time and a random number); `progress` is told
-    how it goes on (by default nothing is shown). Raises `UserError` where the data or the
+    `identity` names the folder (by default the time and a random number); `progress` shows how it
+    proceeds (by default nothing is shown). Raises `UserError` where the data or the
     device are not there, `RunError` where the run cannot go on.
 
     >>> import ganzoo
@@ -96,10 +120,10 @@ def train(
     >>> run.status["state"], run.status["iteration"]
     ('done', 2)
     """
-    from ganzoo.engine.ranks import ranks_from_environment
+    from ganzoo.engine.process_group import group_from_environment
     from ganzoo.runs import create_run_folder, write_text
 
-    if ranks_from_environment().first:
+    if group_from_environment().first:
         folder = create_run_folder(Path(runs), recipe.name, identity)
         write_text(folder.recipe, recipe.to_toml())
     else:
@@ -108,13 +132,13 @@ def train(
         return _run(recipe, folder, progress, resume=False)
     except UserError:
         # What the user gave is not there: the run has not begun, and nothing of it stays.
-        if ranks_from_environment().first and not folder.environment.exists():
+        if group_from_environment().first and not folder.environment.exists():
             shutil.rmtree(folder.path)
         raise
 
 
-def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
-    """Go on with a run from its newest whole checkpoint, or from the start if it has none.
+def resume(path: str | Path, *, progress: Listener | None = None) -> Run:
+    """Continue a run from its newest valid checkpoint, or from the start if it has none.
 
     The end is the same, to the byte, as if the run had never been interrupted. A run that is
     trained but was stopped before it was measured is measured. Raises
@@ -123,7 +147,8 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
     run = open_run(path)
     if run.status.get("state") == "done":
         if run.recipe.metrics and not run.evaluation:
-            _measure(run.recipe, run.folder)
+            with plugins.installed().listening(_listeners(run.recipe)):
+                _measure(run.recipe, run.folder)
             return run
         raise UserError(
             f"{path} is done: there is nothing to resume",
@@ -138,24 +163,38 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
     return _run(run.recipe, run.folder, progress, resume=True)
 
 
-def _run(recipe: Recipe, folder: RunFolder, progress: Progress | None, *, resume: bool) -> Run:
-    from ganzoo.engine.ranks import ranks_from_environment
-    from ganzoo.engine.recorder import Progress
+def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume: bool) -> Run:
+    from ganzoo.engine.events import Listener
+    from ganzoo.engine.process_group import group_from_environment
     from ganzoo.engine.training import train_recipe
 
-    train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
-    if recipe.metrics and ranks_from_environment().first:
-        _measure(recipe, folder)
-    # Ranks other than the first have no folder that they could read the recipe from.
+    loaded, first = plugins.installed(), group_from_environment().first
+    with loaded.listening(_listeners(recipe) if first else {}):
+        train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
+        if recipe.metrics and first:
+            _measure(recipe, folder)
+    # Processes other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
 
 
+def _listeners(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's listeners, built, by the names that messages give them."""
+    from ganzoo.engine.parts import base_context
+
+    context = base_context(recipe)
+    return {
+        f"{each.plugin.name} (listener '{each.name}')": each.spec.build(context)
+        for each in recipe.listeners
+    }
+
+
 def _measure(recipe: Recipe, folder: RunFolder) -> None:
-    """Write the figures of a run; an error in a metric becomes a message and a traceback file."""
+    """Write the metrics of a run; an error in one becomes a message and a traceback file."""
     from ganzoo.evaluation.measure import measure
 
     try:
-        runs.write_json(folder.evaluation, measure(recipe, folder, recipe.metrics))
+        measures = measure(recipe, folder, recipe.metrics)
+        runs.write_json(folder.evaluation, measures)
     except GanzooError:
         raise
     except Exception as error:
@@ -164,6 +203,10 @@ def _measure(recipe: Recipe, folder: RunFolder) -> None:
             f"{folder.path} is trained, but measuring it failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
         ) from error
+    run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
+    plugins.installed().notify(
+        "ganzoo_evaluated", run=run, iteration=measures["iteration"], values=measures["values"]
+    )
 
 
 def components(kind: str | None = None) -> Mapping[str, list[str]]:

@@ -20,8 +20,10 @@ from ganzoo.api import (
     Phase,
     ProbeSpec,
     RegularizerSpec,
+    Role,
 )
 from ganzoo.builtin.losses import ganzoo_losses
+from ganzoo.builtin.priors import ganzoo_priors
 from ganzoo.builtin.schedules import ganzoo_schedules
 from ganzoo.plugins import Plugin
 from ganzoo.registry import Registry
@@ -125,6 +127,23 @@ class CodesLoss(Buildable, LossSpec):
         return self.learned
 
 
+class CriticalLoss(Buildable, LossSpec):
+    """A loss that needs a critic of codes."""
+
+    type: ClassVar[str] = "critical"
+    networks: ClassVar[Mapping[str, Role]] = {"critic": Role(kind="discriminator", sees="codes")}
+    phases: ClassVar[Mapping[str, Phase]] = {
+        "joint": Phase(trains=frozenset({"generator", "critic"}))
+    }
+
+
+class PictureDiscriminator(Buildable, DiscriminatorSpec):
+    """A discriminator of images."""
+
+    type: ClassVar[str] = "pictures"
+    needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+
+
 class WatchingProbe(Buildable, ProbeSpec):
     """Looks, and says nothing."""
 
@@ -149,6 +168,7 @@ class Dots(Buildable, DatasetSpec):
     """Points."""
 
     type: ClassVar[str] = "dots"
+    provides: ClassVar[frozenset[str]] = frozenset({"points"})
 
     dim: PositiveInt = Field(2, description="dimension of the points")
     low: float = Field(-1.0, description="lower bound")
@@ -182,7 +202,13 @@ def plugin(
     return Plugin(f"{distribution}:parts", distribution, version, components, error=error)
 
 
-CORE = plugin(*ganzoo_losses(), *ganzoo_schedules(), distribution="ganzoo-core", version="0.1.0")
+CORE = plugin(
+    *ganzoo_losses(),
+    *ganzoo_schedules(),
+    *ganzoo_priors(),
+    distribution="ganzoo-core",
+    version="0.1.0",
+)
 
 PARTS = plugin(
     PlainGenerator,
@@ -193,6 +219,8 @@ PARTS = plugin(
     EvidenceLoss,
     JudgeLoss,
     CodesLoss,
+    CriticalLoss,
+    PictureDiscriminator,
     FlipAugmentation,
     WatchingProbe,
     PenaltyRegularizer,
@@ -201,7 +229,7 @@ PARTS = plugin(
 )
 
 REGISTRY = Registry([CORE, PARTS])
-"""The components above, and the losses and schedules of the core."""
+"""The components above, and the losses, schedules and priors of the core."""
 
 TABLES: Mapping[str, str] = {
     "": 'name = "good"\nlatent = { dim = 8 }',
@@ -213,7 +241,7 @@ TABLES: Mapping[str, str] = {
     "optimizer": 'type = "adam"\nlr = 1e-3',
     "train": "iterations = 10",
 }
-"""A good recipe, table by table; the first has no header."""
+"""A valid recipe, table by table; the first has no header."""
 
 
 def recipe_text(changes: Mapping[str, str | None] | None = None) -> str:

@@ -16,15 +16,15 @@ from torch.nn.functional import softplus
 
 from ganzoo.api import (
     AugmentationSpec,
-    Batch,
     BuildContext,
     DiscriminatorSpec,
     EncoderSpec,
     GeneratorSpec,
     LossSpec,
-    Networks,
     Phase,
     RegularizerSpec,
+    Role,
+    Step,
 )
 from ganzoo.specs import ComponentSpec
 from ganzoo.testing import CHECKS, Case
@@ -76,7 +76,7 @@ class E(nn.Module):
         super().__init__()
         self.first = nn.Linear(math.prod(context.sample_shape), 8)
         self.last = nn.Linear(8, 2 * context.latent_dim)
-        self.variance = "variance" in context.asked
+        self.variance = "variance" in context.requested
 
     def forward(self, x: Tensor) -> Any:
         mean, log_variance = self.last(self.first(x.flatten(1)).tanh()).chunk(2, dim=1)
@@ -133,7 +133,7 @@ class Frozen(Function):
         return gradient
 
 
-Terms = Callable[[str, Networks, Batch], Any]
+Terms = Callable[[Step], Any]
 
 
 class Computing:
@@ -148,9 +148,10 @@ def loss(
     build: Callable[[BuildContext], Any] | None = None,
     has_weights: bool = False,
     needs: frozenset[str] = frozenset(),
+    networks: Mapping[str, Role] | None = None,
 ) -> type[LossSpec]:
-    """A loss of a function of phase, networks and batch, or of what `build` gives."""
-    offered, owns, wanted = phases, has_weights, needs
+    """A loss of a function of a step, or of what `build` gives."""
+    offered, owns, wanted, roles = phases, has_weights, needs, networks or {}
 
     class Made(LossSpec):
         """A loss of a test."""
@@ -158,6 +159,7 @@ def loss(
         type: ClassVar[str] = "made"
         phases: ClassVar[Mapping[str, Phase]] = offered
         needs: ClassVar[frozenset[str]] = wanted
+        networks: ClassVar[Mapping[str, Role]] = roles
 
         @property
         def has_weights(self) -> bool:
@@ -171,63 +173,68 @@ def loss(
 
 def generated(terms: Callable[[Tensor], Any]) -> type[LossSpec]:
     """A right game, but for the generator's terms, a function of the logits of its samples."""
-
-    def compute(phase: str, networks: Networks, batch: Batch) -> Any:
-        if phase == "generator":
-            return terms(networks.discriminator(networks.generator(batch.z)))
-        return game(phase, networks, batch)
-
-    return loss(compute)
+    return loss(lambda step: terms(step.fake_logits) if step.phase == "generator" else game(step))
 
 
-def game(phase: str, networks: Networks, batch: Batch) -> Any:
+def game(step: Step) -> Any:
     """A right loss."""
-    samples = networks.generator(batch.z)
-    if phase == "generator":
-        return {"loss": softplus(-networks.discriminator(samples)).mean()}
-    fake, real = networks.discriminator(samples.detach()), networks.discriminator(batch.x)
+    if step.phase == "generator":
+        return {"loss": softplus(-step.fake_logits).mean()}
+    fake, real = step.fake_logits, step.real_logits
     return {"loss": softplus(fake).mean() + softplus(-real).mean(), "D": real.detach().mean()}
 
 
-def paired(terms: Callable[[Tensor, Batch], Tensor]) -> type[LossSpec]:
-    """A loss of one phase: a function of the generator's samples and the batch."""
-
-    def compute(phase: str, networks: Networks, batch: Batch) -> Any:
-        return {"loss": terms(networks.generator(batch.z), batch)}
-
-    return loss(compute, phases=JOINT)
+def paired(terms: Callable[[Tensor, Step], Tensor], **phase: Any) -> type[LossSpec]:
+    """A loss of one phase: a function of the generator's samples and the step."""
+    phases = {"joint": Phase(trains=frozenset({"generator"}), **phase)}
+    return loss(lambda step: {"loss": terms(step.fake, step)}, phases=phases)
 
 
-def squares(x: Tensor, batch: Batch) -> Tensor:
-    return (x - batch.x).square().mean()
+def squares(x: Tensor, step: Step) -> Tensor:
+    return (x - step.x).square().mean()
 
 
-def penalty(terms: Callable[[nn.Module, Batch], Any], at: str = "discriminator") -> Any:
-    """A regularizer: a function of a network and the batch."""
+def penalty(
+    terms: Callable[[Step], Any], at: str = "discriminator", by: frozenset[str] = frozenset()
+) -> Any:
+    """A regularizer: a function of a step."""
 
     class Made(RegularizerSpec):
         """A regularizer of a test."""
 
         type: ClassVar[str] = "made"
         phase: ClassVar[str] = at
+        differentiates: ClassVar[frozenset[str]] = by
 
         def build(self, context: BuildContext) -> Any:
-            return Computing(lambda networks, batch: terms(networks.discriminator, batch))
+            return Computing(terms)
 
     return Made
 
 
-def slope(discriminator: nn.Module, x: Tensor) -> Tensor:
-    x = x.detach().requires_grad_()
-    logits = discriminator(x)
-    return torch.autograd.grad(logits.sum(), x, create_graph=True)[0].flatten(1)
+def slope(step: Step) -> Tensor:
+    """The gradient of D for each logit, for steps that are differentiated by x."""
+    logits = step.real_logits
+    gradient = torch.autograd.grad(logits.sum(), step.x, create_graph=True)[0]
+    return gradient.reshape(len(logits), -1)
+
+
+class Changing:
+    """An augmentation of two functions."""
+
+    def __init__(self, draw: Callable[[Tensor], Any], apply: Callable[..., Tensor]) -> None:
+        self.draw, self.apply = draw, apply
+
+    def __call__(self, x: Tensor, draw: Any) -> Tensor:
+        return self.apply(x, draw)
 
 
 def augmentation(
-    function: Callable[[Tensor], Tensor] | None = None,
+    apply: Callable[..., Tensor] = lambda x, draw: x,
+    draw: Callable[[Tensor], Any] = lambda x: (),
     build: Callable[[BuildContext], Any] | None = None,
 ) -> type[AugmentationSpec]:
-    """An augmentation of a function of samples."""
+    """An augmentation that applies to samples what it draws."""
 
     class Made(AugmentationSpec):
         """An augmentation of a test."""
@@ -235,8 +242,6 @@ def augmentation(
         type: ClassVar[str] = "made"
 
         def build(self, context: BuildContext) -> Any:
-            if build is not None:
-                return build(context)
-            return lambda x, iteration: function(x)  # type: ignore[misc]
+            return Changing(draw, apply) if build is None else build(context)
 
     return Made

@@ -8,7 +8,7 @@ from typing import Any
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
 from ganzoo.testing.checks import CHECKS, Case, Subject
-from ganzoo.testing.collecting import outcome
+from ganzoo.testing.collection import outcome
 
 
 def plugin_of(*classes: type[ComponentSpec], module: str = "strange") -> Plugin:
@@ -32,21 +32,21 @@ def case(
 def fault(check: str, *subject: Any, **keywords: Any) -> str:
     """What a check says is wrong, without why it matters. The check has to fail."""
     made = case(check, *subject, **keywords)
-    found = outcome(made)
-    assert found.state == "failed", found
-    assert found.text.startswith(f"{made}: ")
-    assert found.text.endswith(f"\n  why it matters: {made.check.why}")
-    return found.text.removeprefix(f"{made}: ").partition("\n  why it matters: ")[0]
+    result = outcome(made)
+    assert result.state == "failed", result
+    assert result.text.startswith(f"{made}: ")
+    assert result.text.endswith(f"\n  why it matters: {made.check.why}")
+    return result.message
 
 
 def passes(check: str, *subject: Any, **keywords: Any) -> None:
     """The check has to be made, and to find nothing."""
-    found = outcome(case(check, *subject, **keywords))
-    assert found.state == "passed", found
+    result = outcome(case(check, *subject, **keywords))
+    assert result.state == "passed", result
 
 
 def reason(check: str, *subject: Any, **keywords: Any) -> str:
     """Why a check is not made. It has to be skipped."""
-    found = outcome(case(check, *subject, **keywords))
-    assert found.state == "skipped", found
-    return found.text
+    result = outcome(case(check, *subject, **keywords))
+    assert result.state == "skipped", result
+    return result.text

@@ -13,7 +13,9 @@ from ganzoo.plugins import Plugin, Plugins
 OFFER = '''
 from typing import ClassVar
 
-from ganzoo.api import EncoderSpec, GeneratorSpec, LossSpec, Phase, ScheduleSpec, hookimpl
+from ganzoo.api import (
+    EncoderSpec, GeneratorSpec, LossSpec, Phase, RegularizerSpec, Role, ScheduleSpec, hookimpl
+)
 
 
 class Offered(GeneratorSpec):

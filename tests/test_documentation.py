@@ -109,7 +109,7 @@ def test_the_hooks_stand_with_their_signatures() -> None:
         if name.startswith("ganzoo_")
     ]
     assert headings == hooks
-    assert len(hooks) == len(hookspecs.COMPONENT_HOOKS) + 5
+    assert len(hooks) == len(hookspecs.COMPONENT_HOOKS) + 6
 
 
 def test_every_key_of_a_recipe_is_documented() -> None:

@@ -238,6 +238,9 @@ LOSS = OFFER.replace("GeneratorSpec):", "LossSpec):").replace("ganzoo_generators
 SCHEDULE = OFFER.replace("GeneratorSpec):", "ScheduleSpec):").replace(
     "ganzoo_generators", "ganzoo_schedules"
 )
+REGULARIZER = OFFER.replace("GeneratorSpec):", "RegularizerSpec):").replace(
+    "ganzoo_generators", "ganzoo_regularizers"
+)
 
 
 def with_line(source: str, line: str) -> str:
@@ -258,16 +261,44 @@ BROKEN_PHASES = [
     ),
     pytest.param(
         with_line(LOSS, "phases = {'joint': Phase(trains={'generator', 'critic'})}"),
-        "Offered.phases['joint'] trains 'critic', which is no network",
+        "Offered.phases['joint'] trains 'critic', which is no network; further networks stand in "
+        "Offered.networks",
         id="a network that is none",
     ),
     pytest.param(
-        SCHEDULE, "Offered.runs must be a frozenset of at least one phase's name", id="no runs"
+        with_line(LOSS, "phases = {'joint': Phase(trains={'generator'}, differentiates={'y'})}"),
+        "Offered.phases['joint'] differentiates 'y', not x, z or fake",
+        id="a tensor that no step has",
     ),
     pytest.param(
-        with_line(SCHEDULE, "runs = 'joint'"),
+        with_line(LOSS, "networks = {'critic': 'discriminator'}"),
+        "Offered.networks['critic'] is not a Role",
+        id="a network without a role",
+    ),
+    pytest.param(
+        with_line(LOSS, "networks = ['critic']"),
+        "Offered.networks must map names to roles",
+        id="networks as a list",
+    ),
+    *(
+        pytest.param(
+            with_line(LOSS, f"networks = {{'{name}': Role(kind='discriminator')}}"),
+            f"Offered.networks names '{name}'; take a word of lower-case letters that is no table "
+            "of its own",
+            id=f"a further network called {name}",
+        )
+        for name in ("encoder", "loss", "type", "Critic", "second critic")
+    ),
+    pytest.param(SCHEDULE, "Offered does not define runs", id="no runs"),
+    pytest.param(
+        with_line(SCHEDULE, "runs: ClassVar = 'joint'"),
         "Offered.runs must be a frozenset of at least one phase's name",
         id="runs as a text",
+    ),
+    pytest.param(
+        with_line(REGULARIZER, "differentiates = frozenset({'code'})"),
+        "Offered.differentiates names 'code', not x, z or fake",
+        id="a regularizer's tensor that no step has",
     ),
 ]
 

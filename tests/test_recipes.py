@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 QUICK = (
     *("train.iterations=20", "train.batch_size=16", "log.every=10", "log.samples=16"),
-    *("checkpoint.every=20", "prior.codes=200"),
+    "checkpoint.every=20",
 )
 
 
@@ -60,7 +60,7 @@ def test_a_recipe_trains(file: Path, pictures: Path, tmp_path: Path) -> None:
     data = at_hand(ganzoo.load_recipe(file), pictures)
     run = ganzoo.train(ganzoo.load_recipe(file, data, *QUICK), runs=tmp_path)
     assert run.status["state"] == "done"
-    assert [row["iteration"] for row in run.metrics] == [10, 20]
+    assert [row["iteration"] for row in run.statistics] == [10, 20]
     assert (run.path / "samples" / "000020.png").stat().st_size > 0
 
 
@@ -81,11 +81,11 @@ def test_the_tutorials_gan_has_the_tutorials_layers() -> None:
     import torch
     from torch import nn
 
-    from ganzoo.engine.context import build_context
-    from ganzoo.engine.networks import build_networks
+    from ganzoo.engine.data import DataDescription
+    from ganzoo.engine.parts import Parts
 
     recipe = ganzoo.load_recipe(FOLDER / "mnist-mlp-gan.toml")
-    networks = build_networks(recipe, build_context(recipe), None)
+    networks = Parts(recipe, torch.device("cpu"), DataDescription(60_000, 10_000)).networks
 
     def sizes(network: nn.Module) -> list[int]:
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]

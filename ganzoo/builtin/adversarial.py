@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganzoo.protocols import Batch, Networks
+from ganzoo.protocols import Step
 
 
 def discriminator_terms(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -41,12 +41,12 @@ class AdversarialLoss:
     def __init__(self, generator_term: Callable[[Tensor], Tensor]) -> None:
         self.generator_term = generator_term
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Terms of one phase; see `ganzoo.protocols.Loss`."""
-        fake = networks.discriminator(networks.generator(batch.z))
-        if phase == "generator":
+        fake = step.fake_logits
+        if step.phase == "generator":
             return {"loss": self.generator_term(fake)}
-        real = networks.discriminator(batch.x)
+        real = step.real_logits
         return {
             **discriminator_terms(real, fake),
             "D(x)": real.detach().sigmoid().mean(),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from ganzoo.api import BuildContext, LearningRateCourse, Schedule, ScheduleSpec, hookimpl
+from ganzoo.api import BuildContext, Schedule, ScheduleSpec, hookimpl
 
 Groups = Sequence[Sequence[str]]
 
@@ -18,20 +18,14 @@ NOTHING: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
-class Course:
-    """A schedule made of a rule for the phases and a course of the learning rate."""
+class RuleSchedule:
+    """A schedule made of a rule: from the iteration and the statistics to the groups."""
 
     rule: Callable[[int, Mapping[str, float]], Groups]
-    learning_rate: LearningRateCourse
-    iterations: int
 
     def phases(self, iteration: int, statistics: Mapping[str, float] = NOTHING) -> Groups:
         """Groups of phases of one iteration, in order."""
         return self.rule(iteration, statistics)
-
-    def lr_factor(self, phase: str, iteration: int) -> float:
-        """See `LearningRateCourse.factor`; the same for all phases."""
-        return self.learning_rate.factor(iteration, self.iterations)
 
 
 class AlternatingSchedule(ScheduleSpec):
@@ -56,7 +50,7 @@ class AlternatingSchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = self.groups(self.discriminator_steps)
-        return Course(lambda *_: groups, self.learning_rate, context.iterations)
+        return RuleSchedule(lambda *_: groups)
 
 
 class WarmUpSchedule(AlternatingSchedule):
@@ -74,10 +68,8 @@ class WarmUpSchedule(AlternatingSchedule):
     def build(self, context: BuildContext) -> Schedule:
         early = self.groups(self.warm_up_discriminator_steps)
         late = self.groups(self.discriminator_steps)
-        return Course(
-            lambda iteration, _: early if iteration < self.warm_up_iterations else late,
-            self.learning_rate,
-            context.iterations,
+        return RuleSchedule(
+            lambda iteration, _: early if iteration < self.warm_up_iterations else late
         )
 
 
@@ -104,7 +96,7 @@ class AnnealedSchedule(AlternatingSchedule):
         def rule(iteration: int, _: Mapping[str, float]) -> Groups:
             return self.groups(first + sign * min(int((way + 1) * iteration / end), way))
 
-        return Course(rule, self.learning_rate, context.iterations)
+        return RuleSchedule(rule)
 
 
 class AdaptiveSchedule(AlternatingSchedule):
@@ -112,15 +104,15 @@ class AdaptiveSchedule(AlternatingSchedule):
 
     D has won by D(x) - D(G(z)), the gap between the mean probabilities that it gives to real
     and to generated samples: 0 where it cannot tell them apart, 1 where it is always right.
-    After a stretch of `every` iterations with a gap above `margin`, D steps in the first
-    iteration of the next stretch only, to be looked at again.
+    After `every` iterations with a mean gap above `margin`, D steps only in the first of the next
+    `every` iterations, so that the gap is measured again.
     """
 
     type: ClassVar[str] = "adaptive"
     needs: ClassVar[frozenset[str]] = frozenset({"loss.probabilities"})
 
     margin: float = Field(0.5, ge=0, lt=1, description="gap D(x) - D(G(z)) above which D rests")
-    every: int = Field(10, ge=2, description="iterations between two looks at the gap")
+    every: int = Field(10, ge=2, description="iterations between two measurements of the gap")
 
     @property
     def observes(self) -> int:
@@ -135,7 +127,7 @@ class AdaptiveSchedule(AlternatingSchedule):
             gap = real - statistics.get("discriminator/D(G(z))", 0.0)
             return generator if gap > self.margin and iteration % self.every else both
 
-        return Course(rule, self.learning_rate, context.iterations)
+        return RuleSchedule(rule)
 
 
 class SimultaneousSchedule(ScheduleSpec):
@@ -150,17 +142,17 @@ class SimultaneousSchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = ((*DISCRIMINATOR, *GENERATOR),)
-        return Course(lambda *_: groups, self.learning_rate, context.iterations)
+        return RuleSchedule(lambda *_: groups)
 
 
 class JointSchedule(ScheduleSpec):
-    """One phase that trains all networks together, for losses with a single objective."""
+    """One phase, called `joint`, that trains all networks together: one objective, no game."""
 
     type: ClassVar[str] = "joint"
     runs: ClassVar[frozenset[str]] = frozenset({"joint"})
 
     def build(self, context: BuildContext) -> Schedule:
-        return Course(lambda *_: (("joint",),), self.learning_rate, context.iterations)
+        return RuleSchedule(lambda *_: (("joint",),))
 
 
 class DiscriminatorOnlySchedule(ScheduleSpec):
@@ -171,7 +163,38 @@ class DiscriminatorOnlySchedule(ScheduleSpec):
 
     def build(self, context: BuildContext) -> Schedule:
         groups = (DISCRIMINATOR,)
-        return Course(lambda *_: groups, self.learning_rate, context.iterations)
+        return RuleSchedule(lambda *_: groups)
+
+
+class SequenceSchedule(ScheduleSpec):
+    """The groups of phases that the recipe names, one after the other in every iteration.
+
+    For losses with phases of their own, such as an adversarial autoencoder's: groups =
+    [["reconstruction"], ["critic"], ["deception"]]. Phases of one group share a batch and step
+    together.
+    """
+
+    type: ClassVar[str] = "sequence"
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = ({"groups": [["joint"]]},)
+
+    groups: tuple[tuple[str, ...], ...] = Field(
+        min_length=1, description="groups of phases, in the order they run"
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _distinct(cls, groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for group in groups:
+            if not group or len(set(group)) < len(group):
+                raise ValueError("each group names at least one phase, and none twice")
+        return groups
+
+    @property
+    def runs(self) -> frozenset[str]:
+        return frozenset(phase for group in self.groups for phase in group)
+
+    def build(self, context: BuildContext) -> Schedule:
+        return RuleSchedule(lambda *_: self.groups)
 
 
 @hookimpl
@@ -185,4 +208,5 @@ def ganzoo_schedules() -> Sequence[type[ScheduleSpec]]:
         SimultaneousSchedule,
         JointSchedule,
         DiscriminatorOnlySchedule,
+        SequenceSchedule,
     ]

@@ -8,23 +8,36 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.errors import UserError
 
 
 def check(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="Recipe files.")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE... [KEY=VALUE...]",
+            help="Recipe files, and changes to all of them, such as train.seed=1.",
+        ),
+    ],
 ) -> None:
     """Find every problem of every recipe. Nothing is run or built."""
-    from ganzoo.recipe import RecipeError, load_recipe
+    from ganzoo.recipe import Problem, RecipeError, load_recipe
 
     warn_about_broken_plugins()
-    wrong = []
+    overrides = [each for each in arguments if "=" in each]
+    recipes = [Path(each) for each in arguments if "=" not in each]
+    if not recipes:
+        raise UserError(
+            "no recipe is named", hint="for example: ganzoo check mine.toml train.seed=1"
+        )
+    problems: list[Problem] = []
     for recipe in recipes:
         try:
-            load_recipe(recipe)
+            load_recipe(recipe, *overrides)
         except RecipeError as error:
-            wrong.append(error)
+            problems += error.problems
         else:
-            print(f"{recipe}: good")
-    if wrong:
-        problems = [problem for error in wrong for problem in error.problems]
-        raise RecipeError(problems)
+            print(f"{recipe}: valid")
+    if problems:
+        # A problem of the command line is the same in every recipe.
+        raise RecipeError(dict.fromkeys(problems))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ganzoo.cli.output import stderr, table, talks, warn, warn_about_broken_plugins
 
+if TYPE_CHECKING:
+    from ganzoo.evaluation.document import ComparisonDocument, Summary
+
 NAME_WIDTH = 24
-"""Columns of a terminal for the name of a figure."""
+"""Columns of a terminal for the name of a value."""
 LABEL_WIDTH = 15
 """Columns of a terminal for the name of a model, which is broken at its hyphens."""
 GAP = 2
@@ -42,7 +45,7 @@ def compare(
 ) -> None:
     """Compare recipes or runs, and write a report.
 
-    Trains what is not trained yet and measures all alike. Prints the path of the report.
+    Trains what is not trained yet, measures all runs in one way and prints the path of the report.
     """
     from ganzoo.cli.progress import display
     from ganzoo.comparison import compare as compare_all
@@ -59,53 +62,59 @@ def compare(
         runs=runs,
         launcher=launcher,
         display=display,
-        tell=stderr().print,
+        report=stderr().print,
     )
     if talks():
         show(comparison.data)
         print(comparison.out / "report.html")
 
 
-def show(data: Any) -> None:
-    """The headline figures as a table, and what is wrong, to people."""
-    columns = [column for column in data["metrics"] if column["headline"]]
-    bracket = f"[{data['extractor']['name']}]" if data["extractor"] else ""
-    arrows = {"lower": " (-)", "higher": " (+)"}
-    names = [
-        column["name"].replace(bracket, "").replace("/", "/\n") + arrows[column["better"]]
-        for column in columns
-    ]
+def show(data: ComparisonDocument) -> None:
+    """Print the metrics that judge as a table, and warnings, to stderr."""
+    extractor = data["extractor"]
+    bracket = f"[{extractor['name']}]" if extractor else ""
+    names = {
+        column["name"]: column["name"].replace(bracket, "").replace("/", "/\n")
+        + {"lower": " (-)", "higher": " (+)"}[column["better"]]
+        for column in data["columns"]
+        if column["better"] is not None
+    }
     console = stderr()
     if not console.is_terminal:
         console.width = 10_000  # a file takes lines of any length
-    # A model in each column, since figures are many and models few, and no more than fit.
+    # A model in each column, since values are many and models few, and no more than fit.
     at_once = max(1, (console.width - NAME_WIDTH) // (LABEL_WIDTH + GAP))
     for start in range(0, len(data["models"]), at_once):
         models = data["models"][start : start + at_once]
-        heads = ["", *(textwrap.fill(row["label"], LABEL_WIDTH) for row in models)]
+        heads = ["", *(textwrap.fill(model["label"], LABEL_WIDTH) for model in models)]
         lines = [
-            [name, *(cell(row, column["name"], data["winners"]) for row in models)]
-            for name, column in zip(names, columns, strict=True)
+            [
+                text,
+                *(
+                    cell(model["summaries"].get(name), data["winners"].get(name) == model["label"])
+                    for model in models
+                ),
+            ]
+            for name, text in names.items()
         ]
         console.print(table(heads, lines))
     console.print(
-        "mean over seeds, below it its 95 % interval; (+) higher is better, (-) lower; "
-        "* clear of all others"
+        "mean over seeds and its 95 % interval; (+) higher is better, (-) lower is better; "
+        "* interval overlaps no other"
     )
-    if data["extractor"]:
-        console.print(f"features: {data['extractor']['name']}, {data['extractor']['note']}")
-    for row in data["models"]:
-        for run in row["runs"]:
+    if extractor:
+        console.print(f"features: {extractor['name']}, {extractor['note']}")
+    for model in data["models"]:
+        for run in model["runs"]:
             for sentence in run["collapse"]:
-                warn(f"{row['label']}, seed {run['seed']}, may have collapsed: {sentence}")
+                warn(f"{model['label']}, seed {run['seed']}, may have collapsed: {sentence}")
 
 
-def cell(row: Any, figure: str, winners: Any) -> str:
-    """Mean, with a star where it wins, and below it the interval."""
-    found = row["statistics"].get(figure)
-    if found is None:
+def cell(summary: Summary | None, wins: bool) -> str:
+    """The mean, with a star where it wins, and below it the interval."""
+    if summary is None:
         return "-"
-    star = " *" if winners.get(figure) == row["label"] else ""
-    if found["low"] is None:
-        return f"{found['mean']:.4g}{star}"
-    return f"{found['mean']:.4g}{star}\n{found['low']:.3g} to {found['high']:.3g}"
+    star = " *" if wins else ""
+    if summary["low"] is None:
+        return f"{summary['mean']:.4g}{star}"
+    return f"{summary['mean']:.4g}{star}\n{summary['low']:.3g} to {summary['high']:.3g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +11,7 @@ from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.registry import Entry
+    from ganzoo.specs import ComponentSpec
 
 
 def components(
@@ -29,16 +30,30 @@ def components(
         raise UserError(
             f"no kind of component is called '{kind}'", hint=f"there is {one_of(list(KINDS))}"
         )
-    found = registry.installed()
+    installed = registry.installed()
     if kind is not None and name is not None:
-        _describe(found.find(kind, name), name)
+        _describe(installed.find(kind, name), name)
         return
-    rows = [
-        (entry.kind, each, entry.plugin.label, entry.spec.summary())
+    entries = [
+        (each, entry)
         for some_kind in ([kind] if kind else KINDS)
-        for each, entry in zip(found.names(some_kind), found.entries(some_kind), strict=True)
+        for each, entry in zip(
+            installed.names(some_kind), installed.entries(some_kind), strict=True
+        )
     ]
-    stdout().print(table(("kind", "type", "from", "summary"), rows))
+    # Which phases are run decides which schedules go together with a loss.
+    columns = ("kind", "type", "from", *(["runs"] if kind == "schedule" else []), "summary")
+    rows = [
+        {
+            "kind": entry.kind,
+            "type": each,
+            "from": entry.plugin.label,
+            "runs": _phases_run(entry.spec) or "as its keys say",
+            "summary": entry.spec.summary(),
+        }
+        for each, entry in entries
+    ]
+    stdout().print(table(columns, [[row[column] for column in columns] for row in rows]))
 
 
 def _describe(entry: Entry, name: str) -> None:
@@ -50,9 +65,8 @@ def _describe(entry: Entry, name: str) -> None:
     console = stdout()
     console.print(f"{entry.kind} {name} ({entry.plugin.label})\n")
     console.print(inspect.cleandoc(entry.spec.__doc__ or ""))
-    for label, words in (("needs", entry.spec.needs), ("provides", entry.spec.provides)):
-        if words:
-            console.print(f"\n{label}: {', '.join(sorted(words))}")
+    for label, words in _facts(entry.spec):
+        console.print(f"\n{label}: {words}")
     rows = list(keys(entry.spec))
     if rows:
         console.print()
@@ -61,13 +75,35 @@ def _describe(entry: Entry, name: str) -> None:
     console.print(_example(entry.kind, name, rows), end="")
 
 
+def _facts(spec: type[ComponentSpec]) -> Iterator[tuple[str, str]]:
+    """What a declaration says besides its keys."""
+    from ganzoo.recipe.checks import article
+    from ganzoo.specs import LossSpec
+
+    for label, words in (("needs", spec.needs), ("provides", spec.provides)):
+        if words:
+            yield label, ", ".join(sorted(words))
+    if issubclass(spec, LossSpec):
+        yield "phases", ", ".join(spec.phases)
+        for name, role in spec.networks.items():
+            yield f"[networks.{name}]", f"{article(role.kind)} of {role.sees}"
+    if phases := _phases_run(spec):
+        yield "runs", phases
+
+
+def _phases_run(spec: type[ComponentSpec]) -> str:
+    """The phases that a schedule runs; nothing where its keys decide, or for other kinds."""
+    runs = getattr(spec, "runs", None)
+    return ", ".join(sorted(runs)) if isinstance(runs, frozenset) else ""
+
+
 def _example(kind: str, name: str, rows: Sequence[Sequence[str]]) -> str:
     """A table with every key, the required ones left for the reader to fill in."""
     from ganzoo.recipe.keys import ABSENT, REQUIRED, toml_value
     from ganzoo.recipe.model import ARRAYS, SLOTS
 
-    headers = {held: f"[{slot}]" for slot, held in SLOTS.items()}
-    headers |= {held: f"[[{array}]]" for array, held in ARRAYS.items()}
+    headers = {held: f"[[{array}]]" for array, held in ARRAYS.items()}
+    headers |= {held: f"[{slot}]" for slot, held in SLOTS.items()}
     lines = [headers[kind], f"type = {toml_value(name)}"]
     for key, described, default, _ in rows:
         if default == REQUIRED:

@@ -12,7 +12,7 @@ from ganzoo.cli.arguments import name_plugins
 from ganzoo.cli.output import stderr, warn_about_broken_plugins
 
 if TYPE_CHECKING:
-    from ganzoo.testing.collecting import Outcome
+    from ganzoo.testing.collection import Outcome
 
 
 def check(
@@ -39,19 +39,19 @@ def check(
     if module.endswith(".py"):
         name_plugins([Path(module)])
         module = Path(module).name
-    from ganzoo.testing.collecting import cases, outcomes, summary
+    from ganzoo.testing.collection import cases, outcomes, summary
 
     repeated: dict[tuple[str, str, str], list[str]] = {}
 
-    def tell(outcome: Outcome) -> None:
+    def report(outcome: Outcome) -> None:
         if verbose and outcome.state != "failed":
             print(f"{outcome.state} {outcome.case}: {outcome.text or outcome.case.check.why}")
             return
         if outcome.state not in ("failed", "skipped"):
             return
-        # One fault may fail many checks: it is told with the first, and the others are listed.
-        seen = (outcome.state, str(outcome.case.subject), outcome.seen)
-        others = repeated.setdefault(seen, [])
+        # One fault may fail many checks: it is shown with the first, and the others are listed.
+        fault = (outcome.state, str(outcome.case.subject), outcome.message)
+        others = repeated.setdefault(fault, [])
         others.append(outcome.case.check.name)
         if len(others) == 1:
             text = outcome.text
@@ -61,21 +61,21 @@ def check(
 
     collected = cases(module, expected)
     warn_about_broken_plugins()
-    found = outcomes(collected, tell)
+    results = outcomes(collected, report)
     for (state, subject, _), (first, *others) in repeated.items():
         if others:
             stderr().print(Text(f"{subject}: {state} like {first}: {', '.join(others)}"))
-    print(summary(found))
-    if any(outcome.state == "failed" for outcome in found):
+    print(summary(results))
+    if any(outcome.state == "failed" for outcome in results):
         raise typer.Exit(1)
 
 
-def _expected(given: list[str]) -> dict[str, str]:
+def _expected(options: list[str]) -> dict[str, str]:
     """Reasons by case, of options such as `finite:generator/plain=it overflows`."""
     from ganzoo.errors import UserError
 
     expected = {}
-    for text in given:
+    for text in options:
         case, _, reason = text.partition("=")
         if not case.strip() or not reason.strip():
             raise UserError(

@@ -56,9 +56,9 @@ def new(
     if not kinds:
         kinds = _words(_ask(_question_of_kinds(), lambda answer: check_kinds(_words(answer))))
     author = author or _git_author() or _ask_author(name)
-    made = new_plugin(name, kinds, folder, author=author)
-    print(made)
-    _tell_what_is_next(made)
+    target = new_plugin(name, kinds, folder, author=author)
+    print(target)
+    _print_next_steps(target)
 
 
 def _check_complete(name: str | None, kinds: Sequence[str] | None) -> None:
@@ -103,10 +103,10 @@ def _git_author() -> str | None:
     """`git config user.name`, if there is a git that knows it."""
     command = ["git", "config", "user.name"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return result.stdout.strip() or None
 
 
 def _ask_author(name: str) -> str | None:
@@ -117,15 +117,15 @@ def _ask_author(name: str) -> str | None:
     return _ask(question, lambda answer: None) or None
 
 
-def _tell_what_is_next(made: Path) -> None:
+def _print_next_steps(target: Path) -> None:
     """The commands by which the new plugin is installed, tested, run and checked."""
     from ganzoo.scaffold import package_of
 
     stderr().print(
         "next:\n"
-        f"  cd {shlex.quote(str(made))}\n"
+        f"  cd {shlex.quote(str(target))}\n"
         '  pip install -e ".[test]"\n'
         "  pytest\n"
-        f"  ganzoo run recipes/{made.name}.toml\n"
-        f"  ganzoo plugin check {package_of(made.name)}"
+        f"  ganzoo run recipes/{target.name}.toml\n"
+        f"  ganzoo plugin check {package_of(target.name)}"
     )

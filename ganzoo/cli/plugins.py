@@ -20,17 +20,17 @@ def plugins(
     """List every plugin. Says what each offers, what it costs and what is wrong with it."""
     from ganzoo.plugins import scan
 
-    found = scan()
+    scanned = scan()
     if as_json:
-        print(json.dumps([_record(plugin) for plugin in found.all], indent=2))
+        print(json.dumps([_record(plugin) for plugin in scanned.all], indent=2))
     else:
         columns = ("plugin", "version", "load", "imports torch", "offers")
-        stdout().print(table(columns, [_row(plugin) for plugin in found.all]))
+        stdout().print(table(columns, [_row(plugin) for plugin in scanned.all]))
     # The records say what is wrong with plugins, but not what is wrong with GANZOO_PLUGINS.
-    for line in found.remarks if as_json else found.warnings:
+    for line in scanned.remarks if as_json else scanned.warnings:
         warn(line)
-    found.refuse()
-    if found.broken:
+    scanned.refuse()
+    if scanned.broken:
         raise typer.Exit(1)
 
 

@@ -1,75 +1,76 @@
-"""What is shown while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from ganzoo.cli.output import stderr, talks, warn
-from ganzoo.engine.recorder import Progress
+from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
-from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
 from ganzoo.zoo import Run
 
 REFRESH_SECONDS = 0.2
 
 
-def display() -> Progress:
+def display() -> Listener:
     """The display that suits this process."""
     if not talks():
-        return Progress()
+        return Listener()
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def report(run: Run) -> None:
-    """The last words of a run: its figures to people, its folder to programs."""
+    """Print the values of a finished run's metrics to stderr, and its folder to stdout."""
     if not talks():
         return
-    for name, value in run.evaluation.get("figures", {}).items():
+    for name, value in run.evaluation.get("values", {}).items():
         stderr().print(Text(f"{name} {value:.4g}"))
     print(run.path)
 
 
-class LineProgress(Progress):
+class LineProgress(Listener):
     """One line for each logging interval."""
 
-    def started(self, recipe: Recipe, folder: RunFolder, session: Session) -> None:
-        """Say what is trained, where and how."""
+    def started(self, session: Session, folder: RunFolder) -> None:
+        """Print what is trained, where and how."""
+        recipe = session.recipe
         choices = session.backend.described()
-        self._say(
+        self._print(
             f"{recipe.name}: {recipe.train.iterations} iterations of batch "
             f"{recipe.train.batch_size} on {choices['device']} in {choices['precision']}, "
             f"{_parameters(session)}; {folder.path}"
         )
         if session.iteration:
-            self._say(f"goes on from iteration {session.iteration}")
-        self._begin(session)
+            self._print(f"resumes from iteration {session.iteration}")
+        self._start(session)
 
-    def _begin(self, session: Session) -> None:
-        self._mark = (session.iteration, session.seconds)
+    def _start(self, session: Session) -> None:
+        self._mark = (session.iteration, session.counters.seconds)
 
-    def logged(self, session: Session, statistics: dict[str, float]) -> None:
+    def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
         """Iteration, speed, time left and the means of the interval."""
         iteration, seconds = self._mark
-        self._mark = (session.iteration, session.seconds)
-        rate = (session.iteration - iteration) / max(session.seconds - seconds, 1e-9)
+        self._mark = (session.iteration, session.counters.seconds)
+        rate = (session.iteration - iteration) / max(session.counters.seconds - seconds, 1e-9)
         last = session.recipe.train.iterations
         left = (last - session.iteration) / rate
-        self._say(
+        self._print(
             f"{session.iteration}/{last}  {_speed(rate, session)}  "
             f"{left:.0f} s left  {_means(statistics)}"
         )
 
-    def warn(self, text: str) -> None:
+    def warned(self, text: str) -> None:
         """Show a warning."""
         warn(text)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         stderr().print(Text(text))
 
 
@@ -87,7 +88,7 @@ class TerminalProgress(LineProgress):
             auto_refresh=False,
         )
 
-    def _begin(self, session: Session) -> None:
+    def _start(self, session: Session) -> None:
         last = session.recipe.train.iterations
         self._task = self._bar.add_task("", total=last, speed="", means="")
         self._bar.update(self._task, completed=session.iteration)
@@ -104,14 +105,14 @@ class TerminalProgress(LineProgress):
         self._bar.update(self._task, completed=session.iteration, speed=speed, refresh=True)
         self._shown = now
 
-    def logged(self, session: Session, statistics: dict[str, float]) -> None:
+    def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
         """Show the means of the interval, and measure the speed anew."""
         self._bar.update(
             self._task, completed=session.iteration, means=_means(statistics), refresh=True
         )
         self._mark = (session.iteration, time.monotonic())
 
-    def ended(self) -> None:
+    def ended(self, state: str, message: str | None, traceback: str | None) -> None:
         """Leave the bar as it stands."""
         self._bar.stop()
 
@@ -121,12 +122,12 @@ def _speed(rate: float, session: Session) -> str:
     return f"{rate:.1f} it/s  {images:.0f} img/s"
 
 
-def _means(statistics: dict[str, float]) -> str:
+def _means(statistics: Mapping[str, float]) -> str:
     """`discriminator/real` as `d/real`, and no sums, to fit a line."""
     return "  ".join(
         f"{name[0]}{name[name.find('/') :]} {value:.3f}"
         for name, value in statistics.items()
-        if not name.endswith("/total")
+        if "/" in name and not name.endswith("/total")
     )
 
 
@@ -134,7 +135,7 @@ def _parameters(session: Session) -> str:
     """Parameters of each network, as `generator 1.5M`."""
     return ", ".join(
         f"{slot} {_count(sum(weight.numel() for weight in network.parameters()))}"
-        for slot, network in session.networks.items()
+        for slot, network in session.parts.networks.items()
     )
 
 

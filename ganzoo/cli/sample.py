@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,8 +19,16 @@ def sample(
     num: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     prior: Annotated[
-        Literal["latent", "mixture"] | None,
-        typer.Option(help="Latents from [latent], or from the mixture fitted to codes."),
+        str | None,
+        typer.Option(metavar="TYPE", help="One of the recipe's priors; by default its [prior]."),
+    ] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(
+            "--class",
+            metavar="INTEGER",
+            help="A class, from 0; by default all, with their shares in the data.",
+        ),
     ] = None,
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
@@ -29,7 +37,7 @@ def sample(
     from ganzoo.errors import UserError
 
     warn_about_broken_plugins()
-    samples = zoo.open_run(run).sample(num, seed=seed, prior=prior)
+    samples = zoo.open_run(run).sample(num, seed=seed, prior=prior, label=label)
     try:
         write_samples(samples, out)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Compares recipes and runs, in figures and in a report. Imports torch only when it works."""
+"""Compares recipes and runs, in values and in a report. Importing it does not import torch."""
 
 from ganzoo.comparison.budget import Budget, parse_budget
 from ganzoo.comparison.comparing import Comparison, compare

@@ -1,4 +1,4 @@
-"""One run of a comparison: trained if it is not there, then measured. Runs in its own process."""
+"""One run of a comparison: trained if necessary, then measured. A job has its own process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError, describe
 from ganzoo.plugins import CORE, installed
+from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json, write_text
 
 if TYPE_CHECKING:
-    from ganzoo.engine.recorder import Progress
-    from ganzoo.recipe import Component, Recipe
-    from ganzoo.specs import MetricSpec
+    from ganzoo.engine.events import Listener
+    from ganzoo.evaluation.document import RunMeasures
+    from ganzoo.recipe import Recipe
 
 TIMED_SAMPLES = 1000
 CALIBRATION_SECONDS = 3.0
@@ -29,20 +30,22 @@ CALIBRATION_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker process is told; plain data, so that it travels to other machines."""
+    """What a worker process has to do; plain data, so that it can be sent to other machines."""
 
     recipe: str
     """The resolved recipe as TOML."""
     folder: str
-    """The run's folder, there or not."""
+    """The run's folder, whether it exists or not."""
     metrics: tuple[Mapping[str, Any], ...]
     """Tables of the metrics, their types qualified."""
-    evaluate: dict[str, Any]
+    extractor: Mapping[str, Any] | None
+    """Table of the extractor, its type qualified; None where no metric reads features."""
+    evaluate: Mapping[str, Any]
     """The table [evaluate] by which all runs of the comparison are measured."""
-    display: Callable[[], Progress] | None = None
-    """Makes what shows the progress in the worker's process; nothing is shown by default."""
-    told: frozenset[tuple[str, str]] = frozenset()
-    """Plugins and hooks of which it was said in a job before that they failed."""
+    display: Callable[[], Listener] | None = None
+    """Makes the listener that shows progress in the worker's process; by default none."""
+    reported: frozenset[tuple[str, str]] = frozenset()
+    """Plugins and hooks whose failure was reported in an earlier job."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,27 @@ class Outcome:
     folder: str
     message: str | None = None
     """Why the run failed, or None."""
-    measures: dict[str, Any] = field(default_factory=dict)
-    """What `ganzoo.evaluation.measure.measure` gives, with `sampling_seconds`."""
-    told: frozenset[tuple[str, str]] = frozenset()
-    """What the next job should know to have been said."""
+    measures: RunMeasures | None = None
+    """None for a run that failed."""
+    reported: frozenset[tuple[str, str]] = frozenset()
+    """`Job.reported`, and what was reported in this job."""
 
 
 def run_job(job: Job) -> Outcome:
-    """Train, or go on with, the run of a job and measure it. An error becomes a message."""
-    told: set[tuple[str, str]] = set()
+    """Train, or resume, the run of a job and measure it. An error becomes a message."""
+    reported: set[tuple[str, str]] = set()
     try:
-        told = installed().told
-        told.update(job.told)
+        reported = installed().reported
+        reported.update(job.reported)
         folder = train_if_needed(job)
-        return Outcome(job.folder, None, measured(job, folder), frozenset(told))
+        return Outcome(job.folder, None, measured(job, folder), frozenset(reported))
     except GanzooError as error:
-        return Outcome(job.folder, error.message, told=frozenset(told))
+        return Outcome(job.folder, error.message, reported=frozenset(reported))
     except Exception as error:
         with suppress(GanzooError):
             write_text(RunFolder(Path(job.folder)).traceback, traceback.format_exc())
         message = f"measuring it failed: {describe(error)}"
-        return Outcome(job.folder, message, told=frozenset(told))
+        return Outcome(job.folder, message, reported=frozenset(reported))
 
 
 def train_if_needed(job: Job) -> RunFolder:
@@ -91,67 +94,75 @@ def train_if_needed(job: Job) -> RunFolder:
     return folder
 
 
-def measured(job: Job, folder: RunFolder) -> dict[str, Any]:
-    """The run's measures: those kept in its folder if they were taken in the same way."""
+def measured(job: Job, folder: RunFolder) -> RunMeasures:
+    """The run's measures: those in its folder if they were taken in the same way, else new ones.
+
+    How many snapshots the recipe wants is no part of the way: a run is measured at those it has.
+    """
     from ganzoo.engine.environment import versions
 
-    metrics = [metric_of(table) for table in job.metrics]
-    asked = {
-        "metrics": [metric.table(qualified=True) for metric in metrics],
-        "evaluate": job.evaluate,
-        "versions": {CORE: version(CORE), **versions(metric.plugin for metric in metrics)},
+    metrics = [load_component("metric", table) for table in job.metrics]
+    extractor = None if job.extractor is None else load_component("extractor", job.extractor)
+    components = [*metrics, *([extractor] if extractor else [])]
+    way = {
+        "components": [each.table(qualified=True) for each in components],
+        "evaluate": {key: value for key, value in job.evaluate.items() if key != "snapshots"},
+        "versions": {CORE: version(CORE), **versions(each.plugin for each in components)},
     }
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
     path = folder.measures(key)
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        write_json(path, take_measures(load_text(job.recipe), folder, metrics, job.evaluate))
-    kept: dict[str, Any] = read_json(path)
-    return kept
+        write_json(path, take_measures(job, folder))
+    measures: RunMeasures = read_json(path)
+    return with_numbers(measures)
 
 
-def take_measures(
-    recipe: Recipe,
-    folder: RunFolder,
-    metrics: list[Component[MetricSpec]],
-    evaluate: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Measure a run anew, and how long 1,000 samples take."""
+def with_numbers(measures: RunMeasures) -> RunMeasures:
+    """Measures read from JSON, with NaN where it has null."""
+
+    def numbers(values: Mapping[str, float | None]) -> dict[str, float]:
+        return {name: math.nan if value is None else value for name, value in values.items()}
+
+    measures["values"] = numbers(measures["values"])
+    for row in measures["history"]:
+        row["values"] = numbers(row["values"])
+    others = measures["other_priors"]
+    measures["other_priors"] = {prior: numbers(values) for prior, values in others.items()}
+    return measures
+
+
+def take_measures(job: Job, folder: RunFolder) -> RunMeasures:
+    """Measure a run, and the time that 1,000 samples take."""
     from ganzoo.engine.sampling import Sampler
     from ganzoo.evaluation.measure import measure
     from ganzoo.recipe.settings import Evaluate
 
-    settings = Evaluate.model_validate_json(json.dumps(evaluate))
-    measures = measure(recipe, folder, metrics, evaluate=settings)
+    recipe = load_text(job.recipe)
+    measures = measure(
+        recipe,
+        folder,
+        [load_component("metric", table) for table in job.metrics],
+        evaluate=Evaluate.model_validate_json(json.dumps(job.evaluate)),
+        extractor=None if job.extractor is None else load_component("extractor", job.extractor),
+    )
     sampler = Sampler(recipe, folder)
     sampler.sample(TIMED_SAMPLES)  # the first call is slower
     start = time.perf_counter()
     sampler.sample(TIMED_SAMPLES).cpu()
-    measures["sampling_seconds"] = time.perf_counter() - start
-    measures["parameters"] = {
-        slot: sum(weight.numel() for weight in network.parameters())
-        for slot, network in sampler.networks.items()
+    return {
+        **measures,
+        "sampling_seconds": time.perf_counter() - start,
+        "parameters": {
+            name: sum(weight.numel() for weight in network.parameters())
+            for name, network in sampler.networks.items()
+        },
     }
-    return measures
-
-
-def metric_of(table: Mapping[str, Any]) -> Component[MetricSpec]:
-    """The metric that a table with a qualified type describes."""
-    from ganzoo import registry
-    from ganzoo.recipe import Component
-
-    keys = dict(table)
-    name = keys.pop("type")
-    entry = registry.installed().find("metric", name)
-    spec = entry.spec.model_validate_json(json.dumps(keys))
-    return Component(name, spec, entry.plugin)  # type: ignore[arg-type]
 
 
 def load_text(text: str) -> Recipe:
     """The recipe that a resolved TOML text describes."""
     import tempfile
-
-    from ganzoo.recipe import load_recipe
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.toml"
@@ -160,22 +171,22 @@ def load_text(text: str) -> Recipe:
 
 
 def iterations_per_second(recipe: str) -> float:
-    """How fast a recipe trains here: it runs for a few seconds without a folder."""
+    """How fast a recipe, as TOML, trains on this machine: it runs for a few seconds."""
     import torch
 
     from ganzoo.engine.backend import arithmetic, choose_device
-    from ganzoo.engine.ranks import ranks_from_environment
+    from ganzoo.engine.process_group import group_from_environment
     from ganzoo.engine.session import prepare
     from ganzoo.engine.training import run_iteration
 
     loaded = load_text(recipe)
     device = choose_device(loaded.engine.device)
     with arithmetic(device, deterministic=loaded.engine.deterministic):
-        session = prepare(loaded, device, ranks_from_environment())
+        session = prepare(loaded, device, group_from_environment())
         done, start, limit = 0, math.inf, math.inf
         while time.perf_counter() < limit or done < 5:
             run_iteration(session)
-            session.iteration += 1
+            session.counters.iteration += 1
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             done += 1

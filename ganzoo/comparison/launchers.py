@@ -1,4 +1,4 @@
-"""Where the runs of a comparison are made: here one after the other, or by Ray on many machines."""
+"""Where the runs of a comparison are trained: here one after the other, or by Ray on a cluster."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 PRELOADED = ("ganzoo.engine.training", "ganzoo.evaluation.measure", "sklearn.mixture")
 TRIES = 2
-"""How often a run whose process died is begun: it goes on from its last checkpoint."""
+"""How often a run whose process dies is started; it resumes from its last checkpoint."""
 
 
 class Launcher(Protocol):
-    """Makes the runs."""
+    """Trains and measures the runs of jobs."""
 
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """An outcome for each job, in the order of the jobs. None is lost, and none raises."""
@@ -35,20 +35,20 @@ class Launcher(Protocol):
 
 
 class DeadWorker(RunError):
-    """A process ended without having said what came of its work."""
+    """A process ended without a result."""
 
 
 def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a fresh process, so that its peak of memory is its own.
+    """Call a function in a new process, so that its peak memory is its own.
 
-    It sees this process's folder and environment. After Ctrl-C here, or when this process ends,
-    it is asked to stop: a run that it trains leaves a checkpoint. Raises `DeadWorker` if it
-    dies; what the function raises comes as a `GanzooError`.
+    The process has this one's working directory and environment. After Ctrl-C here, or when this
+    process ends, it gets SIGTERM, so that a run that it trains leaves a checkpoint. Raises
+    `DeadWorker` if it dies; an exception of the function is raised here as a `GanzooError`.
     """
-    # Elsewhere system libraries may not bear to be forked.
+    # On other systems, libraries may not survive a fork.
     context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
-        # What takes long is imported once, by the process from which the others are forked.
+        # Slow imports happen once, in the process from which the others are forked.
         context.set_forkserver_preload(list(PRELOADED))
     receiving, sending = context.Pipe(duplex=False)
     with _STARTING:
@@ -74,12 +74,12 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
 
 
 _STARTING = threading.Lock()
-"""One process is begun at a time: the environment is changed meanwhile."""
+"""One process is started at a time: the environment is changed meanwhile."""
 
 
 @contextmanager
 def _own_path_only() -> Iterator[None]:
-    """Processes begun meanwhile do not look for modules in the current folder.
+    """Processes started meanwhile do not look for modules in the current folder.
 
     A folder there that is called ganzoo, such as a clone of the repository, would hide the package.
     """
@@ -101,8 +101,8 @@ def _work(
     function: Callable[..., Any],
     arguments: Sequence[Any],
 ) -> None:
-    """What the process does: call the function, send back what it returned or raised."""
-    # Ctrl-C on a terminal reaches a whole group: only the process that waits, which passes it on.
+    """Call the function in the new process, and send back what it returned or raised."""
+    # Ctrl-C on a terminal goes to the whole group; only the waiting process is to get it.
     os.setpgrp()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
@@ -114,12 +114,12 @@ def _work(
         answer = error
     except Exception as error:
         answer = RunError(describe(error))
-    with suppress(BrokenPipeError):  # nobody waits for it any more
+    with suppress(BrokenPipeError):  # the waiting process has ended
         sending.send(answer)
 
 
 def _end_with_parent() -> None:
-    """Stop this process, as a scheduler would, when the one that began it is gone."""
+    """Stop this process with SIGTERM when its parent has ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -141,7 +141,7 @@ def _cause(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     if exit_code == -signal.SIGKILL:
-        return "killed by SIGKILL, perhaps for want of memory"
+        return "killed by SIGKILL, perhaps out of memory"
     return f"killed by {signal.Signals(-exit_code).name}"
 
 
@@ -150,10 +150,10 @@ class Local:
 
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """See `Launcher`."""
-        told: frozenset[tuple[str, str]] = frozenset()
+        reported: frozenset[tuple[str, str]] = frozenset()
         for job in jobs:
-            outcome = self._launch(replace(job, told=told))
-            told |= outcome.told
+            outcome = self._launch(replace(job, reported=reported))
+            reported |= outcome.reported
             yield outcome
 
     def _launch(self, job: Job) -> Outcome:
@@ -169,11 +169,10 @@ class Local:
 
 
 class Ray:
-    """As many runs at once as a Ray cluster has cores or GPUs for.
+    """On a Ray cluster, as many runs at once as it has cores or GPUs.
 
-    The cluster is the one that `RAY_ADDRESS` names, or one on this machine for the time of the
-    comparison. All its machines must see the working directory and the run folders under the
-    same paths.
+    The cluster is that at `RAY_ADDRESS`, or one on this machine for the time of the comparison.
+    The working directory and the run folders must have the same paths on all of its machines.
     """
 
     def __init__(self) -> None:
@@ -189,8 +188,8 @@ class Ray:
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """See `Launcher`."""
         ray = self.ray
-        begun = not ray.is_initialized()
-        if begun:
+        owner = not ray.is_initialized()
+        if owner:
             self._join_cluster()
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
@@ -206,9 +205,9 @@ class Ray:
                     yield Outcome(job.folder, f"its process died; tried {TRIES} times")
                 except ray.exceptions.RayError as error:
                     reason = str(error).strip().partition("\n")[0]
-                    yield Outcome(job.folder, f"Ray could not make it: {reason}")
+                    yield Outcome(job.folder, f"Ray could not run it: {reason}")
         finally:
-            if begun:
+            if owner:
                 ray.shutdown()
 
     def _join_cluster(self) -> None:
@@ -224,12 +223,12 @@ class Ray:
             reason = str(error).strip().partition("\n")[0]
             place = f"the Ray cluster at {address} cannot be reached" if address else "Ray failed"
             raise UserError(
-                f"{place}: {reason}", hint="RAY_ADDRESS names a cluster; without it one is begun"
+                f"{place}: {reason}", hint="RAY_ADDRESS names a cluster; without it one is started"
             ) from error
 
 
 def _run_job_in(folder: str, environment: Mapping[str, str], job: Job) -> Outcome:
-    """Run a job where relative paths mean what they mean in `folder`, with the same plugins."""
+    """Run a job in the working directory `folder` and with the variables that choose plugins."""
     os.chdir(folder)
     os.environ.update(environment)
     return run_job(job)
@@ -239,7 +238,7 @@ LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": Local, "ray": Ray}
 
 
 def make_launcher(name: str) -> Launcher:
-    """The launcher of that name. Raises `UserError` for a name that there is none of."""
+    """The launcher of a name. Raises `UserError` for an unknown name."""
     if name not in LAUNCHERS:
         raise UserError(f"no launcher is called '{name}'", hint=", ".join(LAUNCHERS))
     return LAUNCHERS[name]()

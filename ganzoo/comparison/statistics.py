@@ -1,8 +1,8 @@
-"""What a handful of seeds can tell: means, intervals, paired differences.
+"""Inference from few seeds: means, confidence intervals, paired differences.
 
-Intervals are 95 % bootstrap intervals of the mean over seeds, from the quantiles of resampled
-means. From few values such intervals are much too narrow, so they are widened around the mean by
-the factor by which an interval of Student's t is wider than one of the plain bootstrap:
+Intervals are 95 % percentile bootstrap intervals of the mean over seeds. For few values these are
+much too narrow, so they are widened around the mean by the factor by which the interval of
+Student's t is wider than that of the bootstrap:
 sqrt(n / (n - 1)) t(n - 1) / t(infinity), which is 9.2 for two seeds, 2.7 for three and 1.6 for
 five (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, section 5).
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm, t
+
+from ganzoo.evaluation.document import Bounds, Direction, Paired, Summary
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -23,14 +25,14 @@ RESAMPLES = 10_000
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Bounds of the 95 % interval of the mean, or None for fewer than two values.
 
-    The same values give the same bounds, in whatever order.
+    The bounds do not depend on the order of the values.
     """
     sample = np.sort(np.asarray(values, dtype=np.float64))
     count = len(sample)
     if count < 2:
         return None
-    chosen = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
-    means = sample[chosen].mean(axis=1)
+    resamples = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+    means = sample[resamples].mean(axis=1)
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     mean = sample.mean()
@@ -38,16 +40,14 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     return float(mean + widening * (low - mean)), float(mean + widening * (high - mean))
 
 
-def summary(
-    values: Sequence[float], within: Sequence[float | None] = (None, None)
-) -> dict[str, Any]:
-    """`mean`, `std` (of the sample), `low`, `high` and the number of `seeds`; None where unknown.
+def summary(values: Sequence[float], within: Bounds = (None, None)) -> Summary:
+    """Mean, standard deviation and interval of a value over seeds, at least one.
 
-    The interval ends where `within`, the least and the most that the figure can be, ends. Values
-    that are not finite make the mean what it is and the interval unknown.
+    The interval is cut off at `within`, the least and the most that the value can be. Values that
+    are not finite make the mean NaN or infinite, and leave deviation and interval unknown.
     """
     finite = all(math.isfinite(value) for value in values)
-    found = interval(values) if finite else None
+    bounds = interval(values) if finite else None
     least, most = (
         unbounded if bound is None else bound
         for bound, unbounded in zip(within, (-math.inf, math.inf), strict=True)
@@ -57,49 +57,51 @@ def summary(
     return {
         "mean": total / len(values),
         "std": float(np.std(np.sort(values), ddof=1)) if finite and len(values) > 1 else None,
-        "low": max(found[0], least) if found else None,
-        "high": min(found[1], most) if found else None,
+        "low": max(bounds[0], least) if bounds else None,
+        "high": min(bounds[1], most) if bounds else None,
         "seeds": len(values),
     }
 
 
 def paired(
-    model: Mapping[int, float], reference: Mapping[int, float], better: str | None
-) -> dict[str, Any] | None:
-    """How a model differs from the reference at the same seeds, or None where they share none.
+    model: Mapping[int, float], reference: Mapping[int, float], better: Direction | None
+) -> Paired | None:
+    """The difference of a model from the reference at equal seeds, or None without common seeds.
 
-    `difference` is the mean of model - reference with its interval; `verdict` is `better` or
-    `worse` where the interval lies on one side of zero, else `no difference shown`, which is
-    also the verdict for one seed and None for figures that have no better.
+    Both are values by seed. The verdict is `better` or `worse` where the interval of the mean
+    difference excludes zero, else, as for one seed, `no significant difference`. It is None for
+    values of which no direction is better.
     """
     seeds = sorted(set(model) & set(reference))
     if not seeds:
         return None
-    found = summary([model[seed] - reference[seed] for seed in seeds])
-    verdict = None
+    difference = summary([model[seed] - reference[seed] for seed in seeds])
+    low, high = difference["low"], difference["high"]
+    verdict: Literal["better", "worse", "no significant difference"] | None = None
     if better is not None:
-        verdict = "no difference shown"
-        if found["low"] is not None and (found["low"] > 0 or found["high"] < 0):
-            verdict = "better" if (found["high"] < 0) == (better == "lower") else "worse"
+        verdict = "no significant difference"
+        if low is not None and high is not None and (low > 0 or high < 0):
+            verdict = "better" if (high < 0) == (better == "lower") else "worse"
     return {
-        "difference": found["mean"],
-        "low": found["low"],
-        "high": found["high"],
+        "difference": difference["mean"],
+        "low": low,
+        "high": high,
         "verdict": verdict,
         "seeds": len(seeds),
     }
 
 
-def winner(summaries: Mapping[str, Mapping[str, Any]], better: str) -> str | None:
-    """The name whose interval lies clear of all others on the better side, or None."""
-    if len(summaries) < 2 or any(each["low"] is None for each in summaries.values()):
+def winner(summaries: Mapping[str, Summary], better: Direction) -> str | None:
+    """The name whose interval is separate from all others on the better side, or None."""
+    # Mirrored where higher is better, so that lower is better always.
+    intervals: dict[str, tuple[float, float]] = {}
+    for name, each in summaries.items():
+        low, high = each["low"], each["high"]
+        if low is None or high is None:
+            return None
+        intervals[name] = (low, high) if better == "lower" else (-high, -low)
+    if len(intervals) < 2:
         return None
-    sign = 1 if better == "lower" else -1
-    best = min(summaries, key=lambda name: sign * summaries[name]["mean"])
-    edge = sign * summaries[best]["high" if better == "lower" else "low"]
-    clear = all(
-        edge < sign * each["low" if better == "lower" else "high"]
-        for name, each in summaries.items()
-        if name != best
-    )
-    return best if clear else None
+    best = min(intervals, key=lambda name: intervals[name][1])
+    others = [low for name, (low, _) in intervals.items() if name != best]
+    return best if intervals[best][1] < min(others) else None

@@ -1,7 +1,24 @@
-"""Training: the loop, the updates, the data feed, checkpoints. Imports torch."""
+"""Training: the loop, the updates, the data, checkpoints. Imports torch.
 
-from ganzoo.engine.data import Data, Samples, Stream, to_unit
+What is listed in `__all__` may be used by plugins.
+"""
+
+from ganzoo.engine.data import Data, Samples, Stream, labels_of, real_samples, take, to_unit
 from ganzoo.engine.networks import evaluating
-from ganzoo.engine.random import generator_for, seeded
+from ganzoo.engine.random import fill_latents, generator_for, seeded
+from ganzoo.recipe.settings import Latent
 
-__all__ = ["Data", "Samples", "Stream", "evaluating", "generator_for", "seeded", "to_unit"]
+__all__ = [
+    "Data",
+    "Latent",
+    "Samples",
+    "Stream",
+    "evaluating",
+    "fill_latents",
+    "generator_for",
+    "labels_of",
+    "real_samples",
+    "seeded",
+    "take",
+    "to_unit",
+]

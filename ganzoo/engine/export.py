@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ganzoo.engine.data import to_bytes
-from ganzoo.engine.pictures import density_plot, image_grid, point_plot, save_png, single_image
+from ganzoo.engine.pictures import image_grid, point_plot, save_png, single_image
 from ganzoo.errors import UserError
 from ganzoo.runs import whole_file
 
@@ -37,11 +37,7 @@ def write_samples(samples: Tensor, out: Path) -> None:
         with whole_file(out) as file:
             np.save(file, array)
     elif suffix == ".png":
-        if images:
-            picture = image_grid(samples)
-        else:
-            picture = point_plot(samples) if samples.shape[1] == 2 else density_plot(samples)
-        save_png(picture, out)
+        save_png(image_grid(samples) if images else point_plot(samples), out)
     elif images:
         out.mkdir(exist_ok=True)
         for number, image in enumerate(samples):

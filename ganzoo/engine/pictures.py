@@ -1,13 +1,15 @@
-"""Pictures of samples: a grid of images, a scatter plot, or curves of densities."""
+"""Pictures of samples: a grid of images, a scatter plot, or densities on the line."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from ganzoo.runs import whole_file
 GRID_PIXELS = 512
 """Grids of small images are enlarged to about this width."""
 CURVE_POINTS = 400
+DATA_COLOUR, GENERATED_COLOUR = "#8c8c8c", "#1f8fd6"
+"""Colours of points: 3:1 or more against both a white page and a nearly black one."""
 
 
 def save_png(image: Image.Image, path: Path) -> None:
@@ -54,51 +58,86 @@ def single_image(image: Tensor) -> Image.Image:
     return Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array)
 
 
-def point_plot(samples: Tensor, data: Data | None = None) -> Image.Image:
-    """A scatter of points `(N, 2)` over real ones."""
-    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    if data is not None and isinstance(data.train, Samples):
-        real = data.train.values[: len(samples)].cpu()
-        axes.scatter(real[:, 0], real[:, 1], s=4, alpha=0.5, color="tab:gray", label="data")
-        extent = 1.3 * float(real.abs().max())
-        axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
-    points = samples.float().cpu()
-    axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, color="tab:blue", label="generator")
-    axes.set_aspect("equal")
-    figure.legend(loc="outside upper center", ncols=2)
-    return _rendered(figure)
-
-
-def density_plot(
-    samples: Tensor, data: Data | None = None, discriminator: nn.Module | None = None
+def point_plot(
+    samples: Tensor,
+    data: Data | None = None,
+    discriminator: nn.Module | None = None,
+    *,
+    transparent: bool = False,
 ) -> Image.Image:
-    """Densities over the line, for samples `(N, 1)`: of the data, of the generator, and D(x)."""
-    figure = Figure(figsize=(6, 4), dpi=100, layout="constrained")
+    """Samples over those of the data: `(N, 2)` as a scatter plot, `(N, 1)` as a histogram.
+
+    The axes are the same for all samples of one data set. On the line, the data are shown by their
+    density where it is known, and D(x) as a probability where there is a `discriminator`.
+    `transparent` is for a page with a background of its own: 630 pixels wide, without a legend.
+    """
+    size = (5, 5 if samples.shape[1] == 2 else 3.6)
+    figure = Figure(figsize=size, dpi=126 if transparent else 100, layout="constrained")
     axes = figure.subplots()
-    values = samples.float().cpu().reshape(-1)
-    low, high = float(values.min()), float(values.max())
+    points = samples.float().cpu()
+    real = None
     if data is not None and isinstance(data.train, Samples):
-        real = data.train.values.float().cpu().reshape(-1)
+        real = data.train.values.float().cpu()
+    if points.shape[1] == 2:
+        _scatter(axes, points, real)
+    else:
+        _densities(axes, points[:, 0], real, data, discriminator)
+    for spine in axes.spines.values():
+        spine.set_color(DATA_COLOUR)
+    axes.tick_params(color=DATA_COLOUR, labelcolor=DATA_COLOUR)
+    axes.xaxis.label.set_color(DATA_COLOUR)
+    if not transparent:
+        figure.legend(loc="outside upper center", ncols=3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", transparent=transparent)
+    picture = Image.open(buffer)
+    return picture.quantize(64) if transparent else picture
+
+
+def _scatter(axes: Axes, points: Tensor, real: Tensor | None) -> None:
+    """Points `(N, 2)` over as many real ones."""
+    if real is not None:
+        extent = 1.25 * float(real.abs().max())
+        real = real[: len(points)]
+        axes.scatter(
+            real[:, 0], real[:, 1], s=16, color=DATA_COLOUR, alpha=0.5, linewidths=0, label="data"
+        )
+        axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
+    x, y = points.T
+    axes.scatter(x, y, s=3, color=GENERATED_COLOUR, alpha=0.7, linewidths=0, label="generator")
+    axes.set_aspect("equal")
+
+
+def _densities(
+    axes: Axes,
+    values: Tensor,
+    real: Tensor | None,
+    data: Data | None,
+    discriminator: nn.Module | None,
+) -> None:
+    """Densities on the line: of values `(N,)`, of the data, and D(x)."""
+    low, high = float(values.min()), float(values.max())
+    if real is not None:
         low, high = float(real.min()) - 1, float(real.max()) + 1
     x = torch.linspace(low, high, CURVE_POINTS)
     bins = np.linspace(low, high, 81).tolist()
+    look: dict[str, Any] = {"color": DATA_COLOUR, "linewidth": 2, "label": "data"}
+    axes.hist(
+        values.numpy(),
+        bins=bins,
+        density=True,
+        alpha=0.6,
+        color=GENERATED_COLOUR,
+        label="generator",
+    )
     if data is not None and data.density is not None:
-        density = data.density.log_prob(x[:, None]).exp()
-        axes.plot(x, density, color="tab:gray", label="data")
-    axes.hist(values, bins=bins, density=True, alpha=0.5, color="tab:blue", label="generator")
+        axes.plot(x, data.density.log_prob(x[:, None]).exp(), **look)
+    elif real is not None:
+        axes.hist(real[:, 0].numpy(), bins=bins, density=True, histtype="step", **look)
     if discriminator is not None:
         device = next(discriminator.parameters()).device
         with torch.no_grad():
             probability = discriminator(x[:, None].to(device)).sigmoid().cpu()
         axes.plot(x, probability, color="tab:orange", linestyle="--", label="D(x)")
-    top = max(1.05, axes.get_ylim()[1])
-    axes.set(xlim=(low, high), ylim=(0, top), xlabel="x")
-    figure.legend(loc="outside upper center", ncols=3)
-    return _rendered(figure)
-
-
-def _rendered(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer)
+        axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
+    axes.set(xlim=(low, high), xlabel="x")

@@ -8,10 +8,16 @@ them consumes changes none of the others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
+
+from ganzoo.recipe.settings import Latent
+
+BLOCK = 256
+"""Random rows that are drawn together: row i is the same however many are wanted."""
 
 
 def stream_seed(seed: int, *stream: str | int) -> int:
@@ -38,3 +44,48 @@ def seeded(seed: int, *stream: str | int, device: torch.device) -> Iterator[None
             # torch.manual_seed would set the streams of all GPUs, which nobody puts back.
             torch.default_generator.manual_seed(stream_seed(seed, *stream))
         yield
+
+
+def fill_latents(latent: Latent, z: Tensor, generator: torch.Generator) -> Tensor:
+    """Fresh latents of the recipe's distribution into `z` `(N, dim)`, in place."""
+    if latent.distribution == "uniform":
+        return z.uniform_(-1, 1, generator=generator)
+    return z.normal_(generator=generator)
+
+
+def rows(
+    count: int, draw: Callable[[int, torch.Generator], Tensor], seed: int, *stream: str | int
+) -> Tensor:
+    """The first `count` rows of an endless random table, on the CPU.
+
+    `draw(n, generator)` gives n rows. They are drawn in whole blocks, each from a stream of its
+    own, so that a row does not depend on how many are wanted.
+    """
+    blocks = [
+        draw(BLOCK, generator_for(seed, *stream, block)) for block in range(-(-count // BLOCK))
+    ]
+    return torch.cat(blocks)[:count]
+
+
+def draw_latents(latent: Latent, count: int, seed: int, *stream: str | int) -> Tensor:
+    """Latents `(count, dim)` of the recipe's distribution, on the CPU; row i is always the same."""
+    return rows(
+        count,
+        lambda size, generator: fill_latents(latent, torch.empty(size, latent.dim), generator),
+        seed,
+        *stream,
+    )
+
+
+def draw_labels(shares: tuple[float, ...], count: int, seed: int, *stream: str | int) -> Tensor:
+    """Classes int64 `(count,)` with given shares, on the CPU; row i is always the same."""
+    weights = torch.tensor(shares)
+    return rows(
+        count,
+        lambda size, generator: torch.multinomial(
+            weights, size, replacement=True, generator=generator
+        ),
+        seed,
+        *stream,
+        "labels",
+    )

@@ -2,84 +2,130 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from ganzoo.engine.backend import choose_device
-from ganzoo.engine.checkpoints import load_snapshot, load_weights
-from ganzoo.engine.codes import draw_from_mixture, load_mixture
-from ganzoo.engine.context import build_context, context_for
-from ganzoo.engine.data import Data
-from ganzoo.engine.networks import build_networks, generate
-from ganzoo.engine.random import generator_for, seeded
-from ganzoo.engine.session import draw_latents
+from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights, read_description
+from ganzoo.engine.networks import generate
+from ganzoo.engine.parts import Parts
+from ganzoo.engine.random import draw_labels, rows, seeded
+from ganzoo.errors import UserError
+from ganzoo.protocols import Networks, Prior
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
 
 
 class Sampler:
-    """The trained networks of a run, ready to be sampled from.
+    """The trained parts of a run, ready to be sampled from; no data set is opened.
 
     Raises `RunError` if the run has no weights and no checkpoint yet.
     """
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, *, data: Data | None = None) -> None:
-        """`data` spares building the recipe's data where some network needs them."""
+    def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
         self.recipe, self.folder = recipe, folder
         self.device = choose_device(recipe.engine.device)
-        self.context = build_context(recipe)
-        needs_data = any(
-            need.partition(".")[0] == "data"
-            for component in recipe.networks.values()
-            for need in component.spec.needs
-        )
-        if data is None and needs_data:
-            data = recipe.data.spec.build(self.context)
-        self.data = data
-        self.networks = build_networks(recipe, self.context, data)
-        load_weights(folder, self.networks)
+        self.parts = Parts(recipe, self.device, read_description(folder))
+        load_weights(folder, self.parts.networks)
         for network in self.networks.values():
-            network.to(self.device).eval()
+            network.eval()
+
+    @property
+    def networks(self) -> Networks:
+        """The networks, in evaluation mode."""
+        return self.parts.networks
 
     @cached_property
     def loss(self) -> Any:
         """The recipe's loss, with its trained weights where it has any."""
-        spec = self.recipe.loss.spec
-        told = context_for(spec, self.context, data=self.data, networks=self.networks)
-        loss = spec.build(told)
-        if isinstance(loss, nn.Module):
-            load_weights(self.folder, {"loss": loss})
-            loss.to(self.device).eval()
+        loss = self.parts.loss
+        if "loss" in (modules := self.parts.modules):
+            load_weights(self.folder, {"loss": modules["loss"]})
+            modules["loss"].eval()
         return loss
 
-    def _modules(self) -> dict[str, nn.Module]:
-        """The networks, and the loss if it has been built and has weights."""
-        loss = self.__dict__.get("loss")
-        return {**self.networks, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
+    @cached_property
+    def priors(self) -> Mapping[str, Prior]:
+        """The priors by type, as they were fitted at the end of the run."""
+        for name, prior in self.parts.priors.items():
+            if self.recipe.all_priors[name].spec.fitted:
+                load_prior(self.folder, name, prior)
+        return self.parts.priors
 
     def load(self, iteration: int) -> None:
         """Take all weights from the snapshot of an iteration, if there is one."""
         if self.folder.snapshot(iteration).exists():
-            load_snapshot(self.folder, iteration, self._modules())
+            modules = self.parts.modules if "loss" in self.__dict__ else dict(self.networks)
+            load_snapshot(self.folder, iteration, modules)
 
     def draw(self, count: int, *, seed: int = 0, prior: str | None = None) -> Tensor:
         """Latents `(count, latent_dim)` on the CPU; `prior` as for `sample`."""
-        stream = generator_for(seed, "samples")
-        if (prior or self.recipe.prior.distribution) == "mixture":
-            return draw_from_mixture(load_mixture(self.folder), count, stream)
-        return draw_latents(self.recipe.latent, count, stream)
+        name = prior or self.recipe.prior.spec.type
+        if name not in self.recipe.all_priors:
+            known = ", ".join(self.recipe.all_priors)
+            raise UserError(f"{self.folder.path} has no prior '{name}'", hint=f"it has {known}")
+        return rows(count, self.priors[name].sample, seed, "samples")
 
-    def decode(self, z: Tensor, *, seed: int = 0) -> Tensor:
-        """What the generator makes of latents `(N, latent_dim)`, float32 on the device."""
-        with seeded(seed, "samples", "noise", device=self.device):
-            return generate(self.networks["generator"], z.to(self.device))
+    def labels(self, count: int, *, seed: int = 0, label: int | None = None) -> Tensor | None:
+        """Classes `(count,)` on the CPU for a conditional run: `label`, or with the data's shares.
 
-    def sample(self, count: int, *, seed: int = 0, prior: str | None = None) -> Tensor:
-        """Samples float32 `(count, *sample_shape)` on the device; a seed gives the same ones.
-
-        `prior` is `"latent"` or `"mixture"`, by default what the recipe says. Raises `RunError`
-        where the run has no fitted mixture.
+        None for a run that is not conditional. Raises `UserError` for a class that is not there.
         """
-        return self.decode(self.draw(count, seed=seed, prior=prior), seed=seed)
+        if self.recipe.condition is None:
+            if label is not None:
+                raise UserError(
+                    f"{self.folder.path} was not trained with classes",
+                    hint='condition = "class" in a recipe does so',
+                )
+            return None
+        shares = self.parts.description.class_shares or ()
+        if label is None:
+            return draw_labels(shares, count, seed, "samples")
+        if not 0 <= label < len(shares):
+            raise UserError(
+                f"there is no class {label}", hint=f"classes are 0 to {len(shares) - 1}"
+            )
+        return torch.full((count,), label)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """What the generator makes of latents `(N, latent_dim)`, float32 on the device.
+
+        In a conditional run without `labels`, they are drawn as in `sample`. Raises `UserError`
+        for latents of another shape, for labels that are no classes `(N,)` of the run, and for any
+        of a run that is not conditional.
+        """
+        self._check_inputs(z, labels)
+        if labels is None:
+            labels = self.labels(len(z), seed=seed)
+        if labels is not None:
+            labels = labels.to(self.device)
+        with seeded(seed, "samples", "noise", device=self.device):
+            return generate(self.networks.generator, z.to(self.device), labels)
+
+    def _check_inputs(self, z: Tensor, labels: Tensor | None) -> None:
+        """Raise `UserError` for what the generator cannot decode."""
+        if z.dim() != 2 or z.shape[1] != self.recipe.latent.dim:
+            shape = f"(N, {self.recipe.latent.dim})"
+            raise UserError(f"latents of this run are {shape}, not {tuple(z.shape)}")
+        if labels is None:
+            return
+        if labels.shape != z.shape[:1]:
+            raise UserError(f"{len(z)} latents need {len(z)} labels, not {tuple(labels.shape)}")
+        for label in labels.unique().tolist():
+            self.labels(0, label=label)
+
+    def sample(
+        self, count: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
+    ) -> Tensor:
+        """Samples float32 `(count, *sample_shape)` on the device.
+
+        A seed always gives the same ones, however many are drawn. `prior` is the type of one of
+        the recipe's priors, by default the one that it samples from; `label` a class, by default
+        all with their shares in the data. Raises `RunError` where the prior was not fitted.
+        """
+        labels = self.labels(count, seed=seed, label=label)
+        return self.decode(self.draw(count, seed=seed, prior=prior), labels, seed=seed)

@@ -1,312 +1,198 @@
-"""Everything a run is made of, built from its recipe, and its state as a checkpoint holds it."""
+"""A run in training on this process: its parts, and all that changes from step to step."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ganzoo.engine.average import MovingAverage, has_batch_norm, refresh_batch_norm
 from ganzoo.engine.backend import Backend, choose_backend
-from ganzoo.engine.context import build_context, context_for
-from ganzoo.engine.data import Data, Feed, Samples
-from ganzoo.engine.networks import (
-    Freezer,
-    MovingAverage,
-    augmented,
-    build_networks,
-    bundle,
-    generate,
-)
-from ganzoo.engine.random import generator_for, seeded, stream_seed
-from ganzoo.engine.ranks import Ranks
-from ganzoo.engine.statistics import Statistics
-from ganzoo.engine.update import LazyRegularizer, Update, build_optimizer
-from ganzoo.errors import RunError, UserError
-from ganzoo.protocols import Batch, Loss, Probe
+from ganzoo.engine.batches import Batches
+from ganzoo.engine.data import class_rows, take
+from ganzoo.engine.group import Updater
+from ganzoo.engine.networks import evaluating, generate
+from ganzoo.engine.optimizers import Optimizers
+from ganzoo.engine.parts import Parts
+from ganzoo.engine.process_group import ProcessGroup
+from ganzoo.engine.random import draw_latents, fill_latents, generator_for, seeded, stream_seed
+from ganzoo.engine.statistics import Observation, Statistics
+from ganzoo.engine.step import Step
+from ganzoo.errors import UserError
+from ganzoo.protocols import Networks, Probe
+from ganzoo.ramps import Ramp, Ramps
 from ganzoo.recipe import Recipe
-from ganzoo.recipe.settings import Latent
-from ganzoo.specs import BuildContext, ComponentSpec
+
+REFRESHED = 20
+"""Batches over which the statistics of batch normalisation are taken anew."""
 
 
-def draw_latents(latent: Latent, count: int, generator: torch.Generator) -> Tensor:
-    """Latents `(count, dim)` of the recipe's distribution, float32, on the generator's device."""
-    z = torch.empty(count, latent.dim, device=generator.device)
-    return fill_latents(latent, z, generator)
-
-
-def fill_latents(latent: Latent, z: Tensor, generator: torch.Generator) -> Tensor:
-    """Fresh latents into `z`, in place."""
-    if latent.distribution == "uniform":
-        return z.uniform_(-1, 1, generator=generator)
-    return z.normal_(generator=generator)
-
-
-class Looking(NamedTuple):
-    """A probe and the iterations that it looks at."""
+class ScheduledProbe(NamedTuple):
+    """A probe and the iterations in which it measures."""
 
     type: str
     every: int
     probe: Probe
 
     def due(self, iteration: int) -> bool:
-        """Whether it looks at iteration number `iteration`, counted from 1."""
+        """Whether it measures in iteration number `iteration`, counted from 1."""
         return iteration % self.every == 0
 
 
-class Session:
-    """The parts of a run on this rank. `prepare` makes one."""
+@dataclass
+class Counters:
+    """How far a run has come."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        backend: Backend,
-        ranks: Ranks,
-        data: Data,
-        networks: dict[str, nn.Module],
-        context: BuildContext,
-    ) -> None:
-        device, seed = backend.device, recipe.train.seed
-        batch_size = recipe.train.batch_size
-        share = batch_size // ranks.size
-        self.recipe, self.backend, self.ranks, self.data = recipe, backend, ranks, data
-        self.networks = networks
-        for network in networks.values():
-            network.to(device).to(memory_format=backend.memory_format).train()
-        self.loss: Loss = self._build("loss", recipe.loss.spec, context)
-        self.modules = dict(networks)
-        """Everything that has weights: the networks by slot, and the loss if it is a module."""
-        if isinstance(self.loss, nn.Module):
-            self.modules["loss"] = self.loss.to(device)
-        self.feed = Feed(
-            data.train,
-            context.sample_shape,
-            batch_size,
-            seed=seed,
-            device=device,
-            rank=ranks.rank,
-            world_size=ranks.size,
-            labelled=context.num_classes is not None,
-            memory_format=backend.memory_format,
+    iteration: int = 0
+    """Completed iterations."""
+    steps: Counter[str] = field(default_factory=Counter)
+    """Steps taken so far, by phase."""
+    seconds: float = 0.0
+    """Wall-clock time spent training, over all parts of an interrupted run."""
+
+
+class Session:
+    """A run in training. `prepare` makes one; `ganzoo.engine.state` saves and restores it."""
+
+    def __init__(self, recipe: Recipe, parts: Parts, backend: Backend, group: ProcessGroup) -> None:
+        device = backend.device
+        self.recipe, self.parts, self.data = recipe, parts, parts.data
+        self.backend, self.group = backend, group
+        self.batches = Batches(
+            recipe, parts.data, parts.description, device, group, backend.memory_format
         )
-        # All ranks draw the latents of the whole batch and use their share of them.
-        self.latent_stream = generator_for(seed, "latents", device=device)
-        self._latents = torch.zeros(batch_size, recipe.latent.dim, device=device)
-        z = self._latents[ranks.rank * share : (ranks.rank + 1) * share]
-        iteration = torch.zeros((), device=device)
-        self.batch = Batch(self.feed.x, z, self.feed.labels, self.feed.indices, iteration)
-        self.optimizers = {
-            slot: build_optimizer(options, _weights(slot, self.modules[slot]), device)
-            for slot, options in recipe.optimizers.items()
-        }
-        decay = recipe.ema.decay
-        generator = networks["generator"]
-        self.average = (
-            MovingAverage(generator, decay) if decay and list(generator.parameters()) else None
-        )
-        self.schedule = recipe.schedule.spec.build(context)
+        self.optimizers = Optimizers(recipe.optimizers, parts.modules, parts.values, device)
+        self.average = self._average()
+        self.schedule = parts.schedule
         self.statistics = Statistics(device)
-        self.observed = Statistics(device)
-        """What the schedule will be shown next, if it observes the run."""
-        self.observation: dict[str, float] = {}
-        """What the schedule was shown last."""
-        self.view = bundle(networks)
-        self.updates = self._updates(context)
+        self.observation = Observation(recipe.schedule.spec.observes, device)
+        observed = (self.observation.statistics,) if self.observation.every else ()
+        statistics = (self.statistics, *observed)
+        self.updater = Updater(parts, self.optimizers, backend, group, statistics)
         self.probes = [
-            Looking(
-                each.spec.type, each.spec.every, self._build(f"probes.{index}", each.spec, context)
-            )
-            for index, each in enumerate(recipe.probes)
+            ScheduledProbe(component.spec.type, component.spec.every, probe)
+            for component, probe in zip(recipe.probes, parts.probes, strict=True)
         ]
-        self.iteration = 0
+        self.counters = Counters()
+
+    @property
+    def iteration(self) -> int:
         """Completed iterations."""
-        self.batches = 0
-        """Batches of real samples read so far."""
-        self.steps: Counter[str] = Counter()
-        """Steps taken so far, by phase."""
-        self.seconds = 0.0
-        """Wall-clock time spent training, over all parts of an interrupted run."""
+        return self.counters.iteration
 
     @property
     def images(self) -> int:
-        """Real samples read so far, over all ranks."""
-        return self.batches * self.recipe.train.batch_size
-
-    @property
-    def sampler(self) -> nn.Module:
-        """The generator that samples are drawn from: the moving average where there is one."""
-        return self.networks["generator"] if self.average is None else self.average.network
-
-    def next_batch(self, group: Sequence[str]) -> None:
-        """Fresh latents, and fresh real samples if some phase of the group looks at them."""
-        self.batch.iteration.fill_(self.iteration)
-        fill_latents(self.recipe.latent, self._latents, self.latent_stream)
-        if any(self.recipe.loss.spec.phases[phase].reads_data for phase in group):
-            self.feed.fill(self.batches)
-            self.batches += 1
-
-    def observe(self) -> None:
-        """Show the schedule the latest statistics, if it is time; after each iteration."""
-        every = self.recipe.schedule.spec.observes
-        if every and (self.iteration + 1) % every == 0:
-            self.observation = self.observed.read(self.ranks)  # host sync: the schedule's wish
+        """Real samples read so far, over all processes."""
+        return self.batches.read * self.recipe.train.batch_size
 
     @contextmanager
-    def probed(self, group: Sequence[str]) -> Iterator[None]:
-        """Show the networks to the probes whose time it is, before and after a group is run."""
-        looking = [each.probe for each in self.probes if each.due(self.iteration + 1)]
-        for probe in looking:
-            probe.before(group, self.view, self.batch)
+    def probed(self, phases: Sequence[str]) -> Iterator[None]:
+        """Let the probes that are due measure before and after a group is run."""
+        due = [each.probe for each in self.probes if each.due(self.iteration + 1)]
+        if due:
+            step = Step("", self.parts.networks, self.batches.batch, view=self.parts.plain_view)
+        for probe in due:
+            probe.before(phases, step)
         yield
-        for probe in looking:
-            probe.after(group, self.view, self.batch)
+        for probe in due:
+            probe.after(phases, step)
 
-    def sample_fixed(self, count: int) -> Tensor:
-        """`count` samples from latents that are the same at every call, float32 on the device."""
-        device, seed = self.backend.device, self.recipe.train.seed
-        z = draw_latents(self.recipe.latent, count, generator_for(seed, "pictures"))
+    def sampled_networks(self) -> Networks:
+        """All networks as they are saved and sampled from: averaged where there is an average."""
+        if self.average is None:
+            return self.parts.networks
+        averaged = self.average.networks
+        if has_batch_norm(averaged["generator"]):
+            with seeded(self.parts.seed, "batch norm", device=self.backend.device):
+                refresh_batch_norm(averaged["generator"], self._generator_inputs())
+        return Networks({**self.parts.networks, **averaged})
+
+    def sample_fixed(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """`count` samples and their classes, from latents that are the same at every call.
+
+        Samples are float32 on the device. Those of a conditional run are in rows of one class,
+        which have the same latents; there are as many of each as `count` allows, at least one.
+        """
+        recipe, device, seed = self.recipe, self.backend.device, self.parts.seed
+        labels = None
+        if recipe.condition is None:
+            z = draw_latents(recipe.latent, count, seed, "pictures")
+        else:
+            labels = class_rows(len(self.parts.description.class_shares or ()), count)
+            columns = int((labels == 0).sum())
+            z = draw_latents(recipe.latent, columns, seed, "pictures")
+            z, labels = z.repeat(len(labels) // columns, 1), labels.to(device)
+        generator = self.sampled_networks().generator
         with seeded(seed, "pictures", "noise", device=device):
-            return generate(self.sampler, z.to(device))
+            return generate(generator, z.to(device), labels), labels
 
-    def state_dict(self) -> dict[str, Any]:
-        """The whole state as tensors and plain data; on several ranks, all must call this."""
+    def _generator_inputs(self) -> Iterator[tuple[Tensor, ...]]:
+        """Batches of what the generator reads in training: codes where the loss knows them, else
+        latents; with classes in a conditional run."""
+        recipe, parts, device = self.recipe, self.parts, self.backend.device
+        size, shares = recipe.train.batch_size, parts.description.class_shares
+        stream = generator_for(parts.seed, "batch norm", "batches")
+        for _ in range(REFRESHED):
+            labels = None
+            if "codes" in recipe.loss.spec.provides:
+                indices = torch.randint(len(self.data.train), (size,), generator=stream)
+                z, labels, _ = self.codes(indices)
+            else:
+                z = fill_latents(recipe.latent, torch.empty(size, recipe.latent.dim), stream)
+                if shares is not None:
+                    weights = torch.tensor(shares)
+                    labels = torch.multinomial(weights, size, replacement=True, generator=stream)
+            inputs = (z,) if shares is None or labels is None else (z, labels)
+            yield tuple(each.to(device) for each in inputs)
+
+    @torch.no_grad()
+    def codes(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes of training samples, their classes (-1 without any) and the samples themselves.
+
+        For losses that provide `"codes"`; networks are in evaluation mode.
+        """
         device = self.backend.device
-        noise = {"cpu": torch.get_rng_state()}
-        if device.type == "cuda":
-            noise["device"] = torch.cuda.get_rng_state(device)
-        elif device.type == "mps":
-            noise["device"] = torch.mps.get_rng_state()
-        return {
-            "fingerprint": self.recipe.fingerprint,
-            "iteration": self.iteration,
-            "batches": self.batches,
-            "steps": dict(self.steps),
-            "seconds": self.seconds,
-            "networks": {slot: module.state_dict() for slot, module in self.modules.items()},
-            "average": None if self.average is None else self.average.network.state_dict(),
-            "optimizers": {slot: opt.state_dict() for slot, opt in self.optimizers.items()},
-            "latents": self.latent_stream.get_state(),
-            "noise": self.ranks.gather(noise),
-            "statistics": self.statistics.state_dict(),
-            "observed": self.observed.state_dict(),
-            "observation": self.observation,
-        }
+        x, labels = (each.to(device) for each in take(self.data.train, indices))
+        step = self.parts.step(x, labels, indices.to(device))
+        with evaluating(*self.parts.networks.values()):
+            codes: Tensor = self.parts.loss.codes(step)  # type: ignore[attr-defined]
+        return codes.float(), labels, x
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; raises `RunError` if it was made by another number of ranks."""
-        if len(state["noise"]) != self.ranks.size:
-            raise RunError(
-                f"the checkpoint was written by {len(state['noise'])} processes, "
-                f"not by {self.ranks.size}",
-                hint="resume with as many as before",
-            )
-        for slot, module in self.modules.items():
-            module.load_state_dict(state["networks"][slot])
-        if self.average is not None:
-            self.average.network.load_state_dict(state["average"])
-        for slot, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][slot])
-        self.iteration, self.batches = state["iteration"], state["batches"]
-        self.steps, self.seconds = Counter(state["steps"]), state["seconds"]
-        self.latent_stream.set_state(state["latents"])
-        self.statistics.load_state_dict(state["statistics"])
-        self.observed.load_state_dict(state["observed"])
-        self.observation = state["observation"]
-        noise = state["noise"][self.ranks.rank]
-        torch.set_rng_state(noise["cpu"])
-        if self.backend.device.type == "cuda":
-            torch.cuda.set_rng_state(noise["device"], self.backend.device)
-        elif self.backend.device.type == "mps":
-            torch.mps.set_rng_state(noise["device"])
-
-    def _updates(self, context: BuildContext) -> dict[str, Update]:
-        """The update of every phase that the schedule runs."""
-        recipe = self.recipe
-        freezer = Freezer(self.modules)
-        augmentations = [
-            self._build(f"augmentations.{index}", each.spec, context)
-            for index, each in enumerate(recipe.augmentations)
-        ]
-        networks = augmented(self.view, augmentations, self.batch.iteration)
-        observed = (self.observed,) if recipe.schedule.spec.observes else ()
-        regularizers = [
-            (each.spec, self._build(f"regularizers.{index}", each.spec, context))
-            for index, each in enumerate(recipe.regularizers)
-        ]
-        updates = {}
-        for name in sorted(recipe.schedule.spec.runs):
-            trains = sorted(recipe.loss.spec.trains(name))
-            updates[name] = Update(
-                phase=name,
-                trains=frozenset(trains),
-                loss=self.loss,
-                regularizers=[
-                    LazyRegularizer(spec.type, regularizer, spec.every)
-                    for spec, regularizer in regularizers
-                    if spec.phase == name
-                ],
-                networks=networks,
-                batch=self.batch,
-                optimizers=[self.optimizers[slot] for slot in trains],
-                learning_rates=[recipe.optimizers[slot].lr for slot in trains],
-                freezer=freezer,
-                backend=self.backend,
-                ranks=self.ranks,
-                statistics=(self.statistics, *observed),
-            )
-        return updates
-
-    def _build(self, place: str, spec: ComponentSpec, context: BuildContext) -> Any:
-        """A loss, regularizer or augmentation; what is random in it follows a stream of its own."""
-        told = context_for(spec, context, data=self.data, networks=self.networks)
-        seed = self.recipe.train.seed
-        with seeded(seed, "initialisation", place, device=self.backend.device):
-            return spec.build(told)
+    def _average(self) -> MovingAverage | None:
+        """The moving average, where the recipe wants one and there is something to average."""
+        decay, networks = self.recipe.ema.decay, self.parts.networks
+        if not isinstance(decay, Ramp | Ramps) and decay == 0:
+            return None
+        averaged = {name: networks[name] for name in self.parts.sampling}
+        if not list(networks["generator"].parameters()):
+            return None
+        return MovingAverage(averaged, decay, self.recipe.train.iterations)
 
 
-def prepare(recipe: Recipe, device: torch.device, ranks: Ranks) -> Session:
+def prepare(recipe: Recipe, device: torch.device, group: ProcessGroup) -> Session:
     """Build every part of a recipe's run; no network has moved yet.
 
     torch's default random streams are left at the start of the run's noise stream. Raises
     `UserError` where the data are not there or the batch cannot be split.
     """
-    if recipe.train.batch_size % ranks.size:
+    pack = 1 if recipe.discriminator is None else recipe.discriminator.spec.pack
+    if recipe.train.batch_size % (group.size * pack):
+        packs = f", in packs of {pack}" if pack > 1 else ""
         raise UserError(
             f"train.batch_size = {recipe.train.batch_size} cannot be split evenly "
-            f"between {ranks.size} processes"
+            f"between {group.size} processes{packs}"
         )
-    context = build_context(recipe)
-    with ranks.first_before_others():
-        # Only one process may download.
-        data: Data = recipe.data.spec.build(context)
-    _check_data(recipe.data.name, data, context.sample_shape)
-    networks = build_networks(recipe, context, data)
-    backend = choose_backend(recipe.engine, device, networks)
-    session = Session(recipe, backend, ranks, data, networks, context)
-    torch.manual_seed(stream_seed(recipe.train.seed, "noise", ranks.rank))
+    with group.first_before_others():
+        parts = Parts(recipe, device)  # only one process may download the data
+    parts.initialize()
+    backend = choose_backend(recipe.engine, device, parts.networks)
+    for network in parts.networks.values():
+        network.to(memory_format=backend.memory_format)
+    session = Session(recipe, parts, backend, group)
+    torch.manual_seed(stream_seed(recipe.train.seed, "noise", group.rank))
     return session
-
-
-def _check_data(name: str, data: Data, sample_shape: tuple[int, ...]) -> None:
-    """Hold a data set to what its declaration says of it."""
-    if not len(data.train):
-        raise UserError(f"dataset '{name}' has no training samples")
-    shape = data.train.values.shape[1:] if isinstance(data.train, Samples) else sample_shape
-    if tuple(shape) != sample_shape:
-        raise RunError(
-            f"dataset '{name}' declares samples of shape {sample_shape}, but holds {tuple(shape)}",
-            hint="this is a fault of the plugin that offers it",
-        )
-
-
-def _weights(slot: str, network: nn.Module) -> list[nn.Parameter]:
-    weights = list(network.parameters())
-    if not weights:
-        raise UserError(
-            f"the {slot} has nothing to train, but the schedule trains it",
-            hint="schedule.type=discriminator-only leaves the generator alone",
-        )
-    return weights

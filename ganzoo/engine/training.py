@@ -1,6 +1,6 @@
 """The training loop.
 
-    latents, data ──► static batch ──► for each phase: freeze, terms, backward, step ──► average
+    batch ──► for each group of phases: forward, backward, step ──► average ──► log, save
 
 Which phases an iteration has is the schedule's business, what they minimise the loss's, and
 what the networks are is the recipe's. Nothing here asks whether this is a GAN or a VAE.
@@ -8,6 +8,7 @@ what the networks are is the recipe's. Nothing here asks whether this is a GAN o
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from contextlib import nullcontext
@@ -17,117 +18,147 @@ from filelock import FileLock, Timeout
 
 from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import newest_checkpoint
+from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.interruption import Interruption
-from ganzoo.engine.ranks import joined, ranks_from_environment
-from ganzoo.engine.recorder import Progress, Recorder
+from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
+from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
+from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
 
 
-def train(session: Session, recorder: Recorder, interruption: Interruption) -> None:
+def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
     """Train from where the session stands to the end of the recipe, or to an interruption."""
-    recipe = session.recipe
-    last = recipe.train.iterations
-    snapshots = recipe.snapshots
+    recipe, counters = session.recipe, session.counters
+    last, snapshots = recipe.train.iterations, recipe.snapshots
     clock = time.perf_counter()
-    while session.iteration < last:
+    while counters.iteration < last:
         run_iteration(session)
-        session.iteration += 1
+        counters.iteration += 1
         now = time.perf_counter()
-        session.seconds, clock = session.seconds + now - clock, now
-        recorder.advanced(session)
-        recorder.probe(session)
-        ended = session.iteration == last
-        logging = ended or session.iteration % recipe.log.every == 0
-        stopping = stop_requested(session, interruption, logging)
+        counters.seconds, clock = counters.seconds + now - clock, now
+        events.emit("advanced", session)
+        ended = counters.iteration == last
+        logging = ended or counters.iteration % recipe.log.every == 0
+        stopping = stop_requested(session.group, interruption, logging)
         if logging:
-            recorder.log(session)
-        if ended or stopping or session.iteration % recipe.checkpoint.every == 0:
-            recorder.checkpoint(session)
-        if session.iteration in snapshots:
-            recorder.snapshot(session)
+            log(session, folder, events)
+        if ended or stopping or counters.iteration % recipe.checkpoint.every == 0:
+            save(session, folder, events)
+        if counters.iteration in snapshots:
+            events.emit("kept", session)
         if stopping and not ended:
             raise InterruptedRun(
-                f"stopped after iteration {session.iteration} of {last}; "
-                f"the checkpoint is in {recorder.folder.path}",
-                hint=f"`ganzoo resume {recorder.folder.path}` goes on from there",
+                f"stopped after iteration {counters.iteration} of {last}; "
+                f"the checkpoint is in {folder.path}",
+                hint=f"`ganzoo resume {folder.path}` continues it",
             )
 
 
 def run_iteration(session: Session) -> None:
     """One iteration: the groups of phases that the schedule names, each on a batch of its own."""
-    iteration = session.iteration
-    for group in session.schedule.phases(iteration, session.observation):
-        session.next_batch(group)
+    iteration, phases = session.iteration, session.recipe.loss.spec.phases
+    session.parts.values.advance(iteration)
+    session.optimizers.advance(iteration)
+    for group in session.schedule.phases(iteration, session.observation.latest):
+        real = any(phases[phase].reads_data for phase in group)
+        batch = session.batches.next(iteration, real=real)
         with session.probed(group):
-            # All gradients of a group are taken before any of its networks moves.
-            for phase in group:
-                session.updates[phase].backward(iteration)
-            for phase in group:
-                session.updates[phase].step(session.schedule.lr_factor(phase, iteration))
-                session.steps[phase] += 1
+            session.updater.run(group, batch, iteration)
+        session.counters.steps.update(group)
     if session.average is not None:
         session.average.update(iteration)
-    session.observe()
+    session.observation.advance(iteration, session.group)
 
 
-def stop_requested(session: Session, interruption: Interruption, logging: bool) -> bool:
-    """Whether the run should end now; several ranks agree on it at the logging interval."""
-    if session.ranks.size == 1:
+def log(session: Session, folder: RunFolder, events: Events) -> None:
+    """Read the statistics from the device and pass them on; stops a run that has diverged."""
+    statistics = session.statistics.read(session.group)  # host sync: once a logging interval
+    for name, value in statistics.items():
+        if not math.isfinite(value):
+            raise diverged(f"{name} became {value}", session, folder)
+    values = session.parts.values.current(session.iteration - 1)
+    events.emit("logged", session, {**statistics, **values})
+
+
+def save(session: Session, folder: RunFolder, events: Events) -> None:
+    """Pass on the state to be saved, unless it holds numbers that are not finite."""
+    for name, module in session.parts.modules.items():
+        # host sync: a checkpoint copies everything from the device anyway
+        if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
+            raise diverged(f"weights of the {name} are not finite", session, folder)
+    events.emit("saving", session, state_dict(session))
+
+
+def diverged(what: str, session: Session, folder: RunFolder) -> RunError:
+    """The error that ends a run with numbers that are not finite."""
+    newest = folder.checkpoints()
+    kept = f"; {newest[0]} is valid" if newest else ""
+    return RunError(
+        f"{what} at or before iteration {session.iteration}{kept}",
+        hint="a lower learning rate, a gradient penalty or engine.precision=float32 may help",
+    )
+
+
+def stop_requested(group: ProcessGroup, interruption: Interruption, logging: bool) -> bool:
+    """Whether the run should end now; several processes agree on it at the logging interval."""
+    if group.size == 1:
         return interruption.requested
-    return logging and any(session.ranks.gather(interruption.requested))
+    return logging and any(group.gather(interruption.requested))
 
 
 def train_recipe(
     recipe: Recipe,
     folder: RunFolder,
     plugins: Plugins,
-    progress: Progress,
+    progress: Listener,
     *,
     resume: bool = False,
 ) -> None:
-    """Train a recipe in a run folder, from the start or from the newest whole checkpoint.
+    """Train a recipe in a run folder, from the start or from the newest valid checkpoint.
 
     Raises `UserError` where the data or the device are not there, `RunError` where the run
     cannot go on and `InterruptedRun` after Ctrl-C. The folder then says how far it came.
     """
-    ranks = ranks_from_environment()
-    device = choose_device(recipe.engine.device, ranks.local_rank)
-    recorder = Recorder(recipe, folder, plugins, progress if ranks.first else Progress(), ranks)
-    lock = FileLock(folder.lock, timeout=0) if ranks.first else nullcontext()
+    group = group_from_environment()
+    device = choose_device(recipe.engine.device, group.local_rank)
+    # Only the first process writes files and shows progress.
+    events = recording(recipe, folder, plugins, progress) if group.first else Events([])
+    lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
     try:
         with (
             lock,
             arithmetic(device, deterministic=recipe.engine.deterministic),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
-            joined(ranks, device),
+            joined(group, device),
         ):
-            session = prepare(recipe, device, ranks)
-            if resume and (state := newest_checkpoint(folder, progress.warn)) is not None:
-                session.load_state_dict(state)
+            session = prepare(recipe, device, group)
+            if resume and (state := newest_checkpoint(folder, progress.warned)) is not None:
+                load_state_dict(session, state)
             with Interruption() as interruption:
-                recorder.start(session)
-                train(session, recorder, interruption)
-            recorder.finish(session)
+                events.emit("started", session, folder)
+                train(session, folder, events, interruption)
+            events.emit("finished", session)
+            events.emit("ended", "done", None, None)
     except Timeout:
         raise RunError(f"another process is training {folder.path}") from None
     except InterruptedRun as stop:
-        recorder.end("interrupted", stop.message)
+        events.emit("ended", "interrupted", stop.message, None)
         raise
     except KeyboardInterrupt:
-        recorder.end("interrupted", "stopped at once")
+        events.emit("ended", "interrupted", "stopped at once", None)
         raise InterruptedRun(
             f"stopped at once, without a new checkpoint, in {folder.path}",
-            hint=f"`ganzoo resume {folder.path}` goes on from the last one",
+            hint=f"`ganzoo resume {folder.path}` continues from the last one",
         ) from None
     except GanzooError as error:
-        recorder.end("failed", error.message)
+        events.emit("ended", "failed", error.message, None)
         raise
     except Exception as error:
-        recorder.end("failed", describe(error), traceback.format_exc())
+        events.emit("ended", "failed", describe(error), traceback.format_exc())
         raise RunError(
             f"the run failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",

@@ -1,4 +1,4 @@
-"""Measures what runs have learned, and compares them. Imports torch."""
+"""Measures runs and writes the reports of comparisons. Imports torch."""
 
 from ganzoo.evaluation.features import Features
 

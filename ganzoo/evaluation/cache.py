@@ -1,9 +1,8 @@
-"""What is computed once for a data set and kept on disk: a classifier, features of real samples."""
+"""A cache on disk for what is computed once per data set: classifiers and features."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ganzoo.engine.data import Samples, Stream
-from ganzoo.recipe import Recipe
 from ganzoo.runs import whole_file
 
 
@@ -28,13 +26,12 @@ def cache_root() -> Path:
     return Path(platformdirs.user_cache_dir("ganzoo")) / "evaluation"
 
 
-def data_digest(recipe: Recipe, part: Samples | Stream) -> str:
+def data_digest(key: str, part: Samples | Stream) -> str:
     """Hash of a data set, in 16 hexadecimal digits.
 
-    Of what it holds where that is in memory; of its declaration, its version and its length
-    where it is read from disk.
+    A data set in memory is hashed by its content; one that is read from disk by its length and
+    `key`, which identifies its declaration and version.
     """
-    plugin = recipe.data.plugin
     digest = hashlib.sha256()
     if isinstance(part, Samples):
         digest.update(f"{part.values.dtype} {tuple(part.values.shape)}".encode())
@@ -42,21 +39,16 @@ def data_digest(recipe: Recipe, part: Samples | Stream) -> str:
         if part.labels is not None:
             digest.update(part.labels.contiguous().numpy().tobytes())
     else:
-        declared = {
-            **recipe.data.table(qualified=True),
-            "version": plugin.version,
-            "length": len(part),
-        }
-        digest.update(json.dumps(declared, sort_keys=True).encode())
+        digest.update(f"{key} {len(part)}".encode())
     return digest.hexdigest()[:16]
 
 
 def cached(
-    name: str, make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, str]]]
+    name: str, compute: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, str]]]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and notes from the file `name` of the cache, made and written if it is not there.
+    """Tensors and notes from the file `name` of the cache; computed and written if it is missing.
 
-    One process makes them while others wait. A file that cannot be read is made anew.
+    Other processes wait while one computes. A file that cannot be read is replaced.
     """
     path = cache_root() / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +60,7 @@ def cached(
                     return tensors, dict(file.metadata() or {})
             except SafetensorError:
                 path.unlink()
-        made, said = make()
+        computed, notes = compute()
         with whole_file(path) as file:
-            file.write(safetensors.torch.save(dict(made), dict(said)))
-    return dict(made), dict(said)
+            file.write(safetensors.torch.save(dict(computed), dict(notes)))
+    return dict(computed), dict(notes)

@@ -1,31 +1,79 @@
-"""Trains the small classifier in whose features labelled images are compared."""
+"""The small classifier in whose features labelled images are compared, and its training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ganzoo.engine.data import Samples, Stream, to_unit
+from ganzoo.engine.data import Samples, Stream, take
 from ganzoo.engine.random import generator_for, seeded
-from ganzoo.evaluation.extractors import CHUNK, Classifier
+from ganzoo.evaluation.cache import cached, data_digest
+from ganzoo.specs import BuildContext
 
+VERSION = 1
+"""Increased when the network or its training changes, so that cached weights are not used."""
+CHUNK = 500
+"""Samples that go through the classifier at once."""
 BATCH = 128
 EPOCHS = 3
 FEWEST_STEPS = 1000
-"""Small data sets are seen more than `EPOCHS` times."""
+"""Small data sets are trained on for more than `EPOCHS` epochs."""
 
 
-def take(part: Samples | Stream, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples `(N, *sample_shape)`, images in [-1, 1], and their labels `(N,)`, -1 without any."""
-    if isinstance(part, Samples):
-        labels = part.labels[indices] if part.labels is not None else torch.full_like(indices, -1)
-        return to_unit(part.values[indices]), labels
-    rows = [part[index] for index in indices.tolist()]
-    return to_unit(torch.stack([row[0] for row in rows])), torch.tensor([row[1] for row in rows])
+class Classifier(nn.Module):
+    """Images `(N, C, H, W)` to 128 features and logits `(N, K)`.
+
+    3x3 convolutions, each followed by a max pooling that halves the side, until the side is 7 or
+    less; then two linear layers.
+    """
+
+    note = ""
+
+    def __init__(self, sample_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        channels, height, width = sample_shape
+        halvings = max(1, math.ceil(math.log2(min(height, width) / 7)))
+        widths = [channels, *(16 * 2**stage for stage in range(halvings))]
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in pairwise(widths):
+            layers += [nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)]
+        left = widths[-1] * (height >> halvings) * (width >> halvings)
+        self.features = nn.Sequential(*layers, nn.Flatten(), nn.Linear(left, 128), nn.ReLU())
+        self.head = nn.Linear(128, num_classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(x)
+        return features, self.head(features)
+
+
+def cached_classifier(context: BuildContext) -> Classifier:
+    """The classifier of the context's data set, from the cache or trained now.
+
+    `context.data` and `context.num_classes` must be there.
+    """
+    data, shape, num_classes = context.data, context.sample_shape, context.num_classes
+    assert num_classes is not None
+
+    def compute() -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+        weights, accuracy = train_classifier(
+            data.train, data.held_out, shape, num_classes, context.device or torch.device("cpu")
+        )
+        return weights, {"accuracy": repr(accuracy)}
+
+    name = f"{data_digest(context.data_key, data.train)}-classifier-v{VERSION}"
+    weights, notes = cached(name, compute)
+    classifier = Classifier(shape, num_classes)
+    classifier.load_state_dict(weights)
+    samples = "training" if data.held_out is None else "held-out"
+    accuracy = f"{float(notes['accuracy']):.2%} accurate on {samples} samples"
+    classifier.note = f"a classifier trained on the labels of the data, {accuracy}"
+    return classifier
 
 
 def train_classifier(
@@ -37,9 +85,9 @@ def train_classifier(
 ) -> tuple[Mapping[str, Tensor], float]:
     """Weights of a trained `Classifier` on the CPU, and its accuracy in [0, 1].
 
-    Adam at 1e-3, falling to zero, for three epochs or a thousand batches of 128, whichever is
-    more; always from the same seed. Accuracy is taken on held-out samples, on training samples
-    where there are none.
+    Adam, with a learning rate that decays linearly from 1e-3 to 0, for three epochs or a thousand
+    batches of 128, whichever is more, always from the same seed. The accuracy is that on held-out
+    samples, or on training samples where there are none.
     """
     order = generator_for(0, "classifier")
     steps = max(math.ceil(EPOCHS * len(train) / BATCH), FEWEST_STEPS)
@@ -55,11 +103,11 @@ def train_classifier(
         loss.backward()
         optimizer.step()
     network.eval()
-    judged = train if held_out is None else held_out
-    right = 0
+    part = train if held_out is None else held_out
+    correct = 0
     with torch.no_grad():
-        for indices in torch.arange(len(judged)).split(CHUNK):
-            x, labels = take(judged, indices)
-            right += int((network(x.to(device))[1].argmax(1).cpu() == labels).sum())
+        for indices in torch.arange(len(part)).split(CHUNK):
+            x, labels = take(part, indices)
+            correct += int((network(x.to(device))[1].argmax(1).cpu() == labels).sum())
     state = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
-    return state, right / len(judged)
+    return state, correct / len(part)

@@ -1,23 +1,22 @@
-"""What a report shows of the runs of a comparison: pictures drawn from their networks."""
+"""The pictures of a report, drawn from the networks of the runs of a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ganzoo.engine.context import build_context
-from ganzoo.engine.data import Data
+from ganzoo.engine.data import Data, class_rows, real_samples, take
+from ganzoo.engine.pictures import point_plot
 from ganzoo.engine.sampling import Sampler
-from ganzoo.evaluation.classifier import take
-from ganzoo.evaluation.curves import point_picture
-from ganzoo.evaluation.features import Features, real_samples
+from ganzoo.evaluation.document import ComparisonDocument, RunEntry
+from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
     Picture,
     arc_between,
@@ -29,35 +28,35 @@ from ganzoo.evaluation.panels import (
     strongest_dimensions,
     tile,
 )
-from ganzoo.recipe import load_recipe
+from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder
 
 SEED = 0
-"""Of the latents: the same for all models, so that equal laws give equal latents."""
+"""Of the latents, the same for all models: equal distributions give equal latents."""
 SAMPLES = 64
 SLIDER_SAMPLES = 36
 FEW = 25
-"""Samples in a grid, and in one of the slider, where an image is large."""
+"""Samples in a grid, and in one of the slider, of large images."""
 LARGE = 48
-"""Pixels of a side from which an image is large."""
+"""Pixels of a side from which on an image is large."""
 POINTS = 2000
 PATHS, PATH_STEPS = 4, 9
 DIMENSIONS, TRAVERSAL_STEPS = 6, 11
-LAW_SAMPLES = 2000
-"""Latents from which the extent of a fitted mixture is taken."""
+RANGE_SAMPLES = 2000
+"""Latents from which the range of a fitted prior is estimated."""
 SHOWN_NEIGHBOURS = 8
 NEIGHBOURS = 3
-JUDGED = 500
-"""Samples whose distances to the training set give the medians."""
+QUERIES = 500
+"""Samples over which the median distance to the training set is taken."""
 
 CODE_PICTURES = {
-    "lines": "from one real sample to another",
+    "lines": "interpolations between the codes of two real samples",
     "reconstructions": "real samples and their reconstructions",
 }
-"""Pictures that a run with codes has made, and what they show."""
+"""Files that a run with codes has written, and what they show."""
 
 
-class Titled(NamedTuple):
+class LabelledPicture(NamedTuple):
     """A picture of one model, or of the data."""
 
     label: str
@@ -79,8 +78,8 @@ class Frame(NamedTuple):
     """The slider's positions at which it is shown, from 0."""
 
 
-class Course(NamedTuple):
-    """What the slider shows of one model."""
+class Timeline(NamedTuple):
+    """The frames of one model."""
 
     label: str
     series: int
@@ -88,7 +87,7 @@ class Course(NamedTuple):
 
 
 class Traversal(NamedTuple):
-    """What the strongest dimensions of a model's latents do."""
+    """The effect of the strongest dimensions of a model's latents."""
 
     label: str
     series: int
@@ -112,40 +111,74 @@ class Neighbourhood(NamedTuple):
     label: str
     series: int | None
     median: float
-    """Distance to the nearest training sample, over `judged` samples."""
-    judged: int
+    """Distance to the nearest training sample, over all queries."""
+    queries: int
     shown: Sequence[Neighbour]
 
 
+class Grid(NamedTuple):
+    """Latents of a picture."""
+
+    z: Tensor
+    """`(N, latent_dim)`."""
+    labels: Tensor | None
+    """Classes `(N,)` of a conditional model."""
+    columns: int
+
+
 @dataclass(frozen=True)
-class Shown:
-    """A model by the first of its runs that is done."""
+class GalleryModel:
+    """A model, drawn from the first of its runs that is done."""
 
     label: str
     series: int
     prior: str
-    run: Mapping[str, Any]
+    run: RunEntry
     folder: RunFolder
     sampler: Sampler
 
     @property
-    def law(self) -> str:
-        """Whence its latents come: normal, uniform or mixture."""
-        return "mixture" if self.prior == "mixture" else self.sampler.recipe.latent.distribution
+    def distribution(self) -> str:
+        """Distribution of its latents: `normal` and `uniform` as in training, or `fitted`."""
+        recipe = self.sampler.recipe
+        fitted = recipe.all_priors[self.prior].spec.fitted
+        return "fitted" if fitted else recipe.latent.distribution
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes of a conditional model, else None."""
+        shares = self.sampler.parts.description.class_shares
+        return None if self.sampler.recipe.condition is None else len(shares or ())
 
     def latents(self, count: int) -> Tensor:
         """Latents `(count, latent_dim)`, always the same."""
         return self.sampler.draw(count, seed=SEED, prior=self.prior)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """What the generator makes of latents `(N, latent_dim)`, on the CPU."""
-        return self.sampler.decode(z, seed=SEED).cpu()
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples of latents `(N, latent_dim)`, on the CPU.
+
+        `labels` are by default drawn with the shares of the classes in the data.
+        """
+        return self.sampler.decode(z, labels, seed=SEED).cpu()
+
+    def one_class(self, z: Tensor) -> Tensor:
+        """Samples of latents; those of a conditional model are all of the class 0."""
+        return self.decode(z, None if self.num_classes is None else torch.zeros(len(z)).long())
+
+    def grid(self, count: int) -> Grid:
+        """Latents of about `count` samples: in rows of one class, with equal latents, where the
+        model is conditional."""
+        if self.num_classes is None:
+            return Grid(self.latents(count), None, columns_for(count))
+        labels = class_rows(self.num_classes, count)
+        columns = int((labels == 0).sum())
+        return Grid(self.latents(columns).repeat(len(labels) // columns, 1), labels, columns)
 
 
 class Gallery:
     """The pictures of a comparison. Runs that are not done have none."""
 
-    def __init__(self, comparison: Mapping[str, Any]) -> None:
+    def __init__(self, comparison: ComparisonDocument) -> None:
         self.comparison = comparison
         self.shape = tuple(comparison["data"]["sample_shape"])
         self.images = can_be_shown(self.shape)
@@ -154,95 +187,89 @@ class Gallery:
         """Whether samples are shown as points."""
 
     @cached_property
-    def models(self) -> list[Shown]:
-        """The models that have a run to be shown."""
-        shown: list[Shown] = []
+    def models(self) -> list[GalleryModel]:
+        """The models that have a run to draw from."""
+        models: list[GalleryModel] = []
         if not (self.images or self.points):
-            return shown
-        for series, model in enumerate(self.comparison["models"]):
-            run = next((run for run in model["runs"] if run["state"] == "done"), None)
+            return models
+        for series, entry in enumerate(self.comparison["models"]):
+            run = next((run for run in entry["runs"] if run["state"] == "done"), None)
             if run is not None:
                 folder = find_run_folder(run["path"])
-                # The data of all models are the same; they are built once.
-                sampler = Sampler(
-                    load_recipe(folder.recipe),
-                    folder,
-                    data=shown[0].sampler.data if shown else None,
-                )
-                if not shown:
-                    recipe = sampler.recipe
-                    sampler.data = recipe.data.spec.build(build_context(recipe))
-                shown.append(Shown(model["label"], series, model["prior"], run, folder, sampler))
-        return shown
+                sampler = Sampler(load_recipe(folder.recipe), folder)
+                model = GalleryModel(entry["label"], series, entry["prior"], run, folder, sampler)
+                models.append(model)
+        return models
 
-    @property
+    @cached_property
     def data(self) -> Data:
         """The data set of the models."""
-        data: Data = self.models[0].sampler.data  # type: ignore[assignment]
-        return data
+        return self.models[0].sampler.parts.data
 
     def real(self, count: int) -> Tensor:
-        """The first real samples that models are held to."""
+        """The first real samples that models are compared with."""
         real = real_samples(self.data)
         return take(real, torch.arange(min(count, len(real))))[0]
 
-    def _draw(self, x: Tensor, alt: str) -> Picture:
-        """Samples as a grid, or as points over real ones."""
-        if self.points:
-            return picture(point_picture(x, self.data), alt)
-        return picture(tile(x, columns_for(len(x))), alt)
-
     def _count(self, usual: int) -> int:
-        if self.points:
-            return POINTS
         return min(usual, FEW) if max(self.shape[1:]) > LARGE else usual
 
-    def samples(self) -> Iterator[Titled]:
+    def _draw(self, model: GalleryModel, count: int, alt: str) -> Picture:
+        """Samples of a model as a grid of `count` images, or as points over real ones."""
+        if self.points:
+            x = model.decode(model.latents(POINTS))
+            return picture(point_plot(x, self.data, transparent=True), alt)
+        z, labels, columns = model.grid(self._count(count))
+        return picture(tile(model.decode(z, labels), columns), alt)
+
+    def samples(self) -> Iterator[LabelledPicture]:
         """Samples of the data, where they are images, and of each model."""
-        if not self.models:
-            return
-        count = self._count(SAMPLES)
-        if self.images:
-            x, held_out = self.real(count), self.comparison["real_from"] == "held out"
+        if self.images and self.models:
+            x = self.real(self._count(SAMPLES))
+            held_out = self.comparison["real_from"] == "held out"
             note = "held out" if held_out else "from the training set"
-            alt = f"{len(x)} real samples, {note}"
-            yield Titled("real samples", None, self._draw(x, alt), note)
+            shown = picture(tile(x, columns_for(len(x))), f"{len(x)} real samples, {note}")
+            yield LabelledPicture("real samples", None, shown, note)
         for model in self.models:
-            x = model.decode(model.latents(count))
-            alt = f"{count:,} samples drawn from {model.label}"
-            yield Titled(model.label, model.series, self._draw(x, alt), f"seed {model.run['seed']}")
+            shown = self._draw(model, SAMPLES, f"Samples of {model.label}")
+            note = f"seed {model.run['seed']}"
+            if model.num_classes is not None and self.images:
+                note += ", one class in each row"
+            yield LabelledPicture(model.label, model.series, shown, note)
 
     def shared_latents(self) -> list[list[str]]:
-        """Labels of the models that were given the same latents, where there are several."""
-        groups: dict[tuple[str, int], list[str]] = {}
+        """Labels of the models that have the same latents, where there are several."""
+        groups: dict[tuple[str | int | None, ...], list[str]] = {}
         for model in self.models:
-            if model.law != "mixture":
-                key = (model.law, model.sampler.recipe.latent.dim)
+            if model.distribution != "fitted":
+                dim, classes = model.sampler.recipe.latent.dim, model.num_classes
+                key = (model.prior, model.distribution, dim, classes)
                 groups.setdefault(key, []).append(model.label)
         return [labels for labels in groups.values() if len(labels) > 1]
 
-    def course(self) -> list[Course]:
+    def timelines(self) -> list[Timeline]:
         """Each model at its snapshots, from the same latents; models with none are left out.
 
-        A run that is shown with two priors is shown once: a mixture fitted to the codes at the
-        end says nothing of the networks on the way.
+        A run that is shown with several priors has one timeline, with the recipe's own prior: the
+        others were fitted to the codes at the end.
         """
         runs = {model.folder.path: model for model in reversed(self.models)}
         models = [model for model in self.models if runs[model.folder.path] is model]
-        found = [(model, model.folder.snapshots()) for model in models]
-        found = [(model, iterations) for model, iterations in found if iterations]
-        steps = max((len(iterations) for _, iterations in found), default=0)
+        snapshots = [(model, model.folder.snapshots()) for model in models]
+        snapshots = [(model, iterations) for model, iterations in snapshots if iterations]
+        steps = max((len(iterations) for _, iterations in snapshots), default=0)
         if steps < 2:
             return []
         return [
-            Course(model.label, model.series, list(self._frames(model, iterations, steps)))
-            for model, iterations in found
+            Timeline(model.label, model.series, list(self._frames(model, iterations, steps)))
+            for model, iterations in snapshots
         ]
 
-    def _frames(self, model: Shown, iterations: Sequence[int], steps: int) -> Iterator[Frame]:
-        """A model with fewer snapshots than others keeps some for several steps."""
-        last, count = iterations[-1], self._count(SLIDER_SAMPLES)
-        z = model.latents(count)
+    def _frames(
+        self, model: GalleryModel, iterations: Sequence[int], steps: int
+    ) -> Iterator[Frame]:
+        """The frames of a model; one with fewer snapshots than others stays for several steps."""
+        last = iterations[-1]
         places = [step * (len(iterations) - 1) // (steps - 1) for step in range(steps)]
         for place, iteration in enumerate(iterations):
             at = tuple(step for step in range(steps) if places[step] == place)
@@ -252,66 +279,72 @@ class Gallery:
             alt = f"Samples of {model.label} after {iteration:,} iterations"
             where = f"iteration {iteration:,} of {last:,}"
             share = f"{100 * iteration / last:.0f} %"
-            yield Frame(self._draw(model.decode(z), alt), where, share, at)
+            count = SLIDER_SAMPLES if model.num_classes is None else SAMPLES
+            yield Frame(self._draw(model, count, alt), where, share, at)
         model.sampler.load(last)
 
-    def paths(self) -> Iterator[Titled]:
-        """Ways between pairs of latents, for each model of images."""
+    def paths(self) -> Iterator[LabelledPicture]:
+        """Interpolations between pairs of latents, for each model of images."""
         for model in self.models if self.images else ():
             first, second = model.latents(2 * PATHS).chunk(2)
-            arcs = model.law == "normal"
+            arcs = model.distribution == "normal"
             z = (arc_between if arcs else line_between)(first, second, PATH_STEPS)
+            labels = None
+            if model.num_classes is not None:
+                labels = (torch.arange(PATHS) % model.num_classes).repeat_interleave(PATH_STEPS)
             alt = f"{PATHS} rows of samples of {model.label} that turn from one into another"
-            grid = tile(model.decode(z.flatten(0, 1)), PATH_STEPS)
-            note = "on arcs (spherical)" if arcs else "on straight lines (linear)"
-            yield Titled(model.label, model.series, picture(grid, alt), note)
+            grid = tile(model.decode(z.flatten(0, 1), labels), PATH_STEPS)
+            note = "spherical interpolation" if arcs else "linear interpolation"
+            yield LabelledPicture(model.label, model.series, picture(grid, alt), note)
 
     def traversals(self) -> Iterator[Traversal]:
-        """The dimensions of each model that move its samples most, one at a time."""
+        """The dimensions of each model that change its samples most, one at a time."""
         for model in self.models if self.images else ():
-            along = range_of(model.law, model.latents(LAW_SAMPLES))
+            along = range_of(model.distribution, model.latents(RANGE_SAMPLES))
             z = model.latents(SAMPLES)
             steps = torch.linspace(-along.reach, along.reach, TRAVERSAL_STEPS)
             rows = []
-            for dimension in strongest_dimensions(model.decode, z, along, DIMENSIONS):
-                x = model.decode(along.latents(z[:1], dimension, steps).flatten(0, 1))
+            for dimension in strongest_dimensions(model.one_class, z, along, DIMENSIONS):
+                x = model.one_class(along.latents(z[:1], dimension, steps).flatten(0, 1))
                 alt = f"{model.label}: dimension {dimension} from low to high"
                 rows.append((dimension, picture(tile(x, TRAVERSAL_STEPS), alt)))
             note = {
                 "normal": "in standard deviations",
                 "uniform": "over the whole range of the uniform latents",
-                "mixture": "in standard deviations of the mixture around its mean",
-            }[model.law]
+                "fitted": "in standard deviations of the prior around its mean",
+            }[model.distribution]
+            if model.num_classes is not None:
+                note += ", samples of class 0"
             labels = [
                 f"{step:+.1f}".replace("-", "\N{MINUS SIGN}") if step else "0"
                 for step in steps.tolist()
             ]
             yield Traversal(model.label, model.series, note, labels, rows)
 
-    def codes(self) -> Iterator[Titled]:
-        """The pictures of real samples' codes that runs with an encoder made, none twice."""
-        seen: set[Path] = set()
+    def codes(self) -> Iterator[LabelledPicture]:
+        """The pictures of codes that runs with codes have written, none twice."""
+        shown: set[Path] = set()
         for model in self.models:
             for name, note in CODE_PICTURES.items():
                 path = model.folder.picture(name)
-                if path.exists() and path not in seen:
-                    seen.add(path)
+                if path.exists() and path not in shown:
+                    shown.add(path)
                     with Image.open(path) as image:
-                        shown = picture(image, f"{model.label}: {note}")
-                    yield Titled(model.label, model.series, shown, note)
+                        drawn = picture(image, f"{model.label}: {note}")
+                    yield LabelledPicture(model.label, model.series, drawn, note)
 
     def neighbours(self) -> Iterator[Neighbourhood]:
         """Nearest training samples of real samples and of each model's, by the extractor."""
         extractor = self.comparison["extractor"]
         if not (self.images and self.models and extractor):
             return
-        first = self.models[0].sampler
-        evaluate = first.recipe.evaluate.model_copy(update={"features": extractor["kind"]})
-        features = Features(first.recipe, self.data, evaluate, first.device)
+        sampler = self.models[0].sampler
+        component = load_component("extractor", extractor["table"])
+        features = Features(sampler.parts, component)
         if self.comparison["real_from"] == "held out":
-            yield self._neighbourhood("held-out samples", None, self.real(JUDGED), features)
+            yield self._neighbourhood("held-out samples", None, self.real(QUERIES), features)
         for model in self.models:
-            x = model.decode(model.latents(JUDGED))
+            x = model.decode(model.latents(QUERIES))
             yield self._neighbourhood(model.label, model.series, x, features)
 
     def _neighbourhood(
@@ -323,13 +356,15 @@ class Gallery:
         )
         shown = []
         for number in range(min(SHOWN_NEIGHBOURS, len(x))):
-            near, _ = take(self.data.train, places[number])
+            nearest, _ = take(self.data.train, places[number])
             values = distances[number].tolist()
-            said = ", ".join(f"{value:.3g}" for value in values)
+            text = ", ".join(f"{value:.3g}" for value in values)
             shown.append(
                 Neighbour(
                     picture(tile(x[number : number + 1], 1), f"{label}: sample {number + 1}"),
-                    picture(tile(near, len(near)), f"Nearest training samples, distances {said}"),
+                    picture(
+                        tile(nearest, len(nearest)), f"Nearest training samples, distances {text}"
+                    ),
                     values,
                 )
             )

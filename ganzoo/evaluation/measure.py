@@ -1,30 +1,37 @@
-"""Figures of a run by metrics: at the end, on the way there, and where each was best."""
+"""Computes the metrics of a run at each of its snapshots."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from ganzoo.engine.context import build_context, context_for
-from ganzoo.engine.data import Data
+from ganzoo.engine.data import Data, real_samples, take
 from ganzoo.engine.random import generator_for
 from ganzoo.engine.sampling import Sampler
-from ganzoo.evaluation.classifier import take
-from ganzoo.evaluation.extractors import Seen
-from ganzoo.evaluation.features import Features, real_samples
+from ganzoo.evaluation.document import (
+    Best,
+    Bounds,
+    Direction,
+    ExtractorEntry,
+    Measures,
+    Snapshot,
+)
+from ganzoo.evaluation.extractors import Extraction
+from ganzoo.evaluation.features import Features
 from ganzoo.protocols import Metric
 from ganzoo.recipe import Component, Recipe
 from ganzoo.recipe.settings import Evaluate
 from ganzoo.runs import RunFolder
-from ganzoo.specs import MetricSpec
+from ganzoo.specs import ExtractorSpec, MetricSpec
 
 CHUNK = 1000
 """Samples that a metric is given at once."""
-LEAST_HELD = 0.1
-"""The least that a figure of which more is better must have been for its fall to be a collapse."""
+LEAST_BEST = 0.1
+"""A value of which more is better must have been at least this for its fall to be a collapse."""
 
 Metrics = Sequence[Component[MetricSpec]]
 
@@ -35,204 +42,219 @@ def measure(
     metrics: Metrics,
     *,
     evaluate: Evaluate | None = None,
-    tell: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
-    """Measure a trained run at each of its snapshots.
+    extractor: Component[ExtractorSpec] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Measures:
+    """Measure a trained run at each of its snapshots, or at its end where it has none.
 
     Each metric sees `evaluate.samples` generated samples and as many held-out real ones (fewer
-    where the data set holds out fewer; training samples where it holds out none). `evaluate` is
-    the recipe's own by default; a comparison measures all runs with one. Plain data:
-
-        extractor   name, kind, digest and note of the features
-        data        how many samples there are to train on and held out
-        generated, real, real_from   how many samples, and which real ones
-        prior, iteration, figures    of the end: the headline
-        course      [{iteration, figures}] at the snapshots, the end among them
-        best        by figure: {value, iteration}
-        better      by figure: higher or lower
-        bounds      by figure: (least, most), None where there is none
-        collapse    [sentences]: what was much better on the way than at the end
-        other_prior {prior, figures} where the run has a mixture fitted to codes
+    where the data set holds out fewer; training samples where it holds out none). `evaluate` and
+    `extractor` are the recipe's own by default; a comparison measures all runs with the same ones.
+    `report` is called with a sentence on what is about to be measured.
     """
     evaluate = evaluate or recipe.evaluate
-    measuring = _Measuring(recipe, folder, metrics, evaluate)
-    course = []
-    for iteration in folder.snapshots() or [recipe.train.iterations]:
-        tell(f"measuring {folder.path} after {iteration} iterations")
-        course.append({"iteration": iteration, "figures": measuring.figures(iteration)})
-    final: dict[str, float] = course[-1]["figures"]  # type: ignore[assignment]
-    best = best_of(course, measuring.better)
-    features = measuring.features
-    result: dict[str, Any] = {
-        "extractor": None
-        if features is None
-        else {
-            "name": features.extractor.name,
-            "kind": features.extractor.kind,
-            "digest": features.extractor.digest,
-            "note": features.extractor.note,
-        },
+    evaluation = _Evaluation(recipe, folder, metrics, evaluate, extractor)
+    # All snapshots with the recipe's own prior, and the last one with each of its other priors.
+    own, *others = recipe.all_priors
+    iterations = folder.snapshots() or [recipe.train.iterations]
+    moments = [(iteration, own) for iteration in iterations]
+    moments += [(iterations[-1], prior) for prior in others]
+    values: list[dict[str, float]] = []
+    for iteration, prior in moments:
+        report(f"measuring {folder.path} after {iteration} iterations, prior {prior}")
+        values.append(evaluation.values(iteration, prior))
+    history: list[Snapshot] = [
+        {"iteration": iteration, "values": each}
+        for iteration, each in zip(iterations, values, strict=False)
+    ]
+    end, data = history[-1], evaluation.data
+    other_priors = {
+        prior: {**end["values"], **each}
+        for prior, each in zip(others, values[len(iterations) :], strict=True)
+    }
+    best = best_of(history, evaluation.better)
+    return {
+        "extractor": evaluation.extractor_entry(),
         "data": {
-            "train": len(measuring.data.train),
-            "held_out": 0 if measuring.data.held_out is None else len(measuring.data.held_out),
+            "train": len(data.train),
+            "held_out": 0 if data.held_out is None else len(data.held_out),
         },
         "generated": evaluate.samples,
-        "real": min(evaluate.samples, len(real_samples(measuring.data))),
-        "real_from": "train" if measuring.data.held_out is None else "held out",
-        "prior": recipe.prior.distribution,
-        "iteration": course[-1]["iteration"],
-        "figures": final,
-        "course": course,
+        "real": min(evaluate.samples, len(real_samples(data))),
+        "real_from": "train" if data.held_out is None else "held out",
+        "prior": recipe.prior.spec.type,
+        "iteration": end["iteration"],
+        "values": end["values"],
+        "history": history,
         "best": best,
-        "better": measuring.better,
-        "bounds": measuring.bounds,
-        "collapse": collapse(final, best, measuring.better, measuring.limits),
+        "better": evaluation.better,
+        "bounds": evaluation.bounds,
+        "collapse": collapse(end["values"], best, evaluation.better, evaluation.limits),
+        "other_priors": other_priors,
     }
-    if folder.weights("prior").exists():
-        prior = "mixture" if recipe.prior.distribution == "latent" else "latent"
-        tell(f"measuring {folder.path} with latents from the prior '{prior}'")
-        figures = measuring.figures(recipe.train.iterations, prior)
-        result["other_prior"] = {"prior": prior, "figures": {**final, **figures}}
-    return result
 
 
-class _Measuring:
+class _Evaluation:
     """What is built once to measure all snapshots of a run."""
 
     def __init__(
-        self, recipe: Recipe, folder: RunFolder, metrics: Metrics, evaluate: Evaluate
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        metrics: Metrics,
+        evaluate: Evaluate,
+        extractor: Component[ExtractorSpec] | None,
     ) -> None:
-        self.recipe, self.folder, self.evaluate = recipe, folder, evaluate
-        self.context = build_context(recipe)
-        self.data: Data = recipe.data.spec.build(self.context)
-        self.sampler = Sampler(recipe, folder, data=self.data)
+        self.recipe, self.evaluate = recipe, evaluate
+        self.sampler = Sampler(recipe, folder)
         # Built before any snapshot is loaded, which then puts weights into it too.
         self.loss = self.sampler.loss
+        self.data: Data = self.sampler.parts.data
         self.features: Features | None = None
         if any(metric.spec.reads != "samples" for metric in metrics):
-            self.features = Features(recipe, self.data, evaluate, self.sampler.device)
+            self.features = Features(self.sampler.parts, extractor)
             if self.features.held_out.probabilities is None:
                 metrics = [each for each in metrics if each.spec.reads != "probabilities"]
+        self.real = self._real()
         self.metrics = metrics
-        self.better: dict[str, str] = {}
-        """By figure: higher or lower."""
-        self.bounds: dict[str, tuple[float | None, float | None]] = {}
-        """By figure: the least and the most that it can be."""
+        self.better: dict[str, Direction] = {}
+        self.bounds: dict[str, Bounds] = {}
         self.limits: dict[str, float] = {}
-        """By figure: the factor by which an end worse than the best is a collapse."""
+        """By value, the factor by which the end must be worse than the best to be a collapse."""
         for metric in metrics:
-            for name, way in metric.spec.better.items():
-                self.better[self.name(metric.spec, name)] = way
+            for name, direction in metric.spec.better.items():
+                self.better[self.name(metric.spec, name)] = direction
             for name, bounds in metric.spec.bounds.items():
                 self.bounds[self.name(metric.spec, name)] = bounds
             for name, factor in metric.spec.collapse.items():
                 self.limits[self.name(metric.spec, name)] = factor
 
-    def name(self, spec: MetricSpec, figure: str) -> str:
-        """The full name of a figure: `fid[classifier@3f2a]`, `modes/kl`."""
-        name = spec.type if figure == spec.type else f"{spec.type}/{figure}"
+    def extractor_entry(self) -> ExtractorEntry | None:
+        """What is recorded of the extractor, or None where no metric reads features."""
+        if self.features is None:
+            return None
+        extractor = self.features.extractor
+        return {
+            "name": extractor.name,
+            "type": extractor.type,
+            "digest": extractor.digest,
+            "note": extractor.note,
+            "table": self.features.component.table(qualified=True),
+        }
+
+    def name(self, spec: MetricSpec, value: str) -> str:
+        """The full name of a value: `fid[classifier@3f2a]`, `modes/kl`."""
+        name = spec.type if value == spec.type else f"{spec.type}/{value}"
         if spec.reads == "samples" or self.features is None:
             return name
         return f"{name}[{self.features.extractor.name}]"
 
-    def figures(self, iteration: int, prior: str | None = None) -> dict[str, float]:
-        """All figures of the generator as it was after `iteration`.
+    def values(self, iteration: int, prior: str) -> dict[str, float]:
+        """All values of the generator as it was after `iteration`, with latents from a prior.
 
-        With a `prior` other than the recipe's, only those that depend on it.
+        With a prior other than the recipe's own, only those that depend on it.
         """
-        count = self.evaluate.samples
+        count, seed = self.evaluate.samples, self.recipe.train.seed
         self.sampler.load(iteration)
-        x = self.sampler.sample(count, seed=self.recipe.train.seed, prior=prior).cpu()
-        seen = None if self.features is None else self.features.extractor(x)
-        figures: dict[str, float] = {}
-        for component in self.metrics:
-            spec = component.spec
-            if prior is not None and not spec.judges_samples:
+        x = self.sampler.sample(count, seed=seed, prior=prior).cpu()
+        labels = self.sampler.labels(count, seed=seed)
+        generated = Readings(
+            x, labels, None if self.features is None else self.features.extractor(x)
+        )
+        parts, values = self.sampler.parts, {}
+        for spec in (component.spec for component in self.metrics):
+            if prior != self.recipe.prior.spec.type and not spec.judges_samples:
                 continue
-            told = context_for(
-                spec,
-                self.context,
-                data=self.data,
-                networks=self.sampler.networks,
-                loss=self.loss,
-                features=self.features,
-            )
-            metric: Metric = spec.build(told)
-            for part in self._real(spec).split(CHUNK):
-                metric.update(part, real=True)
-            generated = x if seen is None or spec.reads == "samples" else _read(spec, seen)
-            for part in generated.split(CHUNK):
-                metric.update(part, real=False)
-            for figure, value in metric.compute().items():
-                figures[self.name(spec, figure)] = float(value)
-        return figures
+            context = parts.context_for("metrics", spec, features=self.features, step=parts.step)
+            metric: Metric = spec.build(context)
+            for readings in (self.real, generated):
+                for samples, classes in readings.chunks(spec):
+                    metric.update(samples, real=readings is self.real, labels=classes)
+            for name, value in metric.compute().items():
+                values[self.name(spec, name)] = float(value)
+        return values
 
-    def _real(self, spec: MetricSpec) -> torch.Tensor:
-        """As many real samples as are measured, as the metric reads them.
+    def _real(self) -> Readings:
+        """At most `evaluate.samples` real samples.
 
-        Where there are more they are a fixed random choice: a file may be sorted by class.
+        Of more they are a random choice that is always the same: a file may be sorted by class.
         """
         real = real_samples(self.data)
-        chosen = torch.randperm(len(real), generator=generator_for(0, "measured"))
-        indices = chosen[: self.evaluate.samples].sort().values
-        if self.features is None or spec.reads == "samples":
-            return take(real, indices)[0]
-        return _read(spec, self.features.held_out)[indices]
+        permutation = torch.randperm(len(real), generator=generator_for(0, "measured"))
+        indices = permutation[: self.evaluate.samples].sort().values
+        x, labels = take(real, indices)
+        extraction = None
+        if self.features is not None:
+            features, probabilities = self.features.held_out
+            shares = None if probabilities is None else probabilities[indices]
+            extraction = Extraction(features[indices], shares)
+        labelled = self.recipe.data.spec.num_classes is not None
+        return Readings(x, labels if labelled else None, extraction)
 
 
-def _read(spec: MetricSpec, seen: Seen) -> torch.Tensor:
-    """What a metric reads of what the extractor saw."""
-    if spec.reads == "features":
-        return seen.features
-    assert seen.probabilities is not None
-    return seen.probabilities
+@dataclass(frozen=True)
+class Readings:
+    """Samples as metrics read them, on the CPU."""
+
+    samples: Tensor
+    """`(N, *sample_shape)`."""
+    labels: Tensor | None
+    """Their classes `(N,)`, or None."""
+    extraction: Extraction | None
+    """Their features, or None where no metric reads features."""
+
+    def chunks(self, spec: MetricSpec) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """What a metric reads, and the classes, `CHUNK` samples at a time."""
+        values: Tensor | None = self.samples
+        if self.extraction is not None and spec.reads != "samples":
+            values = getattr(self.extraction, spec.reads)
+        assert values is not None
+        for start in range(0, len(values), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            yield values[chunk], None if self.labels is None else self.labels[chunk]
 
 
-def best_of(
-    course: Sequence[Mapping[str, Any]], better: Mapping[str, str]
-) -> dict[str, dict[str, float]]:
-    """The best value of each figure on the way, and the iteration: the first where several are.
+def best_of(history: Sequence[Snapshot], better: Mapping[str, Direction]) -> dict[str, Best]:
+    """The best of each value in a history and its iteration, the first of several equal ones.
 
-    It is chosen on the samples that it is taken on, so it flatters a little; a figure that was
-    not a number at some snapshot is passed over there.
+    Snapshots at which a value is not finite are left out.
     """
-    best: dict[str, dict[str, float]] = {}
-    for figure, way in better.items():
-        sign = 1 if way == "lower" else -1
-        found = [
-            (sign * row["figures"][figure], row["iteration"])
-            for row in course
-            if math.isfinite(row["figures"].get(figure, math.nan))
+    best: dict[str, Best] = {}
+    for name, direction in better.items():
+        sign = 1 if direction == "lower" else -1
+        finite = [
+            (sign * row["values"][name], row["iteration"])
+            for row in history
+            if math.isfinite(row["values"].get(name, math.nan))
         ]
-        if found:
-            value, iteration = min(found)
-            best[figure] = {"value": sign * value, "iteration": iteration}
+        if finite:
+            value, iteration = min(finite)
+            best[name] = {"value": sign * value, "iteration": iteration}
     return best
 
 
 def collapse(
     final: Mapping[str, float],
-    best: Mapping[str, Mapping[str, float]],
-    better: Mapping[str, str],
+    best: Mapping[str, Best],
+    better: Mapping[str, Direction],
     limits: Mapping[str, float],
 ) -> list[str]:
-    """A sentence for each figure whose end is worse than its best by more than its limit.
+    """A sentence for each value whose end is worse than its best by more than its limit.
 
-    What was never there cannot fall: a share or a count that was below `LEAST_HELD` at its best
-    is passed over.
+    A value of which more is better, and that never reached `LEAST_BEST`, cannot collapse.
     """
     sentences = []
-    for figure, factor in limits.items():
-        if figure not in best or figure not in final:
+    for name, factor in limits.items():
+        if name not in best or name not in final:
             continue
-        top, end = best[figure]["value"], final[figure]
-        if better[figure] == "lower":
+        top, end = best[name]["value"], final[name]
+        if better[name] == "lower":
             worse = end > factor * top
         else:
-            worse = top >= LEAST_HELD and end * factor < top
+            worse = top >= LEAST_BEST and end * factor < top
         if worse or not math.isfinite(end):
             sentences.append(
-                f"{figure} was {top:.4g} after {best[figure]['iteration']:.0f} iterations "
+                f"{name} was {top:.4g} after {best[name]['iteration']} iterations "
                 f"and is {end:.4g} at the end"
             )
     return sentences

@@ -1,6 +1,6 @@
-"""Pictures of a report, from plain tensors: grids and rows of images, paths through latents.
+"""Pictures for a report from plain tensors: grids of images, interpolations, traversals.
 
-Gaps between images are transparent, so that a picture stands on a light page and on a dark one.
+Gaps between images are transparent, so that a picture suits a light page and a dark one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from torch.nn.functional import interpolate
 from ganzoo.engine.data import to_bytes
 
 SIDE = 64
-"""Pixels of an image in a picture, about: smaller ones are enlarged by a whole factor, larger
-ones averaged down."""
+"""Approximate side of an image in a picture, in pixels: smaller images are enlarged by a whole
+factor, larger ones are reduced."""
 GAP = 2
 """Transparent pixels between two images."""
 QUALITY = 88
-"""Of pictures in colour, in WebP's scale to 100. Grey ones lose nothing."""
+"""WebP quality of pictures in colour, to 100; grey ones are lossless."""
 REACH = 2.5
 """A traversal goes this many standard deviations to either side."""
 DECODED = 2048
-"""Samples that are decoded at most to find the dimensions that matter."""
+"""Limit on the samples that are decoded to find the strongest dimensions, for each."""
 
 Decode = Callable[[Tensor], Tensor]
 """Latents `(N, latent_dim)` to samples `(N, *sample_shape)`."""
@@ -37,12 +37,12 @@ Decode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a page holds it."""
+    """A picture in a page."""
 
     uri: str
     """The file, as a `data:` URI."""
     alt: str
-    """What is to be seen, in words."""
+    """Alternative text."""
     width: int
     """Pixels."""
     height: int
@@ -56,7 +56,7 @@ def can_be_shown(sample_shape: tuple[int, ...]) -> bool:
 def tile(images: Tensor, columns: int) -> Image.Image:
     """Images float `(N, C, H, W)` in [-1, 1], C being 1 or 3, in rows of `columns`.
 
-    With an alpha channel: the gaps, and the places after the last image, are transparent.
+    Has an alpha channel: gaps, and the places after the last image, are transparent.
     """
     pixels = to_bytes(_resized(images.float().cpu()))
     count, channels, height, width = pixels.shape
@@ -76,7 +76,7 @@ def tile(images: Tensor, columns: int) -> Image.Image:
 
 
 def _resized(images: Tensor) -> Tensor:
-    """Images of about `SIDE` pixels, whatever their own side."""
+    """Images with sides of about `SIDE` pixels."""
     longest = max(images.shape[2:])
     if longest > SIDE:
         factor = SIDE / longest
@@ -87,7 +87,7 @@ def _resized(images: Tensor) -> Tensor:
 
 
 def picture(image: Image.Image, alt: str) -> Picture:
-    """A picture for a page: PNG where it is grey, WebP where it is in colour, which is smaller."""
+    """An image as a page holds it: PNG where it is grey, WebP, which is smaller, in colour."""
     buffer = io.BytesIO()
     if image.mode in ("L", "LA", "P", "1"):
         kind = "png"
@@ -113,9 +113,8 @@ def line_between(first: Tensor, second: Tensor, steps: int) -> Tensor:
 def arc_between(first: Tensor, second: Tensor, steps: int) -> Tensor:
     """Latents `(N, steps, dim)` on arcs from `first` to `second`, both `(N, dim)`.
 
-    Spherical interpolation keeps the norms that normal latents have (White 2016,
-    arXiv:1609.04468). Where the two point the same or the opposite way there is no arc between
-    them, and the line is taken.
+    Spherical interpolation, which keeps the norms that normal latents have (White 2016,
+    arXiv:1609.04468). Between parallel vectors the arc is not defined, and the line is used.
     """
     share = torch.linspace(0, 1, steps)[:, None]
     cosine = torch.cosine_similarity(first, second, dim=1).clamp(-1, 1)
@@ -127,14 +126,14 @@ def arc_between(first: Tensor, second: Tensor, steps: int) -> Tensor:
 
 
 class Range(NamedTuple):
-    """How far each dimension of latents goes in a traversal."""
+    """The values that each dimension takes in a traversal."""
 
     centre: Tensor
     """`(dim,)`."""
     unit: Tensor
-    """`(dim,)`: what a step of 1 is."""
+    """`(dim,)`: the length of a step of 1."""
     reach: float
-    """Units to either side."""
+    """Steps to either side."""
 
     def latents(self, z: Tensor, dimension: int, steps: Tensor) -> Tensor:
         """`z` `(N, dim)` with one dimension at each of `steps` `(S,)` units: `(N, S, dim)`."""
@@ -143,21 +142,24 @@ class Range(NamedTuple):
         return moved
 
 
-def range_of(law: str, latents: Tensor) -> Range:
-    """The range of a law: standard normal, uniform on [-1, 1], or as `latents` `(N, dim)` lie."""
+def range_of(distribution: str, latents: Tensor) -> Range:
+    """The range of `normal` (standard), `uniform` (on [-1, 1]) or other latents.
+
+    That of others is estimated from `latents` `(N, dim)`.
+    """
     dim = latents.shape[1]
-    if law == "normal":
+    if distribution == "normal":
         return Range(torch.zeros(dim), torch.ones(dim), REACH)
-    if law == "uniform":
+    if distribution == "uniform":
         return Range(torch.zeros(dim), torch.ones(dim), 1.0)
     return Range(latents.mean(0), latents.std(0), REACH)
 
 
 def strongest_dimensions(decode: Decode, z: Tensor, along: Range, count: int) -> list[int]:
-    """The dimensions that move samples most, strongest first, at most `count`.
+    """The dimensions that change samples most, strongest first, at most `count`.
 
-    A dimension is as strong as the mean absolute difference between the samples at its two
-    ends, the others being as in `z` `(N, dim)`; as many of these are used as `DECODED` allows.
+    The strength of a dimension is the mean absolute difference between the samples at the two ends
+    of its range, with the other dimensions as in `z` `(N, dim)`.
     """
     dim = z.shape[1]
     z = z[: max(1, DECODED // (2 * dim))]

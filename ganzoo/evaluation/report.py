@@ -1,6 +1,6 @@
-"""The report of a comparison: one page that needs nothing else, and its figures as Markdown.
+"""The report of a comparison: one self-contained page, and its tables as Markdown.
 
-comparison ──► report_text (words, tables)
+comparison ──► report_text, report_tables
            ──► gallery (pictures from the runs)  ──► report.html, comparison.md
            ──► curves (charts)
 """
@@ -19,10 +19,13 @@ from markupsafe import Markup
 
 from ganzoo.evaluation import report_tables, report_text
 from ganzoo.evaluation.curves import MARKERS, SERIES, Line, curve_chart
+from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.runs import write_text
 
 TEMPLATES = PackageLoader("ganzoo.evaluation")
+SCHEDULED = "scheduled values"
+"""Title of the chart of values that the recipe changes over the run, such as learning rates."""
 
 
 class Chart(NamedTuple):
@@ -35,8 +38,8 @@ class Chart(NamedTuple):
     """Names of the series, in order."""
 
 
-class FigureChart(NamedTuple):
-    """Curves of one figure, of all models."""
+class ValueChart(NamedTuple):
+    """Curves of one value, of all models."""
 
     column: report_tables.Column
     headline: bool
@@ -46,7 +49,7 @@ class FigureChart(NamedTuple):
     """The models that have a curve."""
 
 
-class Losses(NamedTuple):
+class TrainingCharts(NamedTuple):
     """The curves of one model's training."""
 
     label: str
@@ -54,24 +57,23 @@ class Losses(NamedTuple):
     charts: Sequence[Chart]
 
 
-def write_report(comparison: Mapping[str, Any], out: Path) -> Path:
+def write_report(comparison: ComparisonDocument, out: Path) -> Path:
     """Write `report.html` and `comparison.md` into a folder, and return the page's path.
 
-    `comparison` is what comparison.json holds. The runs that it names are read: the first done
-    one of each model is drawn from. Raises `UserError` where one is not there any more, and
-    `RunError` where a file cannot be written.
+    Pictures are drawn from the first finished run of each model. Raises `UserError` where such a
+    run has been removed, and `RunError` where a file cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    told = _words(comparison)
-    write_text(out / "comparison.md", _markdown().get_template("comparison.md.j2").render(told))
-    page = _page().get_template("report.html.j2").render(told | _pictures(comparison))
+    texts = _texts(comparison)
+    write_text(out / "comparison.md", _markdown().get_template("comparison.md.j2").render(texts))
+    page = _page().get_template("report.html.j2").render(texts | _pictures(comparison))
     path = out / "report.html"
     write_text(path, page)
     return path
 
 
-def _words(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """What both templates are told."""
+def _texts(comparison: ComparisonDocument) -> dict[str, Any]:
+    """Variables of both templates."""
     cost_columns, cost_rows = report_tables.cost_table(comparison)
     models = comparison["models"]
     return {
@@ -90,8 +92,8 @@ def _words(comparison: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pictures(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page is told besides."""
+def _pictures(comparison: ComparisonDocument) -> dict[str, Any]:
+    """Further variables of the page's template."""
     gallery = Gallery(comparison)
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -99,13 +101,13 @@ def _pictures(comparison: Mapping[str, Any]) -> dict[str, Any]:
         "gallery": gallery,
         "samples": list(gallery.samples()),
         "shared": gallery.shared_latents(),
-        "course": gallery.course(),
+        "timelines": gallery.timelines(),
         "paths": list(gallery.paths()),
         "traversals": list(gallery.traversals()),
         "codes": list(gallery.codes()),
         "neighbours": list(gallery.neighbours()),
-        "figure_charts": list(figure_charts(comparison)),
-        "loss_charts": list(loss_charts(comparison)),
+        "value_charts": list(value_charts(comparison)),
+        "training_charts": list(training_charts(comparison)),
         "style": Markup(_source("report.css")),
         "script": Markup(script),
         "script_digest": digest,
@@ -114,59 +116,65 @@ def _pictures(comparison: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def figure_charts(comparison: Mapping[str, Any]) -> Iterator[FigureChart]:
-    """Each figure over the snapshots, where there are two or more.
+def value_charts(comparison: ComparisonDocument) -> Iterator[ValueChart]:
+    """Each value over the snapshots, where there are two or more.
 
-    A figure that only describes the data, being the same everywhere, has no chart.
+    A value that does not judge and is the same everywhere describes the data: it has no chart.
     """
-    for number, metric in enumerate(comparison["metrics"]):
-        name, headline = metric["name"], metric["headline"]
+    models = comparison["models"]
+    for number, entry in enumerate(comparison["columns"]):
+        name, headline = entry["name"], entry["headline"]
         lines = [
             line
-            for series, model in enumerate(comparison["models"])
+            for series, model in enumerate(models)
             for run in model["runs"]
-            if len((line := _course_line(run, name, series)).x) > 1
+            if len((line := _history_line(run, name, series)).x) > 1
         ]
         if not lines or (not headline and len({y for line in lines for y in line.y}) == 1):
             continue
         series = sorted({line.series for line in lines})
         ends = [
-            f"{model['label']} ends at {report_text.number(model['statistics'][name]['mean'])}"
-            for model in (comparison["models"][place] for place in series)
-            if name in model["statistics"]
+            f"{model['label']} ends at {report_text.number(model['summaries'][name]['mean'])}"
+            for model in (models[place] for place in series)
+            if name in model["summaries"]
         ]
-        svg = Markup(curve_chart(f"figure-{number}", lines, "iteration", markers=True))
+        svg = Markup(curve_chart(f"value-{number}", lines, "iteration", markers=True))
         alt = f"{name} over training: {report_text.listed(ends)}."
-        yield FigureChart(report_tables.column(metric), headline, svg, alt, series)
+        yield ValueChart(report_tables.column(entry), headline, svg, alt, series)
 
 
-def _course_line(run: Mapping[str, Any], figure: str, series: int) -> Line:
-    rows = [row for row in run.get("course") or () if figure in row["figures"]]
-    return Line(
-        [row["iteration"] for row in rows], [row["figures"][figure] for row in rows], series
-    )
+def _history_line(run: RunEntry, name: str, series: int) -> Line:
+    rows = [row for row in run["history"] if name in row["values"]]
+    return Line([row["iteration"] for row in rows], [row["values"][name] for row in rows], series)
 
 
-def loss_charts(comparison: Mapping[str, Any]) -> Iterator[Losses]:
-    """The statistics of each model's runs, a chart for each phase; no run is shown twice."""
+def training_charts(comparison: ComparisonDocument) -> Iterator[TrainingCharts]:
+    """The logged statistics of each model's runs, a chart for each phase; no run twice."""
     shown: set[str] = set()
     for place, model in enumerate(comparison["models"]):
         runs = [run for run in model["runs"] if run["path"] not in shown]
         shown |= {run["path"] for run in runs}
-        rows = [run.get("metrics_jsonl") or [] for run in runs]
+        rows = [run["statistics"] for run in runs]
         names = dict.fromkeys(name for run in rows for row in run for name in row["statistics"])
-        phases = dict.fromkeys(name.partition("/")[0] for name in names)
+        groups = dict.fromkeys(_group(name) for name in names)
         charts = [
-            _loss_chart(f"loss-{place}-{phase}", phase, list(names), rows) for phase in phases
+            _statistics_chart(f"statistics-{place}-{group}", group, list(names), rows)
+            for group in groups
         ]
         if charts:
-            yield Losses(model["label"], place, charts)
+            yield TrainingCharts(model["label"], place, charts)
 
 
-def _loss_chart(
-    identity: str, phase: str, names: Sequence[str], runs: Sequence[Sequence[Mapping[str, Any]]]
+def _group(name: str) -> str:
+    """The phase of a statistic; all values that the recipe changes over the run are one group."""
+    phase, slash, _ = name.partition("/")
+    return phase if slash else SCHEDULED
+
+
+def _statistics_chart(
+    identity: str, group: str, names: Sequence[str], runs: Sequence[Sequence[Mapping[str, Any]]]
 ) -> Chart:
-    own = [name for name in names if name.partition("/")[0] == phase]
+    own = [name for name in names if _group(name) == group]
     lines = [
         Line(
             [row["iteration"] for row in run if name in row["statistics"]],
@@ -178,7 +186,7 @@ def _loss_chart(
     ]
     legend = [name.partition("/")[2] or name for name in own]
     svg = Markup(curve_chart(identity, [line for line in lines if line.x], "iteration"))
-    return Chart(phase, svg, f"{report_text.listed(legend)} over training", legend)
+    return Chart(group, svg, f"{report_text.listed(legend)} over training", legend)
 
 
 # --- templates ----------------------------------------------------------------------------------
@@ -187,13 +195,13 @@ def _loss_chart(
 def _page() -> Environment:
     """Templates of pages: whatever they print is escaped."""
     page = _templates(autoescape=True)
-    page.filters |= {"figure": report_text.number, "value": report_text.value_text}
-    page.filters |= {"listed": report_text.listed}
+    page.filters |= {"number": report_text.number, "value": report_text.value_text}
+    page.filters |= {"listed": report_text.listed, "breakable": breakable}
     return page
 
 
 def _markdown() -> Environment:
-    """Templates of Markdown: whatever they print is escaped for it."""
+    """Templates of Markdown: whatever they print is escaped for Markdown."""
     markdown = _templates(autoescape=False, finalize=escape_markdown)
     markdown.filters |= {"value": report_text.value_text, "code": code_block}
     return markdown
@@ -210,7 +218,7 @@ def _templates(**options: Any) -> Environment:
 
 
 def escape_markdown(value: Any) -> str:
-    """A text as Markdown shows it unchanged, in one line: no markup, no HTML, no table's bar."""
+    """A text in one line that Markdown shows as it is, with no markup, HTML or table bar."""
     if isinstance(value, Markup):
         return str(value)
     text = " ".join(str(value).split()).replace("&", "&amp;")
@@ -218,11 +226,16 @@ def escape_markdown(value: Any) -> str:
     return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
+def breakable(key: str) -> Markup:
+    """A dotted key as HTML that may be broken after its dots."""
+    return Markup(".<wbr>").join(key.split("."))
+
+
 def code_block(text: str) -> Markup:
-    """A text as an indented block of code, in which nothing has to be escaped."""
+    """A text as an indented block of code, in which nothing needs escaping."""
     return Markup("\n".join(f"    {line}" for line in text.splitlines()))
 
 
 def _source(name: str) -> str:
-    """A file beside the templates, as it is."""
+    """A file beside the templates."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tables of a report: figures, costs, paired comparisons, as columns, rows and cells."""
+"""The tables of a report: metrics, costs, paired differences, as columns, rows and cells."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Literal
 
+from ganzoo.evaluation.document import (
+    ColumnEntry,
+    ComparisonDocument,
+    ModelEntry,
+    RunEntry,
+)
 from ganzoo.evaluation.report_text import NOTHING, interval, number
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric, or a cost."""
+    """A value of a metric, or a cost."""
 
     name: str
     """As a reader sees it: without its metric and its extractor."""
     metric: str = ""
-    """`density-coverage/`, where the name alone would not do."""
+    """`density-coverage/`, where the name alone is not enough."""
     extractor: str = ""
     better: str = ""
-    """`"higher"`, `"lower"` or nothing."""
+    """`"higher"`, `"lower"` or empty."""
     meaning: str = ""
 
     @property
@@ -31,21 +37,22 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """The way that is better."""
+        """Points up where higher is better, down where lower is."""
         return {"higher": "↑", "lower": "↓"}.get(self.better, "")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of a model."""
+    """A value of a model."""
 
     value: float | None
-    """By which rows are sorted; None where there is nothing."""
+    """By which rows are sorted; None without a finite value."""
     text: str
     interval: str = ""
     best: str = ""
-    """The best on the way and when, where the way that is better is known."""
+    """The best value at any snapshot and its iteration, where a direction is better."""
     wins: bool = False
+    """Whether the interval is separate from all others on the better side."""
 
 
 @dataclass(frozen=True)
@@ -58,148 +65,141 @@ class Row:
     cells: Sequence[Cell]
 
 
-def column(metric: Mapping[str, Any]) -> Column:
-    """The column of a figure."""
-    name, _, extractor = metric["name"].partition("[")
+def column(entry: ColumnEntry) -> Column:
+    """The column of a value."""
+    name, _, extractor = entry["name"].partition("[")
     group, slash, own = name.rpartition("/")
     return Column(
         own,
         group + slash,
         extractor.removesuffix("]"),
-        metric["better"] or "",
-        metric["meaning"] or "",
+        entry["better"] or "",
+        entry["meaning"],
     )
 
 
-def metric_columns(comparison: Mapping[str, Any]) -> list[Column]:
-    """All figures, headline first, otherwise in order."""
-    return [column(metric) for metric in _metrics(comparison)]
+def metric_columns(comparison: ComparisonDocument) -> list[Column]:
+    """The columns of all values, first those that judge."""
+    return [column(entry) for entry in _ordered(comparison)]
 
 
-def metric_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """The figures of each model."""
+def metric_rows(comparison: ComparisonDocument) -> list[Row]:
+    """The values of each model."""
     return [
         Row(
             model["label"],
             series,
-            [_cell(metric, model, comparison["winners"]) for metric in _metrics(comparison)],
+            [_cell(entry, model, comparison["winners"]) for entry in _ordered(comparison)],
         )
         for series, model in enumerate(comparison["models"])
     ]
 
 
-def _metrics(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return sorted(comparison["metrics"], key=lambda metric: not metric["headline"])
+def _ordered(comparison: ComparisonDocument) -> list[ColumnEntry]:
+    return sorted(comparison["columns"], key=lambda entry: not entry["headline"])
 
 
-def _cell(
-    metric: Mapping[str, Any], model: Mapping[str, Any], winners: Mapping[str, str | None]
-) -> Cell:
-    figure = metric["name"]
-    found = model["statistics"].get(figure)
-    if found is None:
+def _cell(entry: ColumnEntry, model: ModelEntry, winners: Mapping[str, str | None]) -> Cell:
+    name = entry["name"]
+    summary = model["summaries"].get(name)
+    if summary is None:
         return Cell(None, NOTHING)
-    value = found["mean"]
     return Cell(
-        value if value is not None and math.isfinite(value) else None,
-        number(value),
-        interval(found.get("low"), found.get("high")),
-        _best(figure, model["runs"]) if metric["better"] else "",
-        winners.get(figure) == model["label"],
+        summary["mean"] if math.isfinite(summary["mean"]) else None,
+        number(summary["mean"]),
+        interval(summary["low"], summary["high"]),
+        _best(name, model["runs"]) if entry["better"] else "",
+        winners.get(name) == model["label"],
     )
 
 
-def _best(figure: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """`0.41 at 1,200`: the mean over seeds of the best on the way, and the iterations."""
-    best = [run["best"][figure] for run in runs if figure in (run.get("best") or {})]
+def _best(name: str, runs: Sequence[RunEntry]) -> str:
+    """`0.41 at 1,200`: the mean over seeds of the best value at any snapshot, and where it was."""
+    best = [run["best"][name] for run in runs if name in run["best"]]
     if not best:
         return ""
-    places = sorted({int(each["iteration"]) for each in best})
+    places = sorted({each["iteration"] for each in best})
     value = sum(each["value"] for each in best) / len(best)
     when = "\N{EN DASH}".join(dict.fromkeys((f"{places[0]:,}", f"{places[-1]:,}")))
     return f"{number(value, 3)} at {when}"
 
 
-def mean(value: Any) -> float | None:
-    """The mean in an entry of a model's costs, which may be a number already."""
-    return value.get("mean") if isinstance(value, Mapping) else value
-
-
-COSTS = (
-    ("seconds", "seconds to train"),
-    ("steps", "steps"),
-    ("images", "images seen"),
-    ("images_per_second", "images/s"),
-    ("parameters", "parameters"),
-    ("peak_memory_mb", "peak memory, MB"),
-    ("sampling_seconds", "seconds for 1,000 samples"),
-)
-"""Entries of a model's costs and what the table calls them; two are split up further."""
+CostName = Literal["seconds", "images", "images_per_second", "peak_memory_mb", "sampling_seconds"]
+COSTS: Mapping[CostName, str] = {
+    "seconds": "seconds of training",
+    "images": "real samples read",
+    "images_per_second": "samples/s",
+    "peak_memory_mb": "peak memory, MB",
+    "sampling_seconds": "seconds for 1,000 samples",
+}
+"""Costs that are one number for each model, and what the table calls them."""
 FIRST = ("discriminator", "generator")
 """Phases and networks that come before others."""
 
 
-def cost_table(comparison: Mapping[str, Any]) -> tuple[list[Column], list[Row]]:
-    """Means over seeds; a column for each phase's steps and for each network's parameters."""
+def cost_table(comparison: ComparisonDocument) -> tuple[list[Column], list[Row]]:
+    """Means over runs; a column for each phase's steps and for each network's parameters.
+
+    A cost that no model has is left out.
+    """
     models = comparison["models"]
-    keys = [key for name, _ in COSTS for key in _split(name, models)]
+    costs = [model["cost"] for model in models]
+    parameters = [model["parameters"] for model in models]
+    columns: dict[str, list[float | None]] = {}
+
+    def add(name: CostName) -> None:
+        columns[COSTS[name]] = [cost[name] for cost in costs]
+
+    add("seconds")
+    for phase in _sorted(cost["steps"] for cost in costs):
+        columns[f"{phase} steps"] = [cost["steps"].get(phase) for cost in costs]
+    add("images")
+    add("images_per_second")
+    for network in _sorted(parameters):
+        columns[f"{network} parameters"] = [counts.get(network) for counts in parameters]
+    add("peak_memory_mb")
+    add("sampling_seconds")
+    kept = {
+        name: values
+        for name, values in columns.items()
+        if any(value is not None for value in values)
+    }
     rows = [
-        Row(model["label"], series, [_cost(model, key) for key in keys])
+        Row(
+            model["label"],
+            series,
+            [Cell(values[series], number(values[series], 3)) for values in kept.values()],
+        )
         for series, model in enumerate(models)
     ]
-    filled = [any(row.cells[place].value is not None for row in rows) for place in range(len(keys))]
-    kept = [place for place, is_filled in enumerate(filled) if is_filled]
-    names = dict(COSTS)
-    columns = [
-        Column(f"{part} {names[name]}" if part else names[name])
-        for name, part in (keys[place] for place in kept)
-    ]
-    return columns, [
-        Row(row.label, row.series, [row.cells[place] for place in kept]) for row in rows
-    ]
+    return [Column(name) for name in kept], rows
 
 
-def _split(name: str, models: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The columns of one entry: `(entry, part)`."""
-    if name not in ("steps", "parameters"):
-        return [(name, "")]
-    parts = dict.fromkeys(chain.from_iterable(_cost_entry(model, name) for model in models))
-    ordered = sorted(parts, key=lambda part: FIRST.index(part) if part in FIRST else len(FIRST))
-    return [(name, part) for part in ordered]
-
-
-def _cost_entry(model: Mapping[str, Any], name: str) -> Any:
-    if name == "parameters":
-        return model["parameters"] or {}
-    return (model.get("cost") or {}).get(name) or ({} if name == "steps" else None)
-
-
-def _cost(model: Mapping[str, Any], key: tuple[str, str]) -> Cell:
-    name, part = key
-    entry = _cost_entry(model, name)
-    value = mean(entry.get(part) if part else entry)
-    return Cell(value, number(value, 3))
+def _sorted(tables: Iterator[Mapping[str, float]] | Sequence[Mapping[str, float]]) -> list[str]:
+    """The keys of all tables, the well-known ones first."""
+    keys = dict.fromkeys(chain.from_iterable(tables))
+    return sorted(keys, key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
 
 
 @dataclass(frozen=True)
-class Paired:
-    """One paired comparison with the first model."""
+class PairedRow:
+    """One value of a model, compared with the first model at equal seeds."""
 
     label: str
-    figure: str
+    name: str
     difference: str
     interval: str
     verdict: str
 
 
-def paired_rows(comparison: Mapping[str, Any]) -> Iterator[Paired]:
-    """All paired comparisons: by model, then by figure."""
+def paired_rows(comparison: ComparisonDocument) -> Iterator[PairedRow]:
+    """All paired differences: by model, then by value."""
     for model in comparison["models"][1:]:
-        for metric in _metrics(comparison):
-            if paired := (model.get("paired") or {}).get(metric["name"]):
-                yield Paired(
+        for entry in _ordered(comparison):
+            if paired := model.get("paired", {}).get(entry["name"]):
+                yield PairedRow(
                     model["label"],
-                    metric["name"],
+                    entry["name"],
                     number(paired["difference"], 3),
                     interval(paired["low"], paired["high"]) or NOTHING,
                     paired["verdict"] or NOTHING,

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganzoo.evaluation.document import ComparisonDocument, DataEntry, ModelEntry, Paired
+
 NOTHING = "\N{EN DASH}"
-"""Stands in a cell where there is no figure."""
+"""Stands in a cell without a value."""
 FEW = 3
-"""Figures without a difference up to which they are named."""
+"""Up to this many metrics without a difference are named, more are counted."""
 MANY = 20
-"""Comparisons from which on chance is worth a word."""
+"""Number of comparisons from which on a remark on chance is made."""
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure to `digits` significant digits, whole numbers whole: `1,234`, `0.4120`, `3×10⁻⁷`."""
+    """A number to `digits` significant digits, integers in full: `1,234`, `0.4120`, `3×10⁻⁷`."""
     if value is None:
         return NOTHING
     if math.isnan(value):
@@ -39,11 +41,11 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """`1.20 to 3.40`, to as many digits as tell them apart; nothing where there is none."""
+    """`1.20 to 3.40`, with as many digits as the ends need to differ; empty without an interval."""
     if low is None or high is None:
         return ""
     if low == high:
-        return "in every seed"
+        return "the same in every seed"
     digits = next((n for n in range(3, 9) if number(low, n) != number(high, n)), 3)
     return f"{number(low, digits)} to {number(high, digits)}"
 
@@ -58,21 +60,21 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
-def short(figure: str) -> str:
-    """The name of a figure without its extractor: `fid`."""
-    return figure.partition("[")[0]
+def short(name: str) -> str:
+    """The name of a value without its extractor: `fid`."""
+    return name.partition("[")[0]
 
 
 def value_text(value: Any) -> str:
-    """A value of a recipe as TOML's readers know it; a key that is not there has a dash."""
+    """A value of a recipe, almost as TOML writes it; a dash for a key that a recipe lacks."""
     if value is None:
         return NOTHING
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def recipe_labels(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the recipes, in order; one that is not the first of its name has a number."""
-    # A model that is shown with two priors has its runs twice.
+def recipe_labels(models: Sequence[ModelEntry]) -> list[str]:
+    """The names of the recipes, in order; equal names are numbered."""
+    # A recipe that is shown with several priors has several models of the same runs.
     runs = {tuple(run["path"] for run in model["runs"]): model["name"] for model in models}
     names = list(runs.values())
     return [
@@ -81,122 +83,129 @@ def recipe_labels(models: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def summary(comparison: Mapping[str, Any]) -> str:
-    """What was compared, on what, and how it was measured."""
+def summary(comparison: ComparisonDocument) -> str:
+    """What was compared, on which data, and how it was measured."""
     data, seeds = comparison["data"], comparison["seeds"]
     names = recipe_labels(comparison["models"])
     was, each = ("was", "") if len(names) == 1 else ("were", " each")
-    own = f"as long as {'its' if len(names) == 1 else 'each'} recipe says"
+    own_length = f"as long as {'its' if len(names) == 1 else 'each'} recipe says"
     budget = comparison["budget"]
     sentences = [
         f"{listed(names)} {was} trained on {data['name']} ({_data(data)}) with "
         f"{counted(len(seeds), 'seed')}{each} ({', '.join(map(str, seeds))}), "
-        f"for {own if budget is None else budget['text']}.",
-        f"Figures are taken at the end of training on {counted(comparison['generated'], 'sample')} "
-        f"of each run, against {_real(comparison)}.",
+        f"for {own_length if budget is None else budget['text']}.",
+        "Metrics are computed at the end of training from "
+        f"{counted(comparison['generated'], 'generated sample')} of each run and "
+        f"{_real(comparison)}.",
     ]
     if extractor := comparison["extractor"]:
+        note = extractor["note"] or f"the extractor '{extractor['type']}'"
         sentences.append(
-            f"Figures marked {extractor['name']} are taken in its features: {extractor['note']}."
+            f"Those marked {extractor['name']} are computed from the features of {note}."
         )
     return " ".join(sentences)
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _data(data: DataEntry) -> str:
     shape = data["sample_shape"]
     if len(shape) == 3:
         colours = {1: "grey ", 3: "colour "}.get(shape[0], "")
-        what = f"{shape[2]}{TIMES}{shape[1]} {colours}images"
+        kind = f"{shape[2]}{TIMES}{shape[1]} {colours}images"
     else:
-        what = f"points in {counted(shape[0], 'dimension')}"
-    parts = [what, f"{data['train']:,} to train on"]
-    if data.get("num_classes"):
+        kind = f"points in {counted(shape[0], 'dimension')}"
+    parts = [kind, counted(data["train"], "training sample")]
+    if data["num_classes"]:
         parts.insert(1, counted(data["num_classes"], "class").replace("classs", "classes"))
     return ", ".join(parts)
 
 
-def _real(comparison: Mapping[str, Any]) -> str:
-    count = f"{comparison['real']:,}"
+def _real(comparison: ComparisonDocument) -> str:
     if comparison["real_from"] == "train":
-        return f"{count} training samples, because the data set holds none out"
-    return f"{count} real samples that were held out"
+        count = counted(comparison["real"], "training sample")
+        return f"{count}, because the data set has no held-out samples"
+    return counted(comparison["real"], "held-out real sample")
 
 
-def warnings(comparison: Mapping[str, Any]) -> list[str]:
-    """A sentence for each run that failed and for each sign of a collapse, none twice."""
-    found = []
+def warnings(comparison: ComparisonDocument) -> list[str]:
+    """A sentence for each run that failed and for each sign of a collapse, each once."""
+    sentences = []
     for model in comparison["models"]:
         for run in model["runs"]:
             where = f"{model['label']}, seed {run['seed']}"
             if run["state"] != "done":
-                reason = run.get("message") or "without a message"
-                found.append((run["path"], f"{run['state']}: {reason}", where))
-            found += [
+                reason = run["message"] or "without a message"
+                sentences.append((run["path"], f"{run['state']}: {reason}", where))
+            sentences += [
                 (run["path"], f"may have collapsed: {sentence}", where)
-                for sentence in run.get("collapse") or ()
+                for sentence in run["collapse"]
             ]
-    # A model that is shown with two priors has its runs twice.
-    first = {(path, what): where for path, what, where in reversed(found)}
-    return [f"{where} {what}" for (_, what), where in reversed(first.items())]
+    # A recipe that is shown with several priors has several models of the same runs.
+    first = {(path, text): where for path, text, where in reversed(sentences)}
+    return [f"{where} {text}" for (_, text), where in reversed(first.items())]
 
 
-SAME = "no difference shown"
+SAME = "no significant difference"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a model differs from the first one in the headline figures."""
+    """How a model differs from the first one in the metrics that judge."""
 
     label: str
     clauses: Sequence[tuple[str, str]]
-    """`better in`, `worse in` or `no difference shown in`, and which figures."""
+    """`better in`, `worse in` or `no significant difference in`, and the names of metrics."""
 
 
-def verdicts(comparison: Mapping[str, Any]) -> list[Verdict]:
-    """What the paired comparisons say of the headline figures."""
-    found = []
+def verdicts(comparison: ComparisonDocument) -> list[Verdict]:
+    """The results of the paired comparisons in the metrics that judge, model by model."""
+    results = []
     for model in comparison["models"][1:]:
-        said: dict[str, list[str]] = {"better": [], "worse": [], SAME: []}
-        for figure, paired in _headline_pairs(comparison, model):
+        names: dict[str, list[str]] = {"better": [], "worse": [], SAME: []}
+        for name, paired in _judging_pairs(comparison, model):
             by = "" if paired["verdict"] == SAME else f" by {number(abs(paired['difference']), 3)}"
-            said[paired["verdict"]].append(short(figure) + by)
-        if len(said[SAME]) > FEW:
-            said[SAME] = [f"{len(said[SAME])} of {sum(map(len, said.values()))} figures"]
-        clauses = [(f"{way} in", listed(figures)) for way, figures in said.items() if figures]
+            names[str(paired["verdict"])].append(short(name) + by)
+        if len(names[SAME]) > FEW:
+            names[SAME] = [f"{len(names[SAME])} of {sum(map(len, names.values()))} metrics"]
+        clauses = [(f"{verdict} in", listed(each)) for verdict, each in names.items() if each]
         if clauses:
-            found.append(Verdict(model["label"], clauses))
-    return found
+            results.append(Verdict(model["label"], clauses))
+    return results
 
 
-def remarks(comparison: Mapping[str, Any]) -> list[str]:
-    """What has to be said besides: who is best of all, and what chance does."""
+def remarks(comparison: ComparisonDocument) -> list[str]:
+    """Which model is best of all, and what chance may have done."""
     models, winners = comparison["models"], comparison["winners"]
     by_model: dict[str, list[str]] = {}
-    for figure in (each["name"] for each in comparison["metrics"] if each["headline"]):
-        if winners.get(figure) and len(models) > 2:
-            by_model.setdefault(winners[figure], []).append(short(figure))
+    for name in (column["name"] for column in comparison["columns"] if column["headline"]):
+        winner = winners.get(name)
+        if winner is not None and len(models) > 2:
+            by_model.setdefault(winner, []).append(short(name))
     sentences = [
-        f"{label} is clear of all others in {listed(by_model[label])}." for label in by_model
+        f"{label} is best in {listed(by_model[label])}: its interval overlaps no other."
+        for label in by_model
     ]
     intervals = [
         paired["low"] is not None
         for model in models[1:]
-        for _, paired in _headline_pairs(comparison, model)
+        for _, paired in _judging_pairs(comparison, model)
     ]
     if intervals and not any(intervals):
-        sentences.append("One seed cannot tell a difference between models from chance.")
-    if sum(intervals) >= MANY:
         sentences.append(
-            f"Each interval stands for itself: of {sum(intervals)} comparisons without any true "
-            f"difference, about {sum(intervals) / 20:.0f} would show one by chance."
+            "With one seed for each model, differences cannot be distinguished from chance."
+        )
+    if (count := sum(intervals)) >= MANY:
+        chance = round(count / 20)
+        sentences.append(
+            f"Intervals are not corrected for multiple comparisons: among {count} with no real "
+            f"difference, about {'one' if chance == 1 else chance} would look significant."
         )
     return sentences
 
 
-def _headline_pairs(
-    comparison: Mapping[str, Any], model: Mapping[str, Any]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for metric in comparison["metrics"]:
-        paired = (model.get("paired") or {}).get(metric["name"])
-        if metric["headline"] and paired and paired["verdict"]:
-            yield metric["name"], paired
+def _judging_pairs(
+    comparison: ComparisonDocument, model: ModelEntry
+) -> Iterator[tuple[str, Paired]]:
+    for column in comparison["columns"]:
+        paired = model.get("paired", {}).get(column["name"])
+        if column["headline"] and paired and paired["verdict"]:
+            yield column["name"], paired

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ganzoo import local
 from ganzoo import registry as registries
@@ -13,7 +15,7 @@ from ganzoo.recipe.resolve import resolve
 from ganzoo.recipe.source import Problem, RecipeError, override, read
 from ganzoo.registry import Registry
 
-__all__ = ["Component", "Problem", "Recipe", "RecipeError", "load_recipe"]
+__all__ = ["Component", "Problem", "Recipe", "RecipeError", "load_component", "load_recipe"]
 
 
 def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = None) -> Recipe:
@@ -34,6 +36,16 @@ def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = N
     except RecipeError as error:
         error.hint = _plugin_files_hint(Path(file).with_name("environment.json"))
         raise
+
+
+def load_component(kind: str, table: Mapping[str, Any]) -> Component[Any]:
+    """The component that `Component.table(qualified=True)` described.
+
+    Raises `UserError` where no installed plugin offers it.
+    """
+    keys = {key: value for key, value in table.items() if key != "type"}
+    entry = registries.installed().find(kind, table["type"])
+    return Component(table["type"], entry.spec.model_validate_json(json.dumps(keys)), entry.plugin)
 
 
 def _plugin_files_hint(environment: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The keys of a recipe's tables as people are told of them."""
+"""The keys of a recipe's tables, described for people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
+
+from ganzoo.recipe.json_schema import is_value, json_schema
 
 REQUIRED = "required"
 """Stands for the default of a key that has none."""
@@ -22,7 +24,7 @@ def keys(
 
     `defaults` is the value that the table has where nobody writes it.
     """
-    schema = model.model_json_schema()
+    properties = json_schema(model).get("properties", {})
     for name, field in model.model_fields.items():
         if defaults is None:
             value = field.get_default(call_default_factory=True)
@@ -33,33 +35,37 @@ def keys(
             known = value if isinstance(value, inner) else None
             yield from keys(inner, known, f"{prefix}{name}.")
             continue
-        described = _type(schema["properties"][name], schema)
-        yield f"{prefix}{name}", described, _default(value), field.description or ""
+        described = _type(properties[field.alias or name])
+        yield f"{prefix}{field.alias or name}", described, _default(value), field.description or ""
 
 
-def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+def _type(field: dict[str, Any]) -> str:
     """A JSON-Schema type in a few words."""
-    if "$ref" in field:
-        return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
     if "enum" in field:
         return " | ".join(str(value) for value in field["enum"])
     if "const" in field:
         return str(field["const"])
+    if is_value(field):
+        return " ".join(["number or ramp", _limits(field["oneOf"][0])]).strip()
     if "anyOf" in field:
-        return " | ".join(_type(choice, schema) for choice in field["anyOf"])
+        return " | ".join(map(_type, field["anyOf"]))
     name = str(field.get("type", "any"))
     if name == "array":
         items: dict[str, Any] = field.get("items") or next(iter(field.get("prefixItems", [])), {})
-        return f"array of {_type(items, schema)}"
-    bounds = {
+        return f"array of {_type(items)}"
+    names = {"object": "table", "null": "absent", "number": "float"}
+    return " ".join([names.get(name, name), _limits(field)]).strip()
+
+
+def _limits(field: dict[str, Any]) -> str:
+    """The bounds of a number, such as `>= 0, < 1`."""
+    signs = {
         "exclusiveMinimum": "> ",
         "minimum": ">= ",
         "exclusiveMaximum": "< ",
         "maximum": "<= ",
     }
-    limits = [f"{sign}{field[word]:g}" for word, sign in bounds.items() if word in field]
-    names = {"object": "table", "null": "absent", "number": "float"}
-    return " ".join([names.get(name, name), ", ".join(limits)]).strip()
+    return ", ".join(f"{sign}{field[word]:g}" for word, sign in signs.items() if word in field)
 
 
 def _default(value: Any) -> str:

@@ -1,12 +1,12 @@
-"""A recipe that has been checked: every component found, every value valid."""
+"""A recipe that has been checked: every component known, every value valid."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import tomli_w
 
@@ -19,7 +19,6 @@ from ganzoo.recipe.settings import (
     Latent,
     Log,
     Optimizer,
-    Prior,
     Train,
 )
 from ganzoo.specs import (
@@ -27,8 +26,15 @@ from ganzoo.specs import (
     AugmentationSpec,
     ComponentSpec,
     DatasetSpec,
+    DiscriminatorSpec,
+    EncoderSpec,
+    ExtractorSpec,
+    GeneratorSpec,
+    ListenerSpec,
     LossSpec,
     MetricSpec,
+    NetworkSpec,
+    PriorSpec,
     ProbeSpec,
     RegularizerSpec,
     ScheduleSpec,
@@ -41,16 +47,26 @@ SLOTS: Mapping[str, str] = {
     "encoder": "encoder",
     "loss": "loss",
     "schedule": "schedule",
+    "prior": "prior",
+    "extractor": "extractor",
 }
 """Tables of a recipe that name one component, and the kind of it."""
 
 ARRAYS: Mapping[str, str] = {
     "regularizers": "regularizer",
     "augmentations": "augmentation",
+    "priors": "prior",
     "probes": "probe",
     "metrics": "metric",
+    "listeners": "listener",
 }
 """Arrays of tables that name any number of components, and the kind of each."""
+
+OBSERVING = frozenset(
+    {"name", "summary", "log", "checkpoint", "evaluate", "extractor", "probes", "metrics"}
+    | {"listeners"}
+)
+"""Tables that decide what is seen of a run, and not which weights it ends with."""
 
 
 S = TypeVar("S", bound=ComponentSpec, covariant=True)
@@ -69,7 +85,7 @@ class Component(Generic[S]):
         """The TOML table of the component with every default written out."""
         name = f"{self.plugin.distribution}:{self.spec.type}" if qualified else self.name
         fields = set(type(self.spec).model_fields)
-        keys = self.spec.model_dump(mode="json", include=fields, exclude_none=True)
+        keys = self.spec.model_dump(mode="json", include=fields, exclude_none=True, by_alias=True)
         return {"type": name, **keys}
 
 
@@ -79,12 +95,15 @@ class Recipe:
 
     name: str
     summary: str
+    condition: Literal["class"] | None
+    """What generated samples are conditioned on, if anything."""
     latent: Latent
-    prior: Prior
     data: Component[DatasetSpec]
-    generator: Component[ComponentSpec]
-    discriminator: Component[ComponentSpec] | None
-    encoder: Component[ComponentSpec] | None
+    generator: Component[GeneratorSpec]
+    discriminator: Component[DiscriminatorSpec] | None
+    encoder: Component[EncoderSpec] | None
+    further_networks: Mapping[str, Component[NetworkSpec]]
+    """What `[networks.NAME]` gives the loss beside the three well-known networks."""
     loss: Component[LossSpec]
     regularizers: tuple[Component[RegularizerSpec], ...]
     augmentations: tuple[Component[AugmentationSpec], ...]
@@ -96,14 +115,27 @@ class Recipe:
     log: Log
     checkpoint: Checkpoint
     engine: Engine
+    prior: Component[PriorSpec]
+    """Where latents come from when the generator is sampled."""
+    priors: tuple[Component[PriorSpec], ...]
+    """Other priors that are fitted and evaluated beside it."""
+    extractor: Component[ExtractorSpec] | None
+    """In whose features distances are taken; None for the one that suits the data best."""
     probes: tuple[Component[ProbeSpec], ...]
     metrics: tuple[Component[MetricSpec], ...]
+    listeners: tuple[Component[ListenerSpec], ...]
     evaluate: Evaluate
 
     @property
-    def networks(self) -> dict[str, Component[ComponentSpec]]:
-        """The networks of the recipe by slot."""
-        return {slot: getattr(self, slot) for slot in NETWORKS if getattr(self, slot) is not None}
+    def networks(self) -> dict[str, Component[NetworkSpec]]:
+        """All networks of the recipe by name."""
+        known = {name: getattr(self, name) for name in NETWORKS}
+        return {name: each for name, each in known.items() if each} | dict(self.further_networks)
+
+    @property
+    def all_priors(self) -> dict[str, Component[PriorSpec]]:
+        """The prior that is sampled from, and then the others, by type."""
+        return {each.spec.type: each for each in (self.prior, *self.priors)}
 
     @property
     def snapshots(self) -> frozenset[int]:
@@ -112,29 +144,38 @@ class Recipe:
         return frozenset(last * number // count for number in range(1, count + 1)) - {0}
 
     def components(self) -> Iterator[tuple[str, Component[Any]]]:
-        """Every component with its place: `generator`, `regularizers.0`, ..."""
+        """Every component with its place: `generator`, `networks.critic`, `regularizers.0`, ..."""
         for slot in SLOTS:
             if getattr(self, slot) is not None:
                 yield slot, getattr(self, slot)
+        for name, component in self.further_networks.items():
+            yield f"networks.{name}", component
         for array in ARRAYS:
             for index, component in enumerate(getattr(self, array)):
                 yield f"{array}.{index}", component
 
-    def meets(self, needs: frozenset[str]) -> bool:
-        """Whether every slot that `needs` names is there and able to do what it says."""
+    def meets(self, needs: Iterable[str]) -> bool:
+        """Whether every table that `needs` names is there and able to do what it says."""
 
         def met(need: str) -> bool:
-            slot, _, capability = need.partition(".")
-            component: Component[ComponentSpec] | None = getattr(self, slot)
+            table, _, capability = need.partition(".")
+            if table == "condition":
+                return self.condition is not None
+            component: Component[ComponentSpec] | None = getattr(self, table)
             return component is not None and (
                 not capability or capability in component.spec.provides
             )
 
         return all(met(need) for need in needs)
 
-    def asked(self, slot: str) -> frozenset[str]:
-        """Capabilities that the other components need of the one in `slot`."""
-        return asked_of(slot, (component.spec for _, component in self.components()))
+    def requested(self, name: str) -> frozenset[str]:
+        """Capabilities that the other components need of the network `name`."""
+        return frozenset(
+            need.partition(".")[2]
+            for _, component in self.components()
+            for need in component.spec.needs
+            if need.startswith(f"{name}.")
+        )
 
     def tables(self, *, qualified: bool = False) -> dict[str, Any]:
         """The recipe as plain tables, every default written out.
@@ -145,16 +186,23 @@ class Recipe:
         tables: dict[str, Any] = {"name": self.name}
         if self.summary:
             tables["summary"] = self.summary
-        tables["latent"] = self.latent.model_dump(mode="json")
+        if self.condition:
+            tables["condition"] = self.condition
+        tables["latent"] = _plain(self.latent)
         for slot in SLOTS:
             if (component := getattr(self, slot)) is not None:
                 tables[slot] = component.table(qualified=qualified)
+        if self.further_networks:
+            tables["networks"] = {
+                name: component.table(qualified=qualified)
+                for name, component in self.further_networks.items()
+            }
         tables["optimizer"] = {
-            slot: {"type": optimizer.type, **optimizer.model_dump(mode="json")}
-            for slot, optimizer in self.optimizers.items()
+            name: {"type": optimizer.type, **_plain(optimizer)}
+            for name, optimizer in self.optimizers.items()
         }
-        for name in ("prior", "train", "ema", "log", "checkpoint", "engine", "evaluate"):
-            tables[name] = getattr(self, name).model_dump(mode="json")
+        for name in ("train", "ema", "log", "checkpoint", "engine", "evaluate"):
+            tables[name] = _plain(getattr(self, name))
         for array in ARRAYS:
             if components := getattr(self, array):
                 tables[array] = [component.table(qualified=qualified) for component in components]
@@ -176,16 +224,23 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that the recipe says, in 16 hexadecimal digits; key order does not count."""
-        text = json.dumps(self.tables(qualified=True), sort_keys=True)
+        """Hash of what decides the weights that a run ends with, in 16 hexadecimal digits.
+
+        How a run is logged, drawn and evaluated is no part of it, nor on which device it trains.
+        """
+        tables = {
+            name: table
+            for name, table in self.tables(qualified=True).items()
+            if name not in OBSERVING
+        }
+        tables["engine"] = {
+            key: tables["engine"][key] for key in tables["engine"] if key != "device"
+        }
+        text = json.dumps(tables, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def asked_of(slot: str, specs: Iterator[ComponentSpec]) -> frozenset[str]:
-    """Capabilities that `specs` need of the component in `slot`."""
-    return frozenset(
-        need.partition(".")[2]
-        for spec in specs
-        for need in spec.needs
-        if need.startswith(f"{slot}.")
-    )
+def _plain(settings: Any) -> dict[str, Any]:
+    """A table of settings as TOML would hold it."""
+    plain: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
+    return plain

@@ -1,4 +1,4 @@
-"""Checks the tables of a recipe and collects every problem in one pass."""
+"""Turns the tables of a recipe into its parts and collects every problem in one pass."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ganzoo.errors import UserError, one_of
+from ganzoo.recipe.checks import Checks, article, trained_networks
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
-from ganzoo.recipe.settings import OPTIMIZERS, TABLES, Optimizer
+from ganzoo.recipe.settings import OPTIMIZERS, OPTIONS, TABLES, Optimizer
 from ganzoo.recipe.source import COMMAND_LINE, Problem, RecipeError, Source
 from ganzoo.registry import Registry
-from ganzoo.specs import TRAINED, LossSpec, ScheduleSpec
+from ganzoo.specs import NETWORKS, LossSpec
 
 Model = TypeVar("Model", bound=BaseModel)
 
 REQUIRED = ("data", "generator", "loss", "schedule", "optimizer", "train")
+CONDITIONS = ("class",)
+LATENT_PRIOR, FITTED_PRIOR = "latent", "mixture"
+"""The prior of a recipe that names none, and the one that is fitted beside it to known codes."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -36,7 +40,7 @@ def resolve(source: Source, registry: Registry) -> Recipe:
 
 
 def _position(problem: Problem) -> tuple[bool, str, float]:
-    """Problems are told in the order of the lines; the command line comes last."""
+    """Problems are reported in the order of the lines; the command line comes last."""
     origin = problem.origin
     return origin.file == COMMAND_LINE, origin.file, origin.line or math.inf
 
@@ -54,14 +58,18 @@ class _Resolver:
     def parts(self) -> dict[str, Any]:
         """The arguments of `Recipe`; incomplete where there were problems."""
         table = self.source.table
-        known = ["name", "summary", "optimizer", *SLOTS, *ARRAYS, *TABLES]
+        known = ["name", "summary", "condition", "networks", "optimizer", *SLOTS, *ARRAYS, *TABLES]
         for key in table:
             if key not in known:
                 self.problem((key,), "unknown table or key", _did_you_mean(key, known))
         for key in REQUIRED:
             if key not in table:
                 self.problem((key,), "missing table", f"add a table [{key}]")
-        parts: dict[str, Any] = {"name": self.name(), "summary": self.text("summary", "")}
+        parts: dict[str, Any] = {
+            "name": self.name(),
+            "summary": self.text("summary", ""),
+            "condition": self.condition(),
+        }
         for name, settings in TABLES.items():
             if name not in table and name in REQUIRED:
                 continue
@@ -70,11 +78,74 @@ class _Resolver:
             parts[slot] = self.component((slot,), kind, table[slot]) if slot in table else None
         for array, kind in ARRAYS.items():
             parts[array] = self.array(array, kind)
-        self.check_needs(parts)
-        self.check_phases(parts)
-        self.check_prior(parts)
-        parts["optimizers"] = self.optimizers(trained_networks(parts["loss"], parts["schedule"]))
+        parts["further_networks"] = self.further_networks(parts["loss"])
+        self.choose_priors(parts)
+        Checks(self.source, self.registry, self.problem, parts).check()
+        trained = trained_networks(parts["loss"], parts["schedule"])
+        parts["optimizers"] = self.optimizers(trained)
+        parts["further_networks"] = {
+            name: each for name, each in parts["further_networks"].items() if each is not None
+        }
         return parts
+
+    def condition(self) -> str | None:
+        value = self.source.table.get("condition")
+        if value is not None and value not in CONDITIONS:
+            self.problem(("condition",), f"should be {one_of(CONDITIONS)} (got {_short(value)})")
+            return None
+        return value
+
+    def further_networks(
+        self, loss: Component[LossSpec] | None
+    ) -> dict[str, Component[Any] | None]:
+        """What `[networks.NAME]` gives the loss; None stands for a table that has a problem."""
+        tables = self.source.table.get("networks", {})
+        if not isinstance(tables, dict):
+            hint = "write [networks.NAME]"
+            self.problem(("networks",), f"should be a table (got {_short(tables)})", hint)
+            return {}
+        if loss is None:
+            return dict.fromkeys(tables)  # nobody knows what they are for
+        roles = loss.spec.networks
+        for name in tables:
+            if name in NETWORKS:
+                self.problem(("networks", name), "has a table of its own", f"write [{name}]")
+            elif name not in roles:
+                message = f"loss '{loss.name}' has no network '{name}'"
+                hint = _did_you_mean(name, roles) or (
+                    f"it has {', '.join(roles)}" if roles else "remove the table"
+                )
+                self.problem(("networks", name), message, hint)
+        for name, role in roles.items():
+            if name not in tables:
+                message = f"loss '{loss.name}' needs {article(role.kind)} '{name}'"
+                self.problem(("networks", name), message, f"add a table [networks.{name}]")
+        return {
+            name: self.component(("networks", name), role.kind, tables[name])
+            for name, role in roles.items()
+            if name in tables
+        }
+
+    def choose_priors(self, parts: dict[str, Any]) -> None:
+        """Fill in the prior of a recipe that names none, and the one fitted beside it."""
+        if "prior" not in self.source.table:
+            parts["prior"] = self.standard_prior(LATENT_PRIOR)
+        loss, prior = parts["loss"], parts["prior"]
+        if "priors" in self.source.table or loss is None or prior is None:
+            return
+        if "codes" in loss.spec.provides:
+            other = LATENT_PRIOR if prior.spec.fitted else FITTED_PRIOR
+            standard = self.standard_prior(other)
+            parts["priors"] = () if standard is None else (standard,)
+
+    def standard_prior(self, name: str) -> Component[Any] | None:
+        """A prior of the core with its defaults."""
+        try:
+            entry = self.registry.find("prior", name)
+        except UserError as error:
+            self.problem(("prior",), error.message, error.hint)
+            return None
+        return Component(name, entry.spec(), entry.plugin)
 
     def name(self) -> str:
         stem = re.split(r"[/\\]", self.source.file)[-1].removesuffix(".toml")
@@ -162,92 +233,6 @@ class _Resolver:
                 self.problem(place(location) if place else (*path, *location), message, hint)
             return None
 
-    def check_needs(self, parts: Mapping[str, Any]) -> None:
-        """Every component finds what it says it needs, and every network is used."""
-        places: dict[Path, Component[Any] | None] = {
-            (slot,): parts[slot] for slot in SLOTS if slot in self.source.table
-        } | {(array, index): part for array in ARRAYS for index, part in enumerate(parts[array])}
-        components = {path: part for path, part in places.items() if part is not None}
-        needed: set[str] = set()
-        for path, component in components.items():
-            kind = component.spec.kind
-            trains = (
-                frozenset().union(*(phase.trains for phase in component.spec.phases.values()))
-                if isinstance(component.spec, LossSpec)
-                else frozenset()
-            )
-            for need in sorted(component.spec.needs | trains):
-                slot, _, capability = need.partition(".")
-                if kind not in ("metric", "probe"):
-                    needed.add(slot)  # to be looked at is not to be used
-                if parts[slot] is None and (slot in self.source.table or slot in REQUIRED):
-                    continue  # its own problem is told already
-                what = f"{kind} '{component.name}' needs {_article(SLOTS[slot])}"
-                if parts[slot] is None:
-                    message = f"{what}; this recipe has none"
-                    self.problem((*path, "type"), message, f"add a table [{slot}]")
-                elif capability and capability not in parts[slot].spec.provides:
-                    message = (
-                        f"{what} with {capability}; {SLOTS[slot]} '{parts[slot].name}' has none"
-                    )
-                    able = [
-                        entry.spec.type
-                        for entry in self.registry.entries(SLOTS[slot])
-                        if capability in entry.spec.provides
-                    ]
-                    hint = f"{one_of(able)} would do" if able else None
-                    self.problem((*path, "type"), message, hint)
-        if len(components) < len(places):
-            return  # a component that is not known yet may use any network
-        for slot in ("discriminator", "encoder"):
-            if parts[slot] is not None and parts["loss"] is not None and slot not in needed:
-                message = f"loss '{parts['loss'].name}' does not use {_article(slot)}"
-                self.problem((slot,), message, f"remove the table [{slot}]")
-
-    def check_phases(self, parts: Mapping[str, Any]) -> None:
-        """The schedule runs phases that the loss has, regularizers join phases that are run."""
-        loss, schedule = parts["loss"], parts["schedule"]
-        if loss is None or schedule is None:
-            return
-        phases = frozenset(loss.spec.phases)
-        for phase in sorted(schedule.spec.runs - phases):
-            message = (
-                f"schedule '{schedule.name}' runs the phase '{phase}', "
-                f"but loss '{loss.name}' has "
-                + " and ".join(f"'{name}'" for name in sorted(phases))
-            )
-            fitting = [
-                entry.spec.type
-                for entry in self.registry.entries("schedule")
-                if issubclass(entry.spec, ScheduleSpec) and entry.spec.runs <= phases
-            ]
-            hint = f"{one_of(fitting)} would do" if fitting else None
-            self.problem(("schedule", "type"), message, hint)
-        for index, regularizer in enumerate(parts["regularizers"]):
-            phase = regularizer.spec.phase if regularizer else None
-            if phase is not None and phase not in schedule.spec.runs:
-                message = (
-                    f"regularizer '{regularizer.name}' joins the phase '{phase}', "
-                    f"which schedule '{schedule.name}' never runs"
-                )
-                self.problem(("regularizers", index, "type"), message)
-
-    def check_prior(self, parts: Mapping[str, Any]) -> None:
-        """A mixture can be fitted where the loss knows codes."""
-        loss, prior = parts["loss"], parts["prior"]
-        if loss is None or prior is None or prior.distribution == "latent":
-            return
-        if "codes" not in loss.spec.provides:
-            message = f"the mixture is fitted to codes of real samples; loss '{loss.name}' has none"
-            able = [
-                entry.spec.type
-                for entry in self.registry.entries("loss")
-                if "codes" in entry.spec.provides
-            ]
-            self.problem(
-                ("prior", "distribution"), message, f"{one_of(able)} has" if able else None
-            )
-
     def optimizers(self, trained: frozenset[str]) -> dict[str, Optimizer]:
         """One optimizer for each slot that is trained: [optimizer], overridden by its own table."""
         table = self.source.table.get("optimizer", {})
@@ -255,23 +240,36 @@ class _Resolver:
             message = f"should be a table (got {_short(table)})"
             self.problem(("optimizer",), message, "write [optimizer]")
             return {}
-        shared = {key: value for key, value in table.items() if key not in TRAINED}
+        names = self.trainable_names()
+        # A table is a network that the recipe lacks; anything else is a misspelt option.
+        strangers = [
+            key
+            for key, value in table.items()
+            if key not in names and key not in OPTIONS and isinstance(value, dict)
+        ]
+        for key in strangers:
+            hint = _did_you_mean(key, names) or f"it has {', '.join(names)}"
+            self.problem(("optimizer", key), f"this recipe has no {key}", hint)
+        shared = {key: each for key, each in table.items() if key not in (*names, *strangers)}
         found = {}
-        for slot in TRAINED:
+        for slot in names:
             own = table.get(slot, {})
-            if slot in table and slot not in self.source.table:
-                self.problem(("optimizer", slot), f"this recipe has no {slot}")
-            elif not isinstance(own, dict):
+            if not isinstance(own, dict):
                 message = f"should be a table (got {_short(own)})"
                 self.problem(("optimizer", slot), message, f"write [optimizer.{slot}]")
-            elif {slot, "optimizer"} <= set(self.source.table) and (
-                slot in trained or own or shared
-            ):
+            elif "optimizer" in self.source.table and (slot in trained or own or shared):
                 # The table of a network that is not trained is checked too, and then left out.
                 optimizer = self.optimizer(slot, shared, own)
                 if optimizer is not None and slot in trained:
                     found[slot] = optimizer
         return found
+
+    def trainable_names(self) -> list[str]:
+        """Names of all that can have an optimizer: the networks and the loss of the recipe."""
+        table = self.source.table
+        further = table.get("networks", {})
+        names = [name for name in (*NETWORKS, "loss") if name in table]
+        return [*names, *(further if isinstance(further, dict) else ())]
 
     def optimizer(
         self, slot: str, shared: Mapping[str, Any], own: Mapping[str, Any]
@@ -298,25 +296,14 @@ class _Resolver:
         return self.settings(("optimizer",), OPTIMIZERS[name], keys, f"optimizer '{name}'", place)
 
 
-def trained_networks(
-    loss: Component[LossSpec] | None, schedule: Component[ScheduleSpec] | None
-) -> frozenset[str]:
-    """What some phase of the schedule trains: slots of networks, and perhaps the loss."""
-    if loss is None or schedule is None:
-        return frozenset()
-    phases = schedule.spec.runs & set(loss.spec.phases)
-    return frozenset().union(*(loss.spec.trains(phase) for phase in phases))
-
-
 def _complaint(
     model: type[BaseModel], table: Any, what: str, detail: Mapping[str, Any]
 ) -> tuple[Path, str, str | None]:
     """One of pydantic's complaints about `table`, as a place in it, a message and a hint."""
     location: Path = tuple(detail["loc"])
     if detail["type"] == "extra_forbidden":
+        location = _written(table, location)
         names = [*_fields(model, location[:-1])]
-        if issubclass(model, Optimizer) and len(location) == 1:
-            names += TRAINED
         hint = _did_you_mean(str(location[-1]), names)
         if hint is None and names:
             hint = f"it has {', '.join(names)}"
@@ -333,14 +320,22 @@ def _complaint(
 
 
 def _fields(model: type[BaseModel], location: Path) -> Mapping[str, FieldInfo]:
-    """The fields of the model that stands at `location` in `model`; none where there is none."""
-    fields: Mapping[str, FieldInfo] = model.model_fields
+    """The keys of the table that stands at `location` in `model`; none where there is none."""
+    fields = _keys(model)
     for name in location:
-        inner = fields[str(name)].annotation if name in fields else None
+        if isinstance(name, int):
+            continue  # an element has the keys that its array takes
+        annotation = fields[name].annotation if name in fields else None
         fields = {}
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            fields = inner.model_fields
+        for inner in (annotation, *get_args(annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                fields |= _keys(inner)
     return fields
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the names that a recipe writes."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _meaning(model: type[BaseModel], location: Path) -> str | None:
@@ -362,10 +357,6 @@ def _written(table: Any, location: Path) -> Path:
             continue
         written += (part,)
     return written
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _short(value: Any, limit: int = 60) -> str:

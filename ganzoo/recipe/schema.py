@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
+from ganzoo.recipe.json_schema import json_schema
 from ganzoo.recipe.model import ARRAYS, SLOTS
-from ganzoo.recipe.resolve import REQUIRED
+from ganzoo.recipe.resolve import CONDITIONS, REQUIRED
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES
 from ganzoo.registry import Registry
-from ganzoo.specs import TRAINED
+from ganzoo.specs import NETWORKS
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
@@ -23,15 +22,18 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
         "extends": {"type": "string", "description": "path of the recipe to start from"},
         "name": {"type": "string"},
         "summary": {"type": "string"},
+        "condition": {"enum": list(CONDITIONS), "description": "what samples are conditioned on"},
     }
     for slot, kind in SLOTS.items():
         properties[slot] = _component(registry, kind)
     for array, kind in ARRAYS.items():
         items = {**_component(registry, kind), "required": ["type"]}
         properties[array] = {"type": "array", "items": items}
+    properties["networks"] = _further_networks(registry)
     complete: dict[str, Any] = {slot: {"required": ["type"]} for slot in SLOTS}
+    complete["networks"] = {"additionalProperties": {"required": ["type"]}}
     for name, settings in TABLES.items():
-        properties[name] = _inlined(settings)
+        properties[name] = json_schema(settings)
         if required := properties[name].pop("required", None):
             complete[name] = {"required": required}
     properties["optimizer"] = _optimizer()
@@ -52,7 +54,7 @@ def _component(registry: Registry, kind: str) -> dict[str, Any]:
     """One branch for each type, selected by its name, and one for a table without a type."""
     branches = []
     for name, entry in zip(registry.names(kind), registry.entries(kind), strict=True):
-        branch = _inlined(entry.spec)
+        branch = json_schema(entry.spec)
         names = list(dict.fromkeys((name, entry.qualified)))
         branch["properties"] = {"type": {"enum": names}, **branch.get("properties", {})}
         branch["required"] = ["type", *branch.get("required", [])]
@@ -60,28 +62,17 @@ def _component(registry: Registry, kind: str) -> dict[str, Any]:
     return {"type": "object", "oneOf": [*branches, {"not": {"required": ["type"]}}]}
 
 
+def _further_networks(registry: Registry) -> dict[str, Any]:
+    """Tables of any name, each of a network of any kind: it is the loss that says which."""
+    kinds = [_component(registry, SLOTS[slot]) for slot in NETWORKS]
+    return {"type": "object", "additionalProperties": {"anyOf": kinds}}
+
+
 def _optimizer() -> dict[str, Any]:
-    """Keys of all optimizers, on top for every network or in the table of one."""
+    """Keys of all optimizers, on top for every network or in the table of one, of any name."""
     keys: dict[str, Any] = {"type": {"enum": list(OPTIMIZERS)}}
     for settings in OPTIMIZERS.values():
-        keys.update(_inlined(settings)["properties"])
+        keys.update(json_schema(settings)["properties"])
     one = {"type": "object", "properties": keys, "additionalProperties": False}
-    return {**one, "properties": {**keys, **dict.fromkeys(TRAINED, one)}}
-
-
-def _inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema with its definitions put where they are used."""
-    schema = model.model_json_schema(mode="validation")
-    definitions = schema.pop("$defs", {})
-
-    def expand(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                name = node["$ref"].rpartition("/")[2]
-                rest = {key: value for key, value in node.items() if key != "$ref"}
-                return {**expand(definitions[name]), **rest}
-            return {key: expand(value) for key, value in node.items()}
-        return [expand(value) for value in node] if isinstance(node, list) else node
-
-    expanded: dict[str, Any] = expand(schema)
-    return expanded
+    known = dict.fromkeys((*NETWORKS, "loss"), one)
+    return {"type": "object", "properties": {**keys, **known}, "additionalProperties": one}

@@ -9,43 +9,28 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import (
     BaseModel,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
-from ganzoo.specs import STRICT
+from ganzoo.ramps import CONFIG, Value
 
 
 class Settings(BaseModel):
     """Base of the tables below: strict, closed and frozen."""
 
-    model_config = STRICT
+    model_config = CONFIG
 
 
 class Latent(Settings):
-    """The law from which latent vectors z are drawn."""
+    """The distribution from which latent vectors z are drawn."""
 
     dim: PositiveInt = Field(100, description="length of a latent vector")
     distribution: Literal["normal", "uniform"] = Field(
         "normal", description="standard normal, or uniform on [-1, 1]"
     )
-
-
-class Prior(Settings):
-    """Whence a trained generator's latents come when it is sampled and measured.
-
-    At the end of a run whose loss knows the codes of real samples, a Gaussian mixture is fitted
-    to them, whichever of the two is chosen here.
-    """
-
-    distribution: Literal["latent", "mixture"] = Field(
-        "latent", description="the law of [latent], or the mixture fitted to codes of real samples"
-    )
-    components: PositiveInt = Field(10, description="Gaussians of the mixture")
-    codes: PositiveInt = Field(10_000, description="codes to which the mixture is fitted, at most")
 
 
 class Train(Settings):
@@ -59,7 +44,7 @@ class Train(Settings):
 class Ema(Settings):
     """Exponential moving average of the generator's weights, which is what gets sampled."""
 
-    decay: float = Field(
+    decay: Value = Field(
         0.0, ge=0, lt=1, description="share of the average kept per iteration; 0 for none"
     )
 
@@ -108,20 +93,11 @@ class Engine(Settings):
 
 
 class Evaluate(Settings):
-    """How a run is measured, by the metrics that the recipe or a comparison names."""
+    """How a run is evaluated, by the metrics that the recipe or a comparison names."""
 
     samples: PositiveInt = Field(10_000, description="generated samples that are measured")
     snapshots: NonNegativeInt = Field(
         5, description="times at which weights are kept to be measured, evenly over the run"
-    )
-    features: Literal["auto", "classifier", "inception", "random", "identity"] = Field(
-        "auto",
-        description="network in whose features distances are taken; auto: identity for points, "
-        "classifier for labelled images of up to 64 pixels a side, else inception where its "
-        "weights are at hand, else random",
-    )
-    inception_weights: str = Field(
-        "", description="file of torch-fidelity's Inception-v3 weights; by default downloaded once"
     )
 
 
@@ -130,11 +106,18 @@ class Optimizer(Settings):
 
     type: ClassVar[str]
 
-    lr: float = Field(gt=0, description="learning rate")
-    weight_decay: NonNegativeFloat = Field(0.0, description="decay of the weights")
+    lr: Value = Field(ge=0, description="learning rate")
+    weight_decay: Value = Field(0.0, ge=0, description="decay of the weights")
+
+    @field_validator("lr")
+    @classmethod
+    def _trains(cls, lr: Value) -> Value:
+        if lr == 0:
+            raise ValueError("should be greater than 0")
+        return lr
 
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
+Beta = Annotated[Value, Field(ge=0, lt=1)]
 
 
 class Adam(Optimizer):
@@ -153,7 +136,7 @@ class AdamW(Adam):
 
     type: ClassVar[str] = "adamw"
 
-    weight_decay: NonNegativeFloat = Field(0.01, description="decay of the weights")
+    weight_decay: Value = Field(0.01, ge=0, description="decay of the weights")
 
 
 class SGD(Optimizer):
@@ -161,7 +144,7 @@ class SGD(Optimizer):
 
     type: ClassVar[str] = "sgd"
 
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
+    momentum: Value = Field(0.0, ge=0, lt=1, description="momentum")
     nesterov: bool = Field(False, description="Nesterov's momentum; needs momentum above 0")
 
     @model_validator(mode="after")
@@ -177,7 +160,7 @@ class RMSprop(Optimizer):
     type: ClassVar[str] = "rmsprop"
 
     alpha: float = Field(0.99, ge=0, lt=1, description="decay of the second moment")
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
+    momentum: Value = Field(0.0, ge=0, lt=1, description="momentum")
     eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
 
 
@@ -186,9 +169,11 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {
 }
 """The optimizers by name."""
 
+OPTIONS = frozenset({"type"}).union(*(spec.model_fields for spec in OPTIMIZERS.values()))
+"""Every key that some optimizer has; other keys of [optimizer] are names of networks."""
+
 TABLES: Mapping[str, type[Settings]] = {
     "latent": Latent,
-    "prior": Prior,
     "train": Train,
     "ema": Ema,
     "log": Log,

@@ -14,7 +14,7 @@ from typing import Any
 from ganzoo.errors import UserError
 from ganzoo.recipe import lines
 from ganzoo.recipe.lines import Path as KeyPath
-from ganzoo.specs import TRAINED
+from ganzoo.recipe.settings import OPTIONS
 
 COMMAND_LINE = "command line"
 
@@ -196,7 +196,7 @@ def _merge(
     """
     if path and "type" in child and child["type"] != table.get("type"):
         # [optimizer.generator] stands inside [optimizer] but is no key of its type.
-        kept = TRAINED if path == ("optimizer",) else ()
+        kept = () if path != ("optimizer",) else set(table) - OPTIONS
         for key in [key for key in table if key not in kept]:
             del table[key]
             _forget(source, (*path, key))

@@ -1,4 +1,4 @@
-"""Writes new plugins: whole packages that work, with an example of each kind asked for."""
+"""Writes new plugins: whole packages that work, with an example of each kind."""
 
 from ganzoo.scaffold.names import check_kinds, check_name, package_of
 from ganzoo.scaffold.package import new_plugin

@@ -44,13 +44,13 @@ def import_block(code: str) -> str:
 def _statements(modules: Modules, used: Collection[str]) -> list[str]:
     """One statement for each module of which some name is used."""
     # Constants come first, then classes, then functions.
-    found = {
+    used_names = {
         module: sorted(
             set(names) & set(used), key=lambda name: (not name.isupper(), name[0].islower(), name)
         )
         for module, names in modules.items()
     }
-    return [_statement(module, names) for module, names in found.items() if names]
+    return [_statement(module, names) for module, names in used_names.items() if names]
 
 
 def _statement(module: str, names: Sequence[str]) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ganzoo import registry
+from ganzoo.declarations import TYPE_NAME
 from ganzoo.errors import UserError, one_of
 from ganzoo.registry import known_offer, known_offers
-from ganzoo.specs import KINDS, TYPE_NAME
+from ganzoo.specs import KINDS
 
 OWN = ("ganzoo", "ganzoo-core")
 """Names of ganzoo itself."""
@@ -34,16 +35,16 @@ def type_of(name: str) -> str:
 
 def check_kinds(kinds: Iterable[str]) -> Sequence[str]:
     """The kinds in the order of `KINDS`, each once. Raises `UserError` for others, and for none."""
-    asked = set(kinds)
-    for kind in sorted(asked - set(KINDS)):
+    names = set(kinds)
+    for kind in sorted(names - set(KINDS)):
         raise UserError(
             f"no kind of component is called '{kind}'", hint=f"there is {one_of(list(KINDS))}"
         )
-    if not asked:
+    if not names:
         raise UserError(
             "a plugin offers at least one component", hint=f"there is {one_of(list(KINDS))}"
         )
-    return [kind for kind in KINDS if kind in asked]
+    return [kind for kind in KINDS if kind in names]
 
 
 def check_name(name: str, kinds: Iterable[str] = (), folder: Path = Path()) -> None:

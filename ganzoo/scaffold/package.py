@@ -28,6 +28,9 @@ from ganzoo.specs import API_VERSION, KINDS
 GAME = frozenset({"discriminator", "loss", "regularizer", "augmentation", "schedule"})
 """Kinds whose examples take part in a game of generator and discriminator."""
 
+AUTOENCODER = frozenset({"encoder", "prior"})
+"""Kinds whose examples take part in an autoencoder."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,6 +41,11 @@ class Recipe:
     """Of the plugin's components, those that it uses."""
     game: bool
     """Whether it is a game of generator and discriminator, or else an autoencoder."""
+
+    @property
+    def points(self) -> bool:
+        """Whether the data are points in the plane, or else small images."""
+        return self.game and "extractor" not in self.kinds
 
     @property
     def setting(self) -> str:
@@ -83,17 +91,17 @@ class Package:
     def recipes(self) -> Sequence[Recipe]:
         """One recipe that uses all components, or two where no recipe can.
 
-        Only an autoencoder has an encoder, only a game has what `GAME` names.
+        Only an autoencoder has what `AUTOENCODER` names, only a game what `GAME` names.
         """
-        in_game = [kind for kind in self.kinds if kind != "encoder"]
-        if "encoder" not in self.kinds:
-            return [Recipe(self.name, in_game, game=True)]
-        beside = [kind for kind in self.kinds if kind not in GAME]
+        game = [kind for kind in self.kinds if kind not in AUTOENCODER]
+        if not AUTOENCODER.intersection(self.kinds):
+            return [Recipe(self.name, game, game=True)]
+        autoencoder = [kind for kind in self.kinds if kind not in GAME]
         if not GAME.intersection(self.kinds):
-            return [Recipe(self.name, beside, game=False)]
+            return [Recipe(self.name, autoencoder, game=False)]
         return [
-            Recipe(self.name, in_game, game=True),
-            Recipe(f"{self.name}-encoder", beside, game=False),
+            Recipe(self.name, game, game=True),
+            Recipe(f"{self.name}-autoencoder", autoencoder, game=False),
         ]
 
     @cached_property
@@ -188,9 +196,9 @@ def class_name(component_type: str, kind: str) -> str:
 def bounds(version: str) -> str:
     """Versions that keep the interface of this one: `>=0.1,<0.2`, and from 1.0 on `>=1.4,<2`."""
     public = version.partition("+")[0]
-    found = re.match(r"(\d+)\.(\d+)", public)
-    assert found is not None, version
-    major, minor = int(found[1]), int(found[2])
+    release = re.match(r"(\d+)\.(\d+)", public)
+    assert release is not None, version
+    major, minor = int(release[1]), int(release[2])
     # 0.2 comes after 0.2.dev1, which therefore has to be named itself.
     lowest = f"{major}.{minor}" if re.fullmatch(r"[\d.]+", public) else public
     return f">={lowest},<{major + 1}" if major else f">={lowest},<0.{minor + 1}"
@@ -209,8 +217,8 @@ def new_plugin(
     that would clash with something, and where there is something already.
 
     >>> import ganzoo.scaffold
-    >>> made = ganzoo.scaffold.new_plugin("ganzoo-wave", ["loss"], tmp, author="Ada")
-    >>> sorted(file.name for file in (made / "ganzoo_wave").iterdir())
+    >>> folder = ganzoo.scaffold.new_plugin("ganzoo-wave", ["loss"], tmp, author="Ada")
+    >>> sorted(file.name for file in (folder / "ganzoo_wave").iterdir())
     ['__init__.py', 'loss.py', 'py.typed']
     """
     kinds, folder = check_kinds(kinds), Path(folder)
@@ -240,11 +248,11 @@ def _write(files: Mapping[str, str], target: Path) -> None:
     """Write everything beside the target, and put it into its place in one step."""
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as staging:
-            made = Path(staging) / target.name
+            package = Path(staging) / target.name
             for path, text in files.items():
-                file = made / path
+                file = package / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8", newline="\n")
-            made.rename(target)
+            package.rename(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error

@@ -11,6 +11,6 @@ The same checks from the command line: `ganzoo plugin check my_plugin`.
 """
 
 from ganzoo.testing.checks import CHECKS, Case, Check, Skip, Wrong
-from ganzoo.testing.collecting import cases
+from ganzoo.testing.collection import cases
 
 __all__ = ["CHECKS", "Case", "Check", "Skip", "Wrong", "cases"]

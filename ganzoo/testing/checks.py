@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Subject:
         return f"{self.name}[{self.number}]" if self.number else self.name
 
 
-CheckFunction = Callable[[Subject], None]
+CheckFunction = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,30 @@ class Check:
     """The kinds of component that it is for; `plugin` for the plugin as a whole."""
     function: CheckFunction
     """Raises `Wrong` or `Skip`."""
+    on: Callable[[Subject], Iterable[Any]] = lambda subject: [subject]
+    """What the function is called with, one after the other: benches, or the subject itself."""
     every_example: bool = True
     """Whether it is made for each example, or for the first alone."""
+
+    def __call__(self, subject: Subject) -> None:
+        """Make the check. It is skipped where it is for everything that it is called with."""
+        skips, calls = [], 0
+        for each in self.on(subject):
+            try:
+                self.function(each)
+                calls += 1
+            except Skip as skip:
+                skips.append(skip)
+        if skips and not calls:
+            raise skips[0]
 
 
 CHECKS: dict[str, Check] = {}
 """All checks by name, in the order in which they are made."""
 
 
-def check(*kinds: str, every_example: bool = True) -> Callable[[CheckFunction], CheckFunction]:
-    """Make a function a check of components of these kinds.
+def check(*kinds: str, **how: Any) -> Callable[[CheckFunction], CheckFunction]:
+    """Make a function a check of components of these kinds; `how` are fields of `Check`.
 
     Its name is the check's, its docstring says why it matters.
     """
@@ -89,7 +103,7 @@ def check(*kinds: str, every_example: bool = True) -> Callable[[CheckFunction], 
         assert name not in CHECKS, name
         assert function.__doc__, name
         why = " ".join(function.__doc__.split())
-        CHECKS[name] = Check(name, why, frozenset(kinds), function, every_example)
+        CHECKS[name] = Check(name, why, frozenset(kinds), function, **how)
         return function
 
     return register
@@ -108,12 +122,13 @@ class Case:
         """Raises `Wrong` where the component is wrong or an expected failure did not come, and
         `Skip` where nothing was checked, in the form of `Expected` where it failed as expected."""
         try:
-            self.check.function(self.subject)
+            self.check(self.subject)
         except Skip:
             raise
         except (Exception, SystemExit) as error:
             if self.expected is None:
-                raise wrong(error, self) from error
+                message = str(error) if isinstance(error, Wrong) else describe(error)
+                raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
             raise Expected(f"expected to fail: {self.expected}") from error
         if self.expected is not None:
             raise Wrong(
@@ -125,10 +140,7 @@ class Case:
         return f"{self.check.name}:{self.subject}"
 
 
-def wrong(error: BaseException, case: Case) -> Wrong:
-    """The error of a failed check as a text: what, why it matters, what was seen."""
-    seen = str(error) if isinstance(error, Wrong) else describe(error)
-    return Wrong(f"{case}: {seen}\n  why it matters: {case.check.why}")
+WHY = "\n  why it matters: "
 
 
 def cases_of(plugin: Plugin, expected: Mapping[str, str]) -> Iterator[Case]:
@@ -149,7 +161,7 @@ def subjects(plugin: Plugin) -> Iterator[Subject]:
 
 
 def examples(declared: type[ComponentSpec]) -> Sequence[Mapping[str, Any]]:
-    """The settings that a component is tried with: its defaults, where they are complete, and
+    """The settings that a component is checked with: its defaults, where they are complete, and
     what it declares."""
     complete = not any(key.is_required() for key in declared.model_fields.values())
     return [*([{}] if complete else []), *declared.examples] or [{}]

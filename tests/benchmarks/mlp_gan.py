@@ -42,7 +42,7 @@ def plain_loop(device: str) -> Iterator[None]:
     from torchvision import transforms
     from torchvision.datasets import MNIST
 
-    from ganzoo.engine.context import data_root
+    from ganzoo.engine.parts import data_root
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
     loader = DataLoader(
@@ -79,7 +79,7 @@ def tuned_loop(device: str) -> Iterator[None]:
     from torch.nn.functional import softplus
     from torchvision.datasets import MNIST
 
-    from ganzoo.engine.context import data_root
+    from ganzoo.engine.parts import data_root
 
     data = MNIST(str(data_root())).data.to(device).view(-1, 784).float().div_(127.5).sub_(1)
     D, G = discriminator(nn).to(device), generator(nn).to(device)
@@ -148,12 +148,12 @@ def turn(run: Callable[[], object], device: str) -> None:
 def ganzoo_worker(device: str, window: int, windows: int, precision: str) -> None:
     """`ganzoo.train` itself, held at the end of each window."""
     import ganzoo
-    from ganzoo.engine.recorder import Progress
+    from ganzoo.engine.events import Listener
 
-    class Windows(Progress):
+    class Windows(Listener):
         """Windows end when the iteration's log and checkpoint are written."""
 
-        def started(self, recipe: Any, folder: Any, session: Any) -> None:
+        def started(self, session: Any, folder: Any) -> None:
             sys.stdin.readline()
             self.start = time.perf_counter()
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 import ganzoo
-from ganzoo.engine.context import build_context
 from ganzoo.engine.data import Data, Samples, to_unit
+from ganzoo.engine.parts import base_context
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "mnist-relativistic.toml"
 SAMPLES = 10_000
@@ -141,7 +141,7 @@ def hand_loop(train: Samples) -> nn.Module:
 def main() -> None:
     """Print a row for each generator."""
     recipe = ganzoo.load_recipe(RECIPE)
-    data: Data = recipe.data.spec.build(build_context(recipe))
+    data: Data = recipe.data.spec.build(base_context(recipe))
     assert isinstance(data.train, Samples)
     assert isinstance(data.held_out, Samples)
     judge = train_classifier(data.train, data.held_out)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo.api import Batch, BuildContext, Networks
+from ganzoo.api import BuildContext, Networks
 from ganzoo.builtin.adversarial import (
     discriminator_terms,
     minimax_generator_term,
     non_saturating_generator_term,
 )
 from ganzoo.builtin.losses import MinimaxLoss, NonSaturatingLoss
+from ganzoo.engine.step import Batch, Step, View
 
 TERMS = [minimax_generator_term, non_saturating_generator_term]
 
@@ -39,7 +40,10 @@ def test_terms_are_the_papers_formulas() -> None:
 
 
 def test_the_optimal_discriminator_reaches_minus_2_log_2_plus_2_js() -> None:
-    """V(D*, G) = -2 log 2 + 2 JS(p, q) for two discrete laws (Goodfellow et al. 2014, eq. 6)."""
+    """V(D*, G) = -2 log 2 + 2 JS(p, q), here for two discrete distributions.
+
+    Goodfellow et al. 2014, equation 6.
+    """
     p = torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
     q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     logits = (p / q).log()  # D* = p / (p + q)
@@ -85,25 +89,55 @@ def test_where_the_discriminator_is_sure_only_the_non_saturating_gradient_is_lar
     assert gradients[1] == pytest.approx(-1, abs=1e-4)
 
 
-@pytest.mark.parametrize("spec", [MinimaxLoss, NonSaturatingLoss])
+SPECS = pytest.mark.parametrize("spec", [MinimaxLoss, NonSaturatingLoss])
+CONTEXT = BuildContext(sample_shape=(1,), latent_dim=2)
+
+
+@SPECS
 def test_both_push_the_generator_towards_higher_logits(
     spec: type[MinimaxLoss | NonSaturatingLoss],
 ) -> None:
-    class Flat(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.squeeze(1)
-
     generator = nn.Linear(2, 1)
-    networks = Networks(generator, Flat(), None)  # type: ignore[arg-type]
-    batch = Batch(torch.zeros(4, 1), torch.randn(4, 2), None, torch.arange(4), torch.zeros(()))
-    loss = spec().build(BuildContext(sample_shape=(1,), latent_dim=2))
+    networks = Networks({"generator": generator, "discriminator": nn.Flatten(0)})
+    batch = Batch(torch.zeros(4, 1), torch.randn(4, 2))
+    loss = spec().build(CONTEXT)
     before = generator(batch.z).mean().item()
-    terms = loss.compute("generator", networks, batch)
-    sum(terms.values()).backward()
+    terms = loss.compute(Step("generator", networks, batch, trains={"generator"}))
+    assert set(terms) == {"loss"}
+    terms["loss"].backward()
     with torch.no_grad():
         for weight in generator.parameters():
             weight -= 0.1 * weight.grad
     assert generator(batch.z).mean().item() > before
-    assert set(loss.compute("discriminator", networks, batch)) == {
-        "real", "fake", "D(x)", "D(G(z))",
-    }  # fmt: skip
+
+
+@SPECS
+def test_the_discriminator_judges_packs_by_their_classes_through_the_step(
+    spec: type[MinimaxLoss | NonSaturatingLoss],
+) -> None:
+    """Logits are those of the step, whatever happens to samples on the way to D."""
+
+    class Judge(nn.Module):
+        def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return x.sum(1) + 10 * labels[::2]
+
+    class Copy(nn.Module):
+        def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return z + labels[:, None]
+
+    x, z = torch.randn(2, 4, 1)
+    labels, fake_labels = torch.tensor([0, 0, 1, 1]), torch.tensor([1, 1, 0, 0])
+    networks = Networks({"generator": Copy(), "discriminator": Judge()})
+    view = View(conditional=frozenset(networks), pack=2)
+    step = Step("discriminator", networks, Batch(x, z, labels, fake_labels), view=view)
+    terms = spec().build(CONTEXT).compute(step)
+    real = x.view(2, 2).sum(1) + torch.tensor([0, 10])
+    fake = z.view(2, 2).sum(1) + torch.tensor([2, 0]) + torch.tensor([10, 0])
+    expected = {
+        **discriminator_terms(real, fake),
+        "D(x)": real.sigmoid().mean(),
+        "D(G(z))": fake.sigmoid().mean(),
+    }
+    assert set(terms) == set(expected)
+    for name, term in terms.items():
+        torch.testing.assert_close(term, expected[name])

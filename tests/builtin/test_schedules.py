@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ganzoo.api import BuildContext, LearningRateCourse, Schedule, ScheduleSpec
+from ganzoo.api import BuildContext, Schedule, ScheduleSpec
 from ganzoo.builtin.schedules import (
     AdaptiveSchedule,
     AlternatingSchedule,
     AnnealedSchedule,
     DiscriminatorOnlySchedule,
     JointSchedule,
+    SequenceSchedule,
     SimultaneousSchedule,
     WarmUpSchedule,
     ganzoo_schedules,
@@ -44,6 +45,15 @@ def discriminator_steps(spec: ScheduleSpec, iterations: int) -> list[int]:
     return [groups(schedule, iteration).count(D) for iteration in range(iterations)]
 
 
+SCHEDULES: list[ScheduleSpec] = [
+    SequenceSchedule(groups=(("reconstruction",), ("critic", "deception")))
+    if spec is SequenceSchedule
+    else spec()
+    for spec in ganzoo_schedules()
+]
+EVERY_SCHEDULE = pytest.mark.parametrize("spec", SCHEDULES, ids=lambda spec: spec.type)
+
+
 class TestPhases:
     @pytest.mark.parametrize(
         ("spec", "expected"),
@@ -59,6 +69,7 @@ class TestPhases:
             (SimultaneousSchedule(), [("discriminator", "generator")]),
             (JointSchedule(), [("joint",)]),
             (DiscriminatorOnlySchedule(), [D]),
+            (SequenceSchedule(groups=(("a",), ("b", "c"), ("a",))), [("a",), ("b", "c"), ("a",)]),
         ],
         ids=repr,
     )
@@ -85,29 +96,42 @@ class TestPhases:
         spec = WarmUpSchedule(warm_up_iterations=0)
         assert groups(built(spec), 0) == groups(built(AlternatingSchedule()), 0)
 
-    @pytest.mark.parametrize("spec_class", ganzoo_schedules())
-    def test_only_the_adaptive_one_makes_the_host_wait(
-        self, spec_class: type[ScheduleSpec]
-    ) -> None:
-        assert spec_class().observes == (10 if spec_class is AdaptiveSchedule else 0)
+    @EVERY_SCHEDULE
+    def test_only_the_adaptive_one_makes_the_host_wait(self, spec: ScheduleSpec) -> None:
+        assert spec.observes == (10 if isinstance(spec, AdaptiveSchedule) else 0)
 
-    @pytest.mark.parametrize("spec_class", ganzoo_schedules())
-    def test_only_declared_phases_are_run_and_every_one_of_them(
-        self, spec_class: type[ScheduleSpec]
-    ) -> None:
-        schedule = built(spec_class())
+    @EVERY_SCHEDULE
+    def test_only_declared_phases_are_run_and_every_one_of_them(self, spec: ScheduleSpec) -> None:
+        schedule = built(spec)
         run = {
             phase
             for iteration in range(100)
             for group in groups(schedule, iteration)
             for phase in group
         }
-        assert run == spec_class.runs
+        assert run == spec.runs
 
     @pytest.mark.parametrize("steps", [0, -1, 1.5, True])
     def test_steps_are_counted_in_whole_numbers_from_one(self, steps: Any) -> None:
         with pytest.raises(ValidationError, match="discriminator_steps"):
             AlternatingSchedule(discriminator_steps=steps)
+
+
+class TestSequence:
+    def test_it_runs_the_phases_that_its_groups_name(self) -> None:
+        spec = SequenceSchedule(groups=(("critic",), ("critic",), ("reconstruction", "deception")))
+        assert spec.runs == {"critic", "reconstruction", "deception"}
+
+    def test_the_groups_have_to_be_written(self) -> None:
+        with pytest.raises(ValidationError, match="groups"):
+            SequenceSchedule()  # type: ignore[call-arg]
+
+    @pytest.mark.parametrize(
+        "groups", [(), ((),), (("critic",), ()), (("critic", "critic"),), "critic"]
+    )
+    def test_groups_without_meaning_are_refused(self, groups: Any) -> None:
+        with pytest.raises(ValidationError, match="groups"):
+            SequenceSchedule(groups=groups)
 
 
 class TestAnnealed:
@@ -120,10 +144,10 @@ class TestAnnealed:
         assert discriminator_steps(spec, 12) == [1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]
 
     def test_by_default_from_five_to_one_in_the_first_half(self) -> None:
-        found = discriminator_steps(AnnealedSchedule(), 100)
+        result = discriminator_steps(AnnealedSchedule(), 100)
         expected = [5] * 10 + [4] * 10 + [3] * 10 + [2] * 10 + [1] * 60
-        assert found == expected
-        assert sum(found) == 200
+        assert result == expected
+        assert sum(result) == 200
 
     def test_over_the_whole_run(self) -> None:
         spec = AnnealedSchedule(initial_discriminator_steps=2, annealed=1.0)
@@ -200,8 +224,8 @@ class TestAdaptive:
     )
     def test_it_rests_above_the_margin_only(self, real: float, fake: float, rests: bool) -> None:
         schedule = built(AdaptiveSchedule(margin=0.5, every=10))
-        found = groups(schedule, 13, probabilities(real, fake))
-        assert found == ([G] if rests else [D, G])
+        result = groups(schedule, 13, probabilities(real, fake))
+        assert result == ([G] if rests else [D, G])
 
     def test_it_does_not_rest_before_the_first_look(self) -> None:
         schedule = built(AdaptiveSchedule(margin=0.0))
@@ -211,8 +235,8 @@ class TestAdaptive:
     @pytest.mark.parametrize("every", [2, 3, 10])
     def test_the_first_iteration_of_a_stretch_is_never_a_rest(self, every: int) -> None:
         schedule = built(AdaptiveSchedule(every=every))
-        found = [groups(schedule, n, probabilities(1.0, 0.0)) for n in range(4 * every)]
-        assert found == [[D, G], *[[G]] * (every - 1)] * 4
+        result = [groups(schedule, n, probabilities(1.0, 0.0)) for n in range(4 * every)]
+        assert result == [[D, G], *[[G]] * (every - 1)] * 4
 
     @pytest.mark.parametrize("first", ["discriminator", "generator"])
     def test_the_steps_are_those_of_alternating(self, first: Any) -> None:
@@ -230,12 +254,12 @@ class TestAdaptive:
 
     def test_a_stretch_of_rest_follows_a_stretch_that_was_won(self) -> None:
         """D is too far ahead from iteration 6 on, and is caught up with after iteration 14."""
-        found = observed_run(
+        result = observed_run(
             AdaptiveSchedule(every=4, margin=0.5), 24, lambda n: 0.9 if 6 <= n < 15 else 0.2
         )
         played, rested = [True] * 4, [True, False, False, False]
         # In the second stretch the mean is 0.55, in the third and fourth D steps once each.
-        assert found == [*played, *played, *rested, *rested, *rested, *played]
+        assert result == [*played, *played, *rested, *rested, *rested, *played]
 
     def test_a_discriminator_that_always_wins_steps_once_a_stretch(self) -> None:
         assert sum(observed_run(AdaptiveSchedule(every=5), 100, lambda _: 0.99)) == 5 + 19
@@ -248,116 +272,7 @@ class TestAdaptive:
             AdaptiveSchedule(**{key: value})
 
 
-def factors(iterations: int, **course: Any) -> list[float]:
-    """Learning-rate factors of a whole run."""
-    spec = JointSchedule(learning_rate=LearningRateCourse(**course))
-    schedule = built(spec, iterations)
-    return [schedule.lr_factor("joint", iteration) for iteration in range(iterations)]
-
-
-class TestLearningRate:
-    def test_constant_by_default(self) -> None:
-        assert factors(5) == [1.0] * 5
-
-    def test_linear_falls_from_one_to_the_final_factor(self) -> None:
-        assert factors(5, course="linear") == pytest.approx([1, 0.75, 0.5, 0.25, 0])
-        assert factors(5, course="linear", final=0.2) == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
-
-    def test_cosine_falls_by_half_a_wave(self) -> None:
-        half = math.sqrt(0.5)
-        assert factors(5, course="cosine") == pytest.approx(
-            [1, (1 + half) / 2, 0.5, (1 - half) / 2, 0]
-        )
-        assert factors(5, course="cosine", final=0.5) == pytest.approx(
-            [1, 0.75 + half / 4, 0.75, 0.75 - half / 4, 0.5]
-        )
-
-    @pytest.mark.parametrize("course", ["linear", "cosine"])
-    def test_the_fall_may_wait(self, course: str) -> None:
-        found = factors(9, course=course, constant=4 / 9)
-        assert found[:5] == [1.0] * 5
-        assert found[5] < 1
-        assert found[6] == pytest.approx(0.5)
-        assert found[8] == pytest.approx(0)
-
-    @pytest.mark.parametrize("course", ["linear", "cosine"])
-    def test_a_run_that_is_constant_throughout(self, course: str) -> None:
-        assert factors(6, course=course, constant=1.0, final=0.1) == [1.0] * 6
-
-    def test_warm_up_rises_from_the_first_step_to_one(self) -> None:
-        assert factors(6, warm_up=4) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
-        assert factors(3, warm_up=1) == [1.0] * 3
-
-    def test_warm_up_longer_than_the_run(self) -> None:
-        assert factors(2, warm_up=4, course="linear") == pytest.approx([0.25, 0.5])
-
-    def test_the_fall_begins_after_the_warm_up(self) -> None:
-        found = factors(9, warm_up=4, course="linear", final=0.6)
-        assert found == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.9, 0.8, 0.7, 0.6])
-
-    def test_a_run_of_one_iteration(self) -> None:
-        assert factors(1) == [1.0]
-        assert 0 <= factors(1, course="cosine")[0] <= 1
-
-    @pytest.mark.parametrize("spec_class", ganzoo_schedules())
-    def test_every_schedule_has_it(self, spec_class: type[ScheduleSpec]) -> None:
-        spec = spec_class(learning_rate=LearningRateCourse(course="linear"))
-        schedule = built(spec, 11)
-        for phase in spec_class.runs:
-            assert schedule.lr_factor(phase, 0) == 1.0
-            assert schedule.lr_factor(phase, 5) == pytest.approx(0.5)
-            assert schedule.lr_factor(phase, 10) == pytest.approx(0)
-
-    @pytest.mark.parametrize(
-        ("key", "value"),
-        [("final", 1.1), ("final", -0.1), ("constant", 2.0), ("warm_up", -1), ("course", "exp")],
-    )
-    def test_values_without_meaning_are_refused(self, key: str, value: Any) -> None:
-        with pytest.raises(ValidationError, match=key):
-            LearningRateCourse(**{key: value})
-
-
-COURSES = st.builds(
-    LearningRateCourse,
-    warm_up=st.integers(0, 200),
-    constant=st.floats(0, 1),
-    course=st.sampled_from(["constant", "linear", "cosine"]),
-    final=st.floats(0, 1),
-)
-
-
 class TestProperties:
-    @given(course=COURSES, iterations=st.integers(1, 100), data=st.data())
-    def test_a_factor_is_a_pure_function_between_zero_and_one(
-        self, course: LearningRateCourse, iterations: int, data: st.DataObject
-    ) -> None:
-        spec = JointSchedule(learning_rate=course)
-        schedule = built(spec, iterations)
-        run = range(iterations)
-        found = [schedule.lr_factor("joint", iteration) for iteration in run]
-        assert all(0 <= factor <= 1 for factor in found)
-        # Any order of asking gives the same answers, and so does a schedule built anew.
-        again = built(spec, iterations)
-        for iteration in data.draw(st.permutations(run)):
-            assert schedule.lr_factor("joint", iteration) == found[iteration]
-            assert again.lr_factor("joint", iteration) == found[iteration]
-
-    @given(course=COURSES, iterations=st.integers(2, 100))
-    def test_it_rises_during_the_warm_up_and_never_after(
-        self, course: LearningRateCourse, iterations: int
-    ) -> None:
-        found = [
-            built(JointSchedule(learning_rate=course), iterations).lr_factor("joint", iteration)
-            for iteration in range(iterations)
-        ]
-        rise, fall = found[: course.warm_up], found[max(0, course.warm_up - 1) :]
-        assert rise == sorted(rise)
-        assert fall == sorted(fall, reverse=True)
-        if course.course == "constant":
-            assert all(factor == 1 for factor in found[course.warm_up :])
-        else:
-            assert all(factor >= course.final - 1e-12 for factor in fall)
-
     @given(
         discriminator_steps=st.integers(1, 9),
         generator_steps=st.integers(1, 9),
@@ -370,12 +285,12 @@ class TestProperties:
         spec = AlternatingSchedule(
             discriminator_steps=discriminator_steps, generator_steps=generator_steps, first=first
         )
-        found = groups(built(spec), iteration)
-        assert found.count(D) == discriminator_steps
-        assert found.count(G) == generator_steps
-        assert len(found) == discriminator_steps + generator_steps
-        assert found[0] == (first,)
-        changes = sum(before != after for before, after in itertools.pairwise(found))
+        result = groups(built(spec), iteration)
+        assert result.count(D) == discriminator_steps
+        assert result.count(G) == generator_steps
+        assert len(result) == discriminator_steps + generator_steps
+        assert result[0] == (first,)
+        changes = sum(before != after for before, after in itertools.pairwise(result))
         assert changes == 1
 
     @given(
@@ -391,16 +306,16 @@ class TestProperties:
         spec = AnnealedSchedule(
             initial_discriminator_steps=initial, discriminator_steps=final, annealed=annealed
         )
-        found = discriminator_steps(spec, iterations)
-        assert found[0] == initial
-        assert all(steps == final for steps in found[math.ceil(annealed * iterations) :])
-        assert found == sorted(found, reverse=initial > final)
+        result = discriminator_steps(spec, iterations)
+        assert result[0] == initial
+        assert all(steps == final for steps in result[math.ceil(annealed * iterations) :])
+        assert result == sorted(result, reverse=initial > final)
         # The stretches are equal up to the rounding of their ends, the last one goes on.
-        lengths = [found.count(k) for k in set(found) - {final}]
+        lengths = [result.count(k) for k in set(result) - {final}]
         assert not lengths or max(lengths) - min(lengths) <= 1
         schedule = built(spec, iterations)
         for iteration in data.draw(st.permutations(range(iterations))):
-            assert groups(schedule, iteration).count(D) == found[iteration]
+            assert groups(schedule, iteration).count(D) == result[iteration]
 
     @given(
         initial=st.integers(1, 12),
@@ -433,10 +348,10 @@ class TestProperties:
     ) -> None:
         spec = AdaptiveSchedule(margin=margin, every=every, generator_steps=2)
         schedule, shown = built(spec), probabilities(real, fake)
-        found = groups(schedule, iteration, shown)
-        assert found.count(G) == 2
-        assert (D in found) == (real - fake <= margin or iteration % every == 0)
+        result = groups(schedule, iteration, shown)
+        assert result.count(G) == 2
+        assert (D in result) == (real - fake <= margin or iteration % every == 0)
         # Nothing is remembered from call to call, or changed in what is shown.
         groups(schedule, iteration + 1, probabilities(fake, real))
-        assert groups(schedule, iteration, shown) == found
+        assert groups(schedule, iteration, shown) == result
         assert shown == probabilities(real, fake)

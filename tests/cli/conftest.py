@@ -1,8 +1,9 @@
-"""Runs the command line on tiny recipes, in this process or in one of its own."""
+"""Runs the command line on tiny recipes, in this process or in a new one."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import shutil
@@ -45,7 +46,7 @@ POINTS: Mapping[str, str] = {
     "evaluate": "samples = 50",
     "[metrics]": 'type = "modes"',
 }
-"""Changes that make it a recipe of points with a figure at the end."""
+"""Changes that make it a recipe of points with a metric."""
 
 
 def recipe_text(changes: Mapping[str, str | None]) -> str:
@@ -59,7 +60,7 @@ def recipe_text(changes: Mapping[str, str | None]) -> str:
 
 
 def invoke(*arguments: object, terminal: bool = False) -> CompletedProcess[str]:
-    """`ganzoo ARGUMENTS` in this process; whatever it says must be fit for people."""
+    """`ganzoo ARGUMENTS` in this process; its output must have no traceback."""
     out, err = io.StringIO(), io.StringIO()
     if terminal:
         err.isatty = lambda: True  # type: ignore[method-assign]
@@ -86,7 +87,7 @@ def _tidy(result: CompletedProcess[str], terminal: bool = False) -> CompletedPro
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test stands in its own folder and in a plain environment."""
+    """Every test has its own working directory and a plain environment."""
     monkeypatch.chdir(tmp_path)
     _make_plain(monkeypatch)
 
@@ -99,7 +100,7 @@ def command() -> Command:
 
 @pytest.fixture
 def process() -> Command:
-    """`process("check", recipe)` is that command in a process of its own."""
+    """`process("check", recipe)` is that command in a new process."""
 
     def process(*arguments: object, pythonpath: Path | None = None) -> CompletedProcess[str]:
         environment = {**os.environ, **({"PYTHONPATH": str(pythonpath)} if pythonpath else {})}
@@ -140,13 +141,13 @@ def points(write_recipe: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> CompletedProcess[str]:
-    """`ganzoo run` of the recipe, as it ended; the last line of stdout is its folder."""
-    return _made(tmp_path_factory.mktemp("finished"))
+    """The result of `ganzoo run` for the recipe; stdout is the folder."""
+    return _run(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")
 def finished_run(finished: CompletedProcess[str]) -> Path:
-    """The folder of a run that is done, to be read only."""
+    """The folder of a finished run, which tests only read."""
     assert finished.returncode == 0, finished.stderr
     return Path(finished.stdout.strip())
 
@@ -156,10 +157,11 @@ def _interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("interrupted")
     with pytest.MonkeyPatch.context() as patch:
         # As after Ctrl-C, but in a known iteration.
+        iterations = itertools.count(1)
         patch.setattr(
-            "ganzoo.engine.training.stop_requested", lambda session, *others: session.iteration == 5
+            "ganzoo.engine.training.stop_requested", lambda *arguments: next(iterations) == 5
         )
-        assert _made(folder).returncode == 130
+        assert _run(folder).returncode == 130
     (run,) = folder.glob("runs/tiny/*")
     return run
 
@@ -170,7 +172,7 @@ def interrupted_run(_interrupted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_interrupted, tmp_path / "interrupted"))
 
 
-def _made(folder: Path) -> CompletedProcess[str]:
+def _run(folder: Path) -> CompletedProcess[str]:
     (folder / "tiny.toml").write_text(recipe_text({}), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         _make_plain(patch)
@@ -184,7 +186,7 @@ def _make_plain(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
-    """Plugins are looked for anew, and once more after the test."""
+    """The caches of plugins are empty, and are emptied after the test."""
     from ganzoo import plugins, registry
 
     for scan in (plugins.installed, registry.installed):

@@ -15,7 +15,7 @@ WriteRecipe = Callable[..., Path]
 
 def test_a_good_recipe(command: Command, recipe: Path) -> None:
     result = command("check", recipe)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "tiny.toml: good\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "tiny.toml: valid\n", "")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_problems_of_all_recipes_are_told_at_once(
     one = write_recipe({"loss": 'type = "minmax"', "train": "iterations = 0"}, "one.toml")
     other = write_recipe({"data": None}, "other.toml")
     result = command("check", one, recipe, other, "tini.toml")
-    assert (result.returncode, result.stdout) == (2, "tiny.toml: good\n")
+    assert (result.returncode, result.stdout) == (2, "tiny.toml: valid\n")
     places = [line for line in result.stderr.splitlines() if line.startswith(("o", "t"))]
     assert sorted(places) == [
         "one.toml:17: loss.type: no loss is called 'minmax'",
@@ -82,6 +82,38 @@ def test_problems_of_all_recipes_are_told_at_once(
     ]
     assert "did you mean 'tiny.toml'?" in result.stderr
     assert result.stderr.endswith("\n4 problems; nothing was run\n")
+
+
+def test_changes_are_laid_over_every_recipe(
+    command: Command, recipe: Path, write_recipe: WriteRecipe
+) -> None:
+    other = write_recipe({"train": "iterations = 0"}, "other.toml")
+    result = command("check", recipe, "train.iterations=3", other)
+    assert (result.returncode, result.stdout, result.stderr) == (
+        *(0, "tiny.toml: valid\nother.toml: valid\n"),
+        "",
+    )
+
+
+def test_a_wrong_change_is_told_once(
+    command: Command, recipe: Path, write_recipe: WriteRecipe
+) -> None:
+    result = command("check", recipe, write_recipe({}, "other.toml"), "train.iterations=0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "command line: train.iterations: should be greater than 0 (got 0)\n"
+        "    train.iterations=0\n"
+        "      = length of the run, in iterations\n"
+        "1 problem; nothing was run\n"
+    )
+
+
+def test_changes_of_nothing(command: Command) -> None:
+    result = command("check", "train.seed=1")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "no recipe is named\n  = for example: ganzoo check mine.toml train.seed=1\n"
+    )
 
 
 @pytest.mark.parametrize(

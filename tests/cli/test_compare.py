@@ -1,10 +1,10 @@
-"""`ganzoo compare`: what it says to people, what it prints for programs, and what it refuses."""
+"""`ganzoo compare`: its messages, its output for programs, and what it refuses."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -13,7 +13,18 @@ import pytest
 from rich.console import Console
 
 from ganzoo.cli.compare import cell, show
-from ganzoo.comparison import comparing, launchers
+from ganzoo.comparison import entrants, launchers
+from ganzoo.comparison.models import mean_cost
+from ganzoo.comparison.statistics import summary
+from ganzoo.evaluation.document import (
+    FORMAT,
+    ColumnEntry,
+    ComparisonDocument,
+    Direction,
+    ModelEntry,
+    RunEntry,
+    Summary,
+)
 
 Command = Callable[..., CompletedProcess[str]]
 WriteRecipe = Callable[..., Path]
@@ -25,17 +36,17 @@ VAE = {
     "loss": 'type = "elbo"',
     "schedule": 'type = "joint"',
 }
-MEASURING = {"evaluate": 'samples = 60\nsnapshots = 2\nfeatures = "random"'}
+MEASURING = {"evaluate": "samples = 60\nsnapshots = 2", "extractor": 'type = "random"'}
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are made at once, not in processes of their own, and there are no pages."""
+    """Runs are trained in this process, and no report is written."""
 
     def call(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
-    for module in (launchers, comparing):
+    for module in (launchers, entrants):
         monkeypatch.setattr(module, "in_own_process", call)
     monkeypatch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
 
@@ -52,21 +63,21 @@ def vae(write_recipe: WriteRecipe) -> Path:
 
 def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path, vae: Path) -> None:
     """With all installed metrics, a report, and each run in a process of its own."""
-    result = command("compare", gan, vae, "--seeds", 1, "--out", "out", "evaluate.features=auto")
+    result = command("compare", gan, vae, "--seeds", 1, "--out", "out", "extractor.type=classifier")
     assert (result.returncode, result.stdout) == (0, "out/report.html\n")
     lines = result.stderr.splitlines()
     assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
     data = json.loads(Path("out/comparison.json").read_text())
-    assert re.split(r"  +", lines[4].strip()) == ["tiny", "normal codes", "codes"]
-    labels = ["tiny", "tiny-vae, normal codes", "tiny-vae, mixture of codes"]
+    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent", "mixture"]
+    labels = ["tiny", "tiny-vae, prior latent", "tiny-vae, prior mixture"]
     assert [model["label"] for model in data["models"]] == labels
     (fid,) = (line for line in lines if line.startswith("fid (-)"))
-    mean = data["models"][0]["statistics"][f"fid[{data['extractor']['name']}]"]["mean"]
+    mean = data["models"][0]["summaries"][f"fid[{data['extractor']['name']}]"]["mean"]
     assert f"  {mean:.4g}  " in fid
     assert any(
         re.fullmatch(
-            r"features: classifier@[0-9a-f]{4}, a classifier trained on the data's labels, "
-            r"right on 9\d\.\d\d% of held-out samples",
+            r"features: classifier@[0-9a-f]{4}, a classifier trained on the labels of the data, "
+            r"9\d\.\d\d% accurate on held-out samples",
             line,
         )
         for line in lines
@@ -98,7 +109,7 @@ def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_runs_tell_how_they_go_on(command: Command, gan: Path) -> None:
+def test_the_progress_of_runs_is_shown(command: Command, gan: Path) -> None:
     result = command("compare", gan)
     assert result.returncode == 0
     first, *lines = result.stderr.splitlines()
@@ -131,7 +142,7 @@ def test_a_run_that_fails_costs_only_itself(
     command: Command, gan: Path, write_recipe: WriteRecipe
 ) -> None:
     bad = write_recipe(
-        {**MEASURING, "": 'name = "bad"\nlatent = { dim = 4 }', "engine": 'device = "cuda:99"'},
+        {**MEASURING, "": 'name = "bad"\nlatent = { dim = 5 }', "engine": 'device = "cuda:99"'},
         "bad.toml",
     )
     result = command("compare", bad, gan)
@@ -152,8 +163,8 @@ def test_a_run_that_fails_costs_only_itself(
         (["tiny.toml", "--budget", "an hour"], "'an hour' is no budget\n  = iterations=2000, "),
         (["tiny.toml", "--launcher", "slurm"], "no launcher is called 'slurm'\n  = local, ray\n"),
         (["tiny.toml", "nothing"], "there is no recipe and no run nothing\n"),
-        (["tiny.toml", "tiny.toml"], "tiny.toml says the same as a recipe before it: give it once"),
-        (["tiny.toml", "points.toml"], "'points' and 'tiny' are about different data: data."),
+        (["tiny.toml", "tiny.toml"], "tiny.toml trains the same model as a recipe before it\n"),
+        (["tiny.toml", "points.toml"], "'points' and 'tiny' have different data: data."),
         (["tiny.toml", "--out", "tiny.toml"], "no report can be written to tiny.toml: "),
         (["tiny.toml", "--seeds", "0"], "Invalid value for '--seeds': "),
         ([], "Missing argument 'TARGET"),
@@ -179,30 +190,95 @@ def test_ctrl_c(command: Command, gan: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert result.stderr == (
         "the comparison was stopped\n"
         "  = `ganzoo compare tiny.toml --runs runs --out comparison` "
-        "goes on from the runs' checkpoints\n"
+        "resumes it from the runs' checkpoints\n"
     )
 
 
 # The table.
 
 
-def found(mean: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:
-    return {"mean": mean, "low": low, "high": high}
+def seeds(mean: float, low: float | None = None, high: float | None = None) -> Summary:
+    return {**summary([mean]), "low": low, "high": high}
+
+
+def model(label: str, summaries: dict[str, Summary], collapse: Sequence[str] = ()) -> ModelEntry:
+    run: RunEntry = {
+        "path": "runs/one",
+        "seed": 3,
+        "state": "done",
+        "message": None,
+        "iterations": 1,
+        "values": {},
+        "history": [],
+        "best": {},
+        "collapse": list(collapse),
+        "cost": None,
+        "statistics": [],
+    }
+    return {
+        "name": label,
+        "label": label,
+        "prior": "latent",
+        "summary": "",
+        "recipe": {},
+        "parameters": {},
+        "runs": [run],
+        "summaries": summaries,
+        "cost": mean_cost([]),
+    }
+
+
+def document(columns: Mapping[str, Direction | None], *models: ModelEntry) -> ComparisonDocument:
+    entries: list[ColumnEntry] = [
+        {"name": name, "better": better, "meaning": "", "headline": better is not None}
+        for name, better in columns.items()
+    ]
+    return {
+        "format": FORMAT,
+        "title": "",
+        "created": "",
+        "command": "",
+        "ganzoo": "",
+        "device": "cpu",
+        "versions": {},
+        "budget": None,
+        "seeds": [3],
+        "data": {
+            "name": "digits",
+            "sample_shape": [1, 8, 8],
+            "num_classes": None,
+            "train": 1,
+            "held_out": 1,
+        },
+        "extractor": {
+            "name": "random@1234",
+            "type": "random",
+            "digest": "1234",
+            "note": "weak",
+            "table": {},
+        },
+        "generated": 1,
+        "real": 1,
+        "real_from": "train",
+        "columns": entries,
+        "models": list(models),
+        "differences": [],
+        "winners": {},
+    }
 
 
 @pytest.mark.parametrize(
-    ("statistics", "winner", "text"),
+    ("value", "wins", "text"),
     [
-        ({}, None, "-"),
-        ({"fid": found(12.3456)}, None, "12.35"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, None, "12.35\n11 to 14"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "other", "12.35\n11 to 14"),
-        ({"fid": found(12.3456, 11.0, 14.0)}, "mine", "12.35 *\n11 to 14"),
-        ({"fid": found(float("nan"))}, None, "nan"),
+        (None, False, "-"),
+        (seeds(12.3456), False, "12.35"),
+        (seeds(12.3456, 11.0, 14.0), False, "12.35\n11 to 14"),
+        (seeds(12.3456, 11.0, 14.0), True, "12.35 *\n11 to 14"),
+        (seeds(float("nan")), False, "nan"),
     ],
 )
-def test_a_cell(statistics: Any, winner: str | None, text: str) -> None:
-    assert cell({"label": "mine", "statistics": statistics}, "fid", {"fid": winner}) == text
+def test_a_cell(value: Summary | None, wins: bool, text: str) -> None:
+    assert cell(value, wins) == text
 
 
 @pytest.mark.parametrize(("width", "tables"), [(60, 2), (80, 1)])
@@ -216,47 +292,23 @@ def test_a_narrow_terminal_has_several_tables(
         "ganzoo.cli.compare.stderr",
         lambda: Console(stderr=True, width=width, force_terminal=True, no_color=True),
     )
-    labels = ["digits-dcgan", "digits-vae, mixture of codes", "digits-argmax"]
-    show(
-        {
-            "metrics": [{"name": "precision-recall/recall", "better": "higher", "headline": True}],
-            "models": [
-                {"label": label, "statistics": {"precision-recall/recall": found(0.5)}, "runs": []}
-                for label in labels
-            ],
-            "winners": {},
-            "extractor": None,
-        }
-    )
+    labels = ["digits-dcgan", "digits-vae, prior mixture", "digits-argmax"]
+    name = "precision-recall/recall"
+    show(document({name: "higher"}, *(model(label, {name: seeds(0.5)}) for label in labels)))
     err = capsys.readouterr().err
     assert err.count("recall (+)") == tables
-    for word in ("digits-dcgan", "mixture of", "argmax"):
+    for word in ("digits-dcgan", "prior mixture", "argmax"):
         assert word in err
 
 
 def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = [("fid[random@1234]", "lower"), ("modes/held", "higher"), ("other", None)]
-    rows = [
-        {
-            "label": label,
-            "statistics": {"fid[random@1234]": found(mean), "modes/held": found(9.0)},
-            "runs": [{"seed": 3, "collapse": collapse}],
-        }
-        for label, mean, collapse in (
-            ("[b]a[/b]", 1.5, ["fid was 1 and is 9"]),
-            ("digits-autoencoder", 2.5, []),
-        )
-    ]
+    fid, covered = "fid[random@1234]", "modes/covered"
     show(
-        {
-            "metrics": [
-                {"name": name, "better": better, "headline": better is not None}
-                for name, better in columns
-            ],
-            "models": rows,
-            "winners": {},
-            "extractor": {"name": "random@1234", "note": "weak"},
-        }
+        document(
+            {fid: "lower", covered: "higher", "other": None},
+            model("[b]a[/b]", {fid: seeds(1.5), covered: seeds(9.0)}, ["fid was 1 and is 9"]),
+            model("digits-autoencoder", {fid: seeds(2.5), covered: seeds(9.0)}),
+        )
     )
     out, err = capsys.readouterr()
     assert out == ""
@@ -265,11 +317,18 @@ def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) 
         ["", "[b]a[/b]", "autoencoder"],
         ["fid (-)", "1.5", "2.5"],
         ["modes/", "9", "9"],
-        ["held (+)"],
+        ["covered (+)"],
         [
-            "mean over seeds, below it its 95 % interval; (+) higher is better, (-) lower; "
-            "* clear of all others"
+            "mean over seeds and its 95 % interval; (+) higher is better, (-) lower is better; "
+            "* interval overlaps no other"
         ],
         ["features: random@1234, weak"],
         ["warning: [b]a[/b], seed 3, may have collapsed: fid was 1 and is 9"],
     ]
+
+
+def test_the_star_is_the_winners(capsys: pytest.CaptureFixture[str]) -> None:
+    models = [model(label, {"fid": seeds(mean)}) for label, mean in (("a", 1.5), ("b", 2.5))]
+    show({**document({"fid": "lower"}, *models), "winners": {"fid": "a"}})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split() for line in lines[:2]] == [["a", "b"], ["fid", "(-)", "1.5", "*", "2.5"]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from sites import forget_modules
 
 from ganzoo import registry
 from ganzoo.errors import one_of
@@ -27,8 +28,32 @@ ENTRIES = [
         registry.installed().names(kind), registry.installed().entries(kind), strict=True
     )
 ]
-VALUES = {"string": '"somewhere"', "integer": "8", "float": "0.5", "boolean": "true"}
+VALUES = {
+    **{"string": '"somewhere"', "integer": "8", "float": "0.5", "boolean": "true"},
+    "array": '[["discriminator"], ["generator"]]',
+}
 """What a reader may fill in for a required key, by the first word of its type."""
+
+CRITICISM = '''
+from typing import ClassVar
+
+from ganzoo.api import LossSpec, Phase, Role, hookimpl
+
+
+class Criticism(LossSpec):
+    """A loss with a critic."""
+
+    type: ClassVar[str] = "criticism"
+    networks = {"critic": Role(kind="discriminator", sees="codes")}
+    phases = {"coding": Phase(trains={"encoder"}), "judging": Phase(trains={"critic"})}
+
+    def build(self, context): ...
+
+
+@hookimpl
+def ganzoo_losses():
+    return [Criticism]
+'''
 
 
 def test_there_are_components_to_test() -> None:
@@ -52,9 +77,20 @@ def test_all_components_are_listed(command: Command) -> None:
 
 
 def test_the_components_of_one_kind(command: Command) -> None:
-    result = command("components", "schedule")
-    kinds = {line.split()[0] for line in result.stdout.splitlines()[1:]}
-    assert kinds == {"schedule"}
+    result = command("components", "loss")
+    header, *lines = result.stdout.splitlines()
+    assert header.split() == ["kind", "type", "from", "summary"]
+    assert {line.split()[0] for line in lines} == {"loss"}
+
+
+def test_schedules_are_listed_with_what_they_run(command: Command) -> None:
+    header, *lines = command("components", "schedule").stdout.splitlines()
+    assert header.split() == ["kind", "type", "from", "runs", "summary"]
+    cells = [re.split(r"  +", line.strip()) for line in lines]
+    runs = {row[1]: row[3] for row in cells}
+    assert runs["joint"] == "joint"
+    assert runs["alternating"] == "discriminator, generator"
+    assert runs["sequence"] == "as its keys say"
 
 
 def keys(model: type, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -110,11 +146,19 @@ def test_the_table_can_be_pasted(
         wrong = [f"{slot}.0.type", f"{slot}.type", slot, "schedule.type", "discriminator"]
         for problem in error.problems:
             assert problem.key in wrong
-            assert re.search("needs|runs the phase|does not use", problem.message)
+            assert re.search(
+                "needs|runs the phase|does not use|is fitted to codes", problem.message
+            )
     else:
         tables = load_recipe(recipe).tables()[slot]
+        # Every key stands in the table, with the value that it has where nobody writes it.
         written = tomllib.loads(table)[slot]
-        assert tables == written
+        one, own = (tables[0], written[0]) if slot in ARRAYS else (tables, written)
+        assert one.keys() == own.keys()
+        required = [name for name, field in entry.spec.model_fields.items() if field.is_required()]
+        lines = [line for line in body.splitlines() if line.split()[0] in ("type", *required)]
+        shortest = write_recipe({f"[{slot}]" if slot in ARRAYS else slot: "\n".join(lines)})
+        assert load_recipe(shortest).tables()[slot] == tables
 
 
 def test_a_key_that_the_reader_has_to_give(command: Command, write_recipe: WriteRecipe) -> None:
@@ -126,12 +170,9 @@ def test_a_key_that_the_reader_has_to_give(command: Command, write_recipe: Write
     assert "data.size: missing key of dataset 'image-folder'" in result.stderr
 
 
-def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
+def test_types_in_words(command: Command) -> None:
     stdout = command("components", "schedule", "alternating").stdout
-    assert re.search(
-        r'^learning_rate\.course +constant \| linear \| cosine +"constant" +shape', stdout, re.M
-    )
-    assert 'learning_rate.course = "constant"\n' in pasted(stdout)
+    assert re.search(r'^first +discriminator \| generator +"discriminator" +which', stdout, re.M)
     stdout = command("components", "generator", "mlp").stdout
     assert re.search(r"^hidden +array of integer > 0 +\[256, 512, 1024\] +widths", stdout, re.M)
     assert re.search(r"^dropout +float >= 0, < 1 +0\.0 +dropout", stdout, re.M)
@@ -141,13 +182,42 @@ def test_keys_of_an_inner_table_and_types_in_words(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("joint", "\nruns: joint\n"),
+        ("alternating", "\nruns: discriminator, generator\n"),
+        ("sequence", None),
+    ],
+)
+def test_what_a_schedule_runs(command: Command, name: str, line: str | None) -> None:
+    stdout = command("components", "schedule", name).stdout
+    if line is None:  # the recipe's groups decide
+        assert "runs:" not in stdout
+    else:
+        assert line in stdout
+
+
+def test_phases_and_further_networks_of_a_loss(
+    command: Command, tmp_path: Path, fresh_plugins: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CRITICISM)
+    monkeypatch.setenv("GANZOO_PLUGIN_FILES", str(file))
+    stdout = command("components", "loss", "criticism").stdout
+    assert "\nphases: coding, judging\n\n[networks.critic]: a discriminator of codes\n" in stdout
+    monkeypatch.undo()
+    forget_modules(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (
             ["generators"],
             "no kind of component is called 'generators'\n"
             "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
-            "'augmentation', 'schedule', 'dataset', 'metric' or 'probe'\n",
+            "'augmentation', 'schedule', 'dataset', 'prior', 'extractor', 'metric', 'probe' or "
+            "'listener'\n",
         ),
         (
             ["generator", "mpl"],

@@ -53,6 +53,39 @@ def ganzoo_generators():
     return [Mine]
 '''
 
+EXTRACTOR = """
+from typing import ClassVar
+
+from ganzoo.api import BuildContext, ExtractorSpec, hookimpl
+
+
+class Mine(ExtractorSpec):
+    '''Means of the rows of images.'''
+
+    type: ClassVar[str] = "mine"
+
+    def build(self, context: BuildContext):
+        import torch
+        from torch import nn
+
+        class RowMeans(nn.Module):
+            note = "the means of rows"
+
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(1))
+
+            def forward(self, x):
+                return self.scale * x.mean(3).flatten(1), None
+
+        return RowMeans()
+
+
+@hookimpl
+def ganzoo_extractors():
+    return [Mine]
+"""
+
 BROKEN = {
     "ganzoo-at-import": "raise ImportError('no such thing')\n",
     "ganzoo-at-registration": """
@@ -193,7 +226,7 @@ class TestFourBrokenPlugins:
         (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
         resumed = anew("resume", folder, pythonpath=site)
         assert (resumed.returncode, named(resumed)) == (0, self.IN_A_RUN)
-        assert "goes on from iteration 4" in resumed.stderr
+        assert "resumes from iteration 4" in resumed.stderr
 
         again = anew("resume", folder, pythonpath=site)
         assert (again.returncode, named(again)) == (2, self.ONCE)
@@ -347,7 +380,7 @@ class TestPluginFiles:
         Path("several/mine.py").write_text(MINE)
         result = anew(*arguments.split())
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout == "one-layer.toml: good\n"
+        assert result.stdout == "one-layer.toml: valid\n"
 
     def test_it_is_listed_with_the_hash_of_its_content(self, process: Command, mine: Path) -> None:
         version = LocalPlugin(mine.absolute()).version
@@ -397,6 +430,34 @@ class TestPluginFiles:
 
         sampled = anew("sample", folder, "--out", "x.png", "--plugin", mine)
         assert (sampled.returncode, sampled.stdout) == (0, "x.png\n")
+
+    def test_an_extractor_of_ones_own(
+        self, anew: Command, tmp_path: Path, write_recipe: WriteRecipe
+    ) -> None:
+        (tmp_path / "mine.py").write_text(EXTRACTOR)
+        tables = {
+            "extractor": 'type = "mine"',
+            "evaluate": "samples = 50\nsnapshots = 1",
+            "[metrics]": 'type = "fid"',
+        }
+        recipe = write_recipe(tables)
+        result = anew("run", recipe, "--id", "one", "--plugin", "mine.py")
+        assert result.returncode == 0, result.stderr
+        evaluation = json.loads(Path("runs/tiny/one/evaluation.json").read_text())
+        extractor = evaluation["extractor"]
+        assert (extractor["type"], extractor["note"]) == ("mine", "the means of rows")
+        assert extractor["name"] == f"mine@{extractor['digest'][:4]}"
+        fid = f"fid[{extractor['name']}]"
+        assert f"{fid} {evaluation['values'][fid]:.4g}\n" in result.stderr
+        # A comparison measures the run with it too, in whatever recipe it is named.
+        command = ("compare", "runs/tiny/one", "extractor.type=mine.py:mine")
+        compared = anew(*command, "--plugin", "mine.py")
+        assert compared.returncode == 0, compared.stderr
+        document = json.loads(Path("comparison/comparison.json").read_text())
+        assert document["extractor"]["name"] == extractor["name"]
+        assert document["extractor"]["table"] == {"type": "mine.py:mine"}
+        (run,) = document["models"][0]["runs"]
+        assert run["values"][fid] == evaluation["values"][fid]
 
     @pytest.mark.parametrize("arguments", ["check tiny.toml", "plugins", "components", "schema"])
     @pytest.mark.usefixtures("recipe")

@@ -19,7 +19,7 @@ Command = Callable[..., CompletedProcess[str]]
 NAME_QUESTION = "What is it called? Lower-case words joined by hyphens, such as ganzoo-wave\n"
 KINDS_QUESTION = (
     "What does it offer? One or more of generator, discriminator, encoder, loss, regularizer, "
-    "augmentation, schedule, dataset, metric, probe\n"
+    "augmentation, schedule, dataset, prior, extractor, metric, probe, listener\n"
 )
 AUTHOR_QUESTION = "Whose name has the licence? By default: The authors of ganzoo-wave\n"
 NEXT = """\
@@ -169,7 +169,8 @@ class TestOnATerminal:
         assert result.returncode == 0
         kinds = (
             "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
-            "'augmentation', 'schedule', 'dataset', 'metric' or 'probe'\n"
+            "'augmentation', 'schedule', 'dataset', 'prior', 'extractor', 'metric', 'probe' or "
+            "'listener'\n"
         )
         assert result.stderr == "".join(
             [

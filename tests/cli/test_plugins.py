@@ -117,7 +117,7 @@ def test_a_broken_plugin_costs_only_itself(
     message = message.replace("SITE", str(site))
 
     checked = process("check", recipe, pythonpath=site)
-    assert (checked.returncode, checked.stdout) == (0, "tiny.toml: good\n")
+    assert (checked.returncode, checked.stdout) == (0, "tiny.toml: valid\n")
     (line,) = checked.stderr.splitlines()
     assert line.startswith("warning: plugin ganzoo-faulty:faulty (1.2) ")
     assert message in line
@@ -199,7 +199,7 @@ def test_two_plugins_with_one_type_are_both_good(
     process: Command, twins: Path, recipe: Path
 ) -> None:
     checked = process("check", recipe, pythonpath=twins)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "tiny.toml: good\n", "")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "tiny.toml: valid\n", "")
     plugins = process("plugins", pythonpath=twins)
     assert (plugins.returncode, plugins.stderr) == (0, "")
     listed = process("components", "generator", pythonpath=twins).stdout
@@ -214,7 +214,7 @@ def test_only_the_bare_name_of_two_plugins_is_refused(
     bare = write_recipe({"generator": 'type = "twin"'}, "bare.toml")
     full = write_recipe({"generator": 'type = "ganzoo-pollux:twin"'}, "full.toml")
     result = process("check", bare, full, pythonpath=twins)
-    assert (result.returncode, result.stdout) == (2, "full.toml: good\n")
+    assert (result.returncode, result.stdout) == (2, "full.toml: valid\n")
     assert result.stderr == (
         "bare.toml:9: generator.type: generator 'twin' is offered by ganzoo-castor 1.2 and "
         "ganzoo-pollux 1.2\n"
@@ -227,6 +227,6 @@ def test_only_the_bare_name_of_two_plugins_is_refused(
 def test_one_distribution_with_one_type_twice(process: Command, site: Path, recipe: Path) -> None:
     install(site, "ganzoo-castor", TWIN, "second")
     result = process("check", recipe, pythonpath=site)
-    assert (result.returncode, result.stdout) == (0, "tiny.toml: good\n")
+    assert (result.returncode, result.stdout) == (0, "tiny.toml: valid\n")
     (line,) = result.stderr.splitlines()
     assert line.startswith("warning: plugin ganzoo-castor:second (1.2) ")

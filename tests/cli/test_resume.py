@@ -1,4 +1,4 @@
-"""`ganzoo resume`, and the ways in which a run ends before its time."""
+"""`ganzoo resume`, and all that ends a run early."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def checkpoints(run: Path) -> list[str]:
 
 
 def assert_same_end(run: Path, finished_run: Path) -> None:
-    """The run has ended just as one that was never disturbed."""
+    """The run has the same end as one that was never interrupted."""
     assert status(run)["state"] == "done"
-    for name in ("generator.safetensors", "discriminator.safetensors", "metrics.jsonl"):
+    for name in ("generator.safetensors", "discriminator.safetensors", "statistics.jsonl"):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
 
 
-def test_goes_on_from_the_newest_checkpoint_to_the_same_end(
+def test_resumes_from_the_newest_checkpoint_to_the_same_end(
     command: Command, interrupted_run: Path, finished_run: Path
 ) -> None:
     result = command("resume", interrupted_run)
     assert (result.returncode, result.stdout) == (0, f"{interrupted_run}\n")
-    assert "goes on from iteration 5\n" in result.stderr
+    assert "resumes from iteration 5\n" in result.stderr
     assert_same_end(interrupted_run, finished_run)
 
 
@@ -67,7 +67,7 @@ def test_a_signal_ends_the_run_after_the_iteration(
     assert (result.returncode, result.stdout) == (130, "")
     assert result.stderr.endswith(
         f"stopped after iteration 3 of 6; the checkpoint is in {RUN}\n"
-        f"  = `ganzoo resume {RUN}` goes on from there\n"
+        f"  = `ganzoo resume {RUN}` continues it\n"
     )
     assert checkpoints(RUN) == ["000002.pt", "000003.pt"]
     assert (status(RUN)["state"], status(RUN)["iteration"]) == ("interrupted", 3)
@@ -89,7 +89,7 @@ def test_a_second_signal_ends_the_run_at_once(
     assert (result.returncode, result.stdout) == (130, "")
     assert result.stderr.endswith(
         f"stopped at once, without a new checkpoint, in {RUN}\n"
-        f"  = `ganzoo resume {RUN}` goes on from the last one\n"
+        f"  = `ganzoo resume {RUN}` continues from the last one\n"
     )
     assert checkpoints(RUN) == ["000002.pt"]
     assert status(RUN)["state"] == "interrupted"
@@ -155,8 +155,9 @@ def test_a_broken_checkpoint_is_passed_over(
     damage(newest)
     result = command("resume", interrupted_run)
     assert result.returncode == 0
-    assert f"warning: {newest} cannot be read and is passed over: " in result.stderr
-    assert "goes on from iteration 4\n" in result.stderr
+    warning = f"warning: {newest} cannot be read and is passed over: "
+    assert re.search(re.escape(warning) + r"\S", result.stderr), "a reason is given"
+    assert "resumes from iteration 4\n" in result.stderr
     assert_same_end(interrupted_run, finished_run)
 
 
@@ -168,7 +169,7 @@ def test_without_a_whole_checkpoint_the_run_starts_anew(
     result = command("resume", interrupted_run)
     assert result.returncode == 0
     assert result.stderr.count("cannot be read and is passed over") == 2
-    assert "goes on from" not in result.stderr
+    assert "resumes from" not in result.stderr
     assert_same_end(interrupted_run, finished_run)
 
 
@@ -178,7 +179,7 @@ def test_files_of_others_among_the_checkpoints_are_left_alone(
     mine = interrupted_run / "checkpoints" / "best.pt"
     mine.write_text("mine")
     result = command("resume", interrupted_run)
-    assert "goes on from iteration 5\n" in result.stderr
+    assert "resumes from iteration 5\n" in result.stderr
     assert mine.read_text() == "mine"
 
 
@@ -186,7 +187,7 @@ def test_what_a_killed_process_left_half_written_is_removed(
     command: Command, interrupted_run: Path, finished_run: Path
 ) -> None:
     (interrupted_run / "checkpoints" / ".000006.pt.4711").write_bytes(b"half")
-    with (interrupted_run / "metrics.jsonl").open("a") as file:
+    with (interrupted_run / "statistics.jsonl").open("a") as file:
         file.write('{"iteration": 6, "ima')
     assert command("resume", interrupted_run).returncode == 0
     assert checkpoints(interrupted_run) == ["000005.pt", "000006.pt"]
@@ -289,7 +290,7 @@ def test_no_space_left_at_the_second_checkpoint(
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith(
         f"no space left to write {RUN}/checkpoints/000004.pt\n"
-        f"  = make room, then `ganzoo resume {RUN}` goes on from the last checkpoint\n"
+        f"  = make room, then `ganzoo resume {RUN}` continues from the last checkpoint\n"
     )
     assert checkpoints(RUN) == ["000002.pt"]
     if stays_full:
@@ -297,7 +298,7 @@ def test_no_space_left_at_the_second_checkpoint(
     assert status(RUN)["state"] == ("running" if stays_full else "failed")
     result = command("resume", RUN)
     assert (result.returncode, result.stdout) == (0, f"{RUN}\n")
-    assert "goes on from iteration 2\n" in result.stderr
+    assert "resumes from iteration 2\n" in result.stderr
     assert_same_end(RUN, finished_run)
 
 

@@ -1,4 +1,4 @@
-"""`ganzoo run`: what it prints and what it leaves behind."""
+"""`ganzoo run`: its output and its files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Command = Callable[..., CompletedProcess[str]]
 
 FILES = {
     *(".lock", "recipe.toml", "environment.json", "status.json"),
-    *("metrics.jsonl", "timing.jsonl", "tensorboard"),
+    *("statistics.jsonl", "timing.jsonl", "tensorboard"),
     *("samples/000000.png", "samples/000002.png", "samples/000004.png", "samples/000006.png"),
     *("checkpoints/000004.pt", "checkpoints/000006.pt"),
     *(f"snapshots/00000{iteration}.safetensors" for iteration in (1, 2, 3, 4, 6)),
-    *("generator.safetensors", "discriminator.safetensors"),
+    *("generator.safetensors", "discriminator.safetensors", "data.json"),
 }
-"""What a run of the recipe leaves: pictures at 0 and every 2, the newest two checkpoints."""
+"""The files of a run: pictures at 0 and every 2, the newest two checkpoints."""
 
-DETERMINED = ("recipe.toml", "metrics.jsonl", "generator.safetensors", "samples/000006.png")
+DETERMINED = ("recipe.toml", "statistics.jsonl", "generator.safetensors", "samples/000006.png")
 """Files that are the same bytes whenever the same recipe is run."""
 
 
@@ -72,8 +72,8 @@ def test_status_says_how_far_it_came(finished_run: Path) -> None:
     }
 
 
-def test_metrics_have_a_row_for_each_logging_interval(finished_run: Path) -> None:
-    rows = [json.loads(line) for line in (finished_run / "metrics.jsonl").open()]
+def test_statistics_have_a_row_for_each_logging_interval(finished_run: Path) -> None:
+    rows = [json.loads(line) for line in (finished_run / "statistics.jsonl").open()]
     assert [(row["iteration"], row["images"]) for row in rows] == [(2, 32), (4, 64), (6, 96)]
     for row in rows:
         assert {"discriminator/real", "discriminator/fake", "generator/loss"} <= set(
@@ -122,13 +122,13 @@ def test_overrides_change_the_recipe_of_the_run(command: Command, recipe: Path) 
     assert (changed.train.iterations, changed.loss.name) == (2, "minimax")
 
 
-def test_figures_go_to_stderr_and_into_evaluation_json(command: Command, points: Path) -> None:
+def test_values_go_to_stderr_and_into_evaluation_json(command: Command, points: Path) -> None:
     result = command("run", points, "--id", "measured")
     assert (result.returncode, result.stdout) == (0, "runs/tiny/measured\n")
-    figures = re.findall(r"^(modes\S*) \S+$", result.stderr, re.MULTILINE)
-    assert figures == ["modes", "modes/good", "modes/kl"]
+    names = re.findall(r"^(modes\S*) \S+$", result.stderr, re.MULTILINE)
+    assert names == ["modes/covered", "modes/high-quality", "modes/kl"]
     evaluation = json.loads(Path("runs/tiny/measured/evaluation.json").read_text())
-    assert list(evaluation["figures"]) == figures
+    assert list(evaluation["values"]) == names
     assert (evaluation["generated"], evaluation["real_from"]) == (50, "held out")
 
 
@@ -161,7 +161,7 @@ def test_a_run_folder_that_exists_is_left_alone(command: Command, recipe: Path) 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         f"the run folder {folder} exists already\n"
-        f"  = `ganzoo resume {folder}` goes on with it; another --id begins a new one\n"
+        f"  = `ganzoo resume {folder}` continues it; another --id starts a new one\n"
     )
     assert [file.name for file in folder.iterdir()] == ["note.txt"]
 

@@ -20,7 +20,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def points_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of points in the plane that has gone on for one iteration."""
+    """A run of points in the plane, after one iteration."""
     folder = tmp_path_factory.mktemp("points")
     (folder / "points.toml").write_text(
         'latent = { dim = 2 }\ndata = { type = "ring", samples = 100 }\n'
@@ -30,6 +30,34 @@ def points_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'optimizer = { type = "sgd", lr = 0.1 }\ntrain = { iterations = 1 }\n'
     )
     return ganzoo.train(ganzoo.load_recipe(folder / "points.toml"), runs=folder).path
+
+
+@pytest.fixture(scope="module")
+def class_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conditional run of digits, after one iteration."""
+    folder = tmp_path_factory.mktemp("classes")
+    (folder / "classes.toml").write_text(
+        'condition = "class"\nlatent = { dim = 2 }\ndata = { type = "digits" }\n'
+        'generator = { type = "mlp", hidden = [8] }\n'
+        'discriminator = { type = "mlp", hidden = [8] }\n'
+        'loss = { type = "non-saturating" }\nschedule = { type = "alternating" }\n'
+        'optimizer = { type = "adam", lr = 0.001 }\ntrain = { iterations = 1 }\n'
+    )
+    return ganzoo.train(ganzoo.load_recipe(folder / "classes.toml"), runs=folder).path
+
+
+@pytest.fixture(scope="module")
+def code_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of an autoencoder, whose latents come from a mixture fitted to codes."""
+    folder = tmp_path_factory.mktemp("codes")
+    (folder / "codes.toml").write_text(
+        'latent = { dim = 2 }\ndata = { type = "digits" }\n'
+        'generator = { type = "mlp", hidden = [8] }\nencoder = { type = "mlp", hidden = [8] }\n'
+        'loss = { type = "reconstruction" }\nschedule = { type = "joint" }\n'
+        'optimizer = { type = "adam", lr = 0.001 }\ntrain = { iterations = 1 }\n'
+        'prior = { type = "mixture", components = 2 }\npriors = [{ type = "normal" }]\n'
+    )
+    return ganzoo.train(ganzoo.load_recipe(folder / "codes.toml"), runs=folder).path
 
 
 def sampled(command: Command, run: Path, out: str, *options: str) -> Path:
@@ -100,6 +128,68 @@ def test_sixty_four_samples_of_seed_0_if_nothing_else_is_said(
     assert short.read_bytes() == long.read_bytes()
 
 
+def test_samples_of_one_class(command: Command, class_run: Path) -> None:
+    arrays = {
+        label: np.load(sampled(command, class_run, f"{label}.npy", "--num", "3", "--class", label))
+        for label in ("0", "7", "9")
+    }
+    run = ganzoo.open_run(class_run)
+    for label, array in arrays.items():
+        expected = run.sample(3, label=int(label)).add(1).mul(127.5).round()
+        assert np.array_equal(array, expected.numpy())
+    assert len({array.tobytes() for array in arrays.values()}) == 3
+
+
+def test_all_classes_if_none_is_named(command: Command, class_run: Path) -> None:
+    """Each sample is then the one of the same number of one class."""
+    mixed = np.load(sampled(command, class_run, "mixed.npy", "--num", "12"))
+    by_class = [
+        np.load(sampled(command, class_run, f"{label}.npy", "--num", "12", "--class", str(label)))
+        for label in range(10)
+    ]
+    classes = [
+        [label for label in range(10) if np.array_equal(by_class[label][row], sample)]
+        for row, sample in enumerate(mixed)
+    ]
+    assert {len(matches) for matches in classes} == {1}
+    assert len({matches[0] for matches in classes}) > 3
+
+
+@pytest.mark.parametrize("label", ["10", "-1"])
+def test_a_class_that_is_not_there(command: Command, class_run: Path, label: str) -> None:
+    result = command("sample", class_run, "--out", "x.npy", "--class", label)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"there is no class {label}\n  = classes are 0 to 9\n"
+
+
+def test_a_run_without_classes(command: Command, finished_run: Path) -> None:
+    result = command("sample", finished_run, "--out", "x.npy", "--class", "7")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"{finished_run} was not trained with classes\n"
+        '  = condition = "class" in a recipe does so\n'
+    )
+
+
+def test_the_recipes_prior_and_the_others(command: Command, code_run: Path) -> None:
+    default, mixture, normal = (
+        sampled(command, code_run, f"{name}.npy", "--num", "4", *options).read_bytes()
+        for name, options in (
+            ("default", []),
+            ("mixture", ["--prior", "mixture"]),
+            ("normal", ["--prior", "normal"]),
+        )
+    )
+    assert default == mixture
+    assert default != normal
+
+
+def test_a_prior_that_the_recipe_does_not_name(command: Command, code_run: Path) -> None:
+    result = command("sample", code_run, "--out", "x.npy", "--prior", "latent")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"{code_run} has no prior 'latent'\n  = it has mixture, normal\n"
+
+
 def test_a_run_under_way_is_sampled_from_its_checkpoint(
     command: Command, interrupted_run: Path
 ) -> None:
@@ -156,8 +246,8 @@ def test_a_folder_that_may_not_be_written(command: Command, finished_run: Path) 
 
 @pytest.mark.parametrize(
     "options",
-    [["--num", "0"], ["--num", "many"], ["--seed", "-1"]],
-    ids=["none", "not a number", "negative seed"],
+    [["--num", "0"], ["--num", "many"], ["--seed", "-1"], ["--class", "seven"]],
+    ids=["none", "not a number", "negative seed", "no class"],
 )
 def test_options_out_of_range(command: Command, finished_run: Path, options: list[str]) -> None:
     result = command("sample", finished_run, "--out", "x.npy", *options)

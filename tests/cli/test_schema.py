@@ -29,6 +29,13 @@ def test_a_good_recipe_is_valid(validator: Draft202012Validator, recipe: Path) -
     validator.validate(tomllib.loads(recipe.read_text()))
 
 
+def test_every_recipe_of_the_repository_is_valid(validator: Draft202012Validator) -> None:
+    files = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+    assert files
+    for file in files:
+        validator.validate(tomllib.loads(file.read_text()))
+
+
 def test_what_show_prints_is_valid(
     validator: Draft202012Validator, command: Command, points: Path
 ) -> None:

@@ -24,7 +24,8 @@ def test_every_default_is_written_out(command: Command, recipe: Path) -> None:
         "dropout": 0.0,
         "normalization": "none",
     }
-    assert tables["schedule"]["learning_rate"]["course"] == "constant"
+    assert tables["discriminator"]["pack"] == 1
+    assert tables["prior"] == {"type": "latent"}
     assert tables["optimizer"]["discriminator"]["betas"] == [0.9, 0.999]
     assert tables["engine"]["device"] == "auto"
     assert tables["checkpoint"] == {"every": 2, "keep": 2}

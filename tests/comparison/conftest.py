@@ -1,4 +1,4 @@
-"""Tiny recipes of the 8x8 digits, and metrics that are quick and easy to foretell."""
+"""Tiny recipes of the 8x8 digits, and metrics that are quick and easy to predict."""
 
 from __future__ import annotations
 
@@ -9,44 +9,25 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
+from tiny import AUTOENCODER, CodingLoss, tiny
 from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins
-from ganzoo.api import (
-    Batch,
-    BuildContext,
-    LossSpec,
-    MetricSpec,
-    Networks,
-    Phase,
-)
-from ganzoo.comparison import Comparison, compare, comparing, launchers
+from ganzoo.api import BuildContext, LossSpec, MetricSpec, Phase, Step
+from ganzoo.comparison import Comparison, compare, entrants, launchers
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.registry import Registry
 
-GAN = """
-name = "gan"
-summary = "Two small perceptrons"
-latent = { dim = 4 }
-data = { type = "digits" }
-generator = { type = "mlp", hidden = [16] }
-discriminator = { type = "mlp", hidden = [16] }
-loss = { type = "non-saturating" }
-schedule = { type = "alternating" }
-optimizer = { type = "adam", lr = 1e-3, betas = [0.5, 0.999] }
-train = { iterations = 20, batch_size = 16 }
-log = { every = 10, samples = 4 }
-checkpoint = { every = 10 }
-prior = { codes = 100, components = 2 }
-evaluate = { samples = 50, snapshots = 2, features = "random" }
-"""
-VAE = (
-    GAN.replace('"gan"', '"vae"')
-    .replace("discriminator =", "encoder =")
-    .replace("non-saturating", "elbo")
-    .replace("alternating", "joint")
-)
+KEYS = {
+    "summary": '"Two small perceptrons"',
+    "train": "{ iterations = 20, batch_size = 16 }",
+    "log": "{ every = 10, samples = 4 }",
+    "extractor": '{ type = "random" }',
+    "evaluate": "{ samples = 50, snapshots = 2 }",
+}
+GAN = tiny(name='"gan"', **KEYS)
+VAE = tiny(name='"vae"', **KEYS, **AUTOENCODER, priors='[{ type = "mixture", components = 2 }]')
 BLIND = (
     GAN.replace('"gan"', '"blind"')
     .replace('discriminator = { type = "mlp", hidden = [16] }\n', "")
@@ -59,7 +40,7 @@ RECIPES = {"gan": GAN, "vae": VAE, "blind": BLIND, "diverging": DIVERGING}
 
 
 class BlindLoss(LossSpec):
-    """Wants small samples and looks at no real ones."""
+    """Minimises the size of samples and reads no real ones."""
 
     type: ClassVar[str] = "test-blind"
     phases: ClassVar[Mapping[str, Phase]] = {
@@ -69,12 +50,12 @@ class BlindLoss(LossSpec):
     def build(self, context: BuildContext) -> BlindLoss:
         return self
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        return {"size": networks.generator(batch.z).square().mean()}
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        return {"size": step.fake.square().mean()}
 
 
 class DivergingLoss(LossSpec):
-    """Is no number from the first iteration on."""
+    """NaN from the first iteration on."""
 
     type: ClassVar[str] = "test-diverging"
     phases: ClassVar[Mapping[str, Phase]] = {
@@ -85,8 +66,8 @@ class DivergingLoss(LossSpec):
     def build(self, context: BuildContext) -> DivergingLoss:
         return self
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        return {"lost": networks.discriminator(networks.generator(batch.z)).mean() * float("nan")}
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        return {"lost": step.fake_logits.mean() * float("nan")}
 
 
 class Means:
@@ -96,7 +77,7 @@ class Means:
         self.name, self.factor = name, factor
         self.means: dict[bool, float] = {}
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         self.means[real] = float(samples.double().mean())
 
     def compute(self) -> Mapping[str, float]:
@@ -151,6 +132,17 @@ class SlowMetric(MetricSpec):
         return Means("test-slow")
 
 
+class NanMetric(MetricSpec):
+    """NaN."""
+
+    type: ClassVar[str] = "test-nan"
+    better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"test-nan": "lower"}
+    compared: ClassVar[bool] = False
+
+    def build(self, context: BuildContext) -> Means:
+        return Means("test-nan", float("nan"))
+
+
 class IncompleteMetric(MetricSpec):
     """Has a key that somebody has to write."""
 
@@ -179,8 +171,16 @@ MINE = Plugin(
     tuple(
         (spec.kind, spec)
         for spec in (
-            *(BlindLoss, DivergingLoss),
-            *(MeanMetric, FeatureMetric, CodedMetric, SlowMetric, IncompleteMetric, BrokenMetric),
+            *(CodingLoss, BlindLoss, DivergingLoss),
+            *(
+                MeanMetric,
+                FeatureMetric,
+                CodedMetric,
+                SlowMetric,
+                NanMetric,
+                IncompleteMetric,
+                BrokenMetric,
+            ),
         )
     ),
 )
@@ -207,7 +207,7 @@ def use(patch: pytest.MonkeyPatch, registry: Registry) -> None:
         return function(*arguments)
 
     patch.setattr("ganzoo.registry.installed", lambda: registry)
-    for module in (launchers, comparing):
+    for module in (launchers, entrants):
         patch.setattr(module, "in_own_process", call)
 
 
@@ -241,8 +241,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         write_recipes(folder)
         use(patch, quick_registry())
         hide_report(patch)
-        made = compare("gan.toml", "vae.toml", seeds=2, out="out")
-        return Comparison(made.data, folder / "out")
+        comparison = compare("gan.toml", "vae.toml", seeds=2, out="out")
+        return Comparison(comparison.data, folder / "out")
 
 
 @pytest.fixture(autouse=True)

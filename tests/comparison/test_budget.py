@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.comparison import Budget, comparing, parse_budget
+from ganzoo.comparison import Budget, entrants, parse_budget
 from ganzoo.comparison.budget import images_read, iterations_for_images
-from ganzoo.comparison.comparing import within
+from ganzoo.comparison.entrants import within
 from ganzoo.errors import UserError
 from ganzoo.recipe import Recipe
 
@@ -25,7 +25,7 @@ Load = Callable[..., Recipe]
     ],
 )
 def test_a_budget_is_parsed(text: str, kind: str, amount: int) -> None:
-    assert parse_budget(text) == Budget(kind, amount)
+    assert parse_budget(text) == Budget(kind, amount)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_budget_is_parsed(text: str, kind: str, amount: int) -> None:
         *("images=1__0", "images=1_", "images=_1", " images=1", "images=1 ", "images=1e6"),
     ],
 )
-def test_what_is_no_budget_is_refused(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_budget(text)
     assert caught.value.message == f"'{text}' is no budget"
@@ -110,9 +110,9 @@ def test_a_recipe_that_reads_nothing_has_no_budget_of_images(load: Load) -> None
     with pytest.raises(UserError) as caught:
         iterations_for_images(load("blind.toml"), 100)
     assert caught.value.message == (
-        "recipe 'blind' reads no images: a budget of images never ends it"
+        "recipe 'blind' reads no images, so it cannot have a budget of images"
     )
-    assert caught.value.hint == "--budget iterations=... does"
+    assert caught.value.hint == "--budget iterations=... works"
 
 
 # From the budget to the recipe.
@@ -140,23 +140,23 @@ def test_seconds_are_about_as_many(
 def test_the_speed_is_measured_once(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    recipes = []
 
     def speed(function: object, recipe: str) -> float:
-        asked.append(recipe)
-        return 12.5 * len(asked)
+        recipes.append(recipe)
+        return 12.5 * len(recipes)
 
-    monkeypatch.setattr(comparing, "in_own_process", speed)
+    monkeypatch.setattr(entrants, "in_own_process", speed)
     first, other = load("gan.toml"), load("gan.toml", "train.batch_size=8")
     assert within(Budget("seconds", 10), first, tmp_path).train.iterations == 125
     assert within(Budget("seconds", 10), other, tmp_path).train.iterations == 250
     assert within(Budget("seconds", 20), first, tmp_path).train.iterations == 250
-    assert asked == [first.to_toml(), other.to_toml()]
+    assert recipes == [first.to_toml(), other.to_toml()]
     assert (tmp_path / "speeds.json").exists()
 
 
 def test_a_very_slow_recipe_still_trains(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "in_own_process", lambda *arguments: 0.01)
+    monkeypatch.setattr(entrants, "in_own_process", lambda *arguments: 0.01)
     assert within(Budget("seconds", 1), load("gan.toml"), tmp_path).train.iterations == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 
 from ganzoo import load_recipe, open_run, train
 from ganzoo.comparison import Budget, Comparison, jobs
-from ganzoo.comparison.comparing import place
+from ganzoo.comparison.entrants import place
 from ganzoo.errors import InterruptedRun, RunError, UserError
 from ganzoo.recipe import RecipeError
 from ganzoo.runs import create_run_folder, write_text
@@ -52,19 +54,21 @@ def trained(compared: Compare) -> Path:
 def test_different_data_cannot_be_compared(compared: Compare) -> None:
     Path("ring.toml").write_text(GAN.replace('"gan"', '"ring"').replace('"digits"', '"ring"'))
     error = refusal(compared, "gan.toml", "ring.toml")
-    assert error.message.startswith("'ring' and 'gan' are about different data: data.")
+    assert error.message.startswith("'ring' and 'gan' have different data: data.")
     assert "data.type" in error.message
-    assert error.hint == "a figure tells models apart only on the same data"
+    assert error.hint == "only models of the same data can be compared"
 
 
 def test_the_keys_that_differ_are_named(compared: Compare) -> None:
     Path("fewer.toml").write_text('extends = "gan.toml"\ndata.held_out = 100\n')
     error = refusal(compared, "vae.toml", "gan.toml", "fewer.toml")
-    assert error.message == "'fewer' and 'vae' are about different data: data.held_out"
+    assert error.message == "'fewer' and 'vae' have different data: data.held_out"
 
 
 def test_the_same_data_may_be_named_in_two_ways(compared: Compare) -> None:
-    Path("full.toml").write_text('extends = "gan.toml"\ndata.type = "ganzoo-data:digits"\n')
+    Path("full.toml").write_text(
+        'extends = "gan.toml"\ndata.type = "ganzoo-data:digits"\nema.decay = 0.5\n'
+    )
     compared("gan.toml", "full.toml", overrides=["train.iterations=1"])
 
 
@@ -106,7 +110,8 @@ def test_a_run_that_is_not_done(compared: Compare, trained: Path) -> None:
 def test_the_same_recipe_twice(compared: Compare) -> None:
     shutil.copy("gan.toml", "copy.toml")
     error = refusal(compared, "gan.toml", "copy.toml")
-    assert error.message == "copy.toml says the same as a recipe before it: give it once"
+    assert error.message == "copy.toml trains the same model as a recipe before it"
+    assert error.hint == "give it once"
 
 
 def test_the_same_run_twice(compared: Compare, trained: Path) -> None:
@@ -166,6 +171,21 @@ def test_a_run_of_another_recipe_is_not_taken(compared: Compare, trained: Path) 
     assert len(runs_of("gan")) == 4
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("summary='other words'", "log.samples=9", "log.every=5", "checkpoint.every=3"),
+        *("evaluate.samples=9", "evaluate.snapshots=5", "extractor.type=identity"),
+        *('metrics=[{type="test-slow"}]', "engine.device=cpu"),
+    ],
+)
+def test_nothing_is_trained_again_for_what_decides_no_weight(
+    compared: Compare, trained: Path, override: str
+) -> None:
+    assert paths(compared("gan.toml", overrides=[override])) == [str(trained)]
+    assert runs_of("gan") == [trained]
+
+
 def test_a_run_made_with_other_versions_is_not_taken(compared: Compare, trained: Path) -> None:
     environment = json.loads((trained / "environment.json").read_text())
     environment["plugins"]["ganzoo-mlp"] = "0.0.9"
@@ -197,9 +217,9 @@ def test_a_finished_run_is_taken_before_one_that_is_not(compared: Compare, train
 def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(load_recipe("gan.toml"), runs="elsewhere").path
     with monkeypatch.context() as patch:
+        iterations = itertools.count(1)
         patch.setattr(
-            "ganzoo.engine.training.stop_requested",
-            lambda session, *others: session.iteration == 12,
+            "ganzoo.engine.training.stop_requested", lambda *arguments: next(iterations) == 12
         )
         with pytest.raises(InterruptedRun):
             train(load_recipe("gan.toml"), identity="begun")
@@ -208,7 +228,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
     run = open_run("runs/gan/begun")
     assert run.status["state"] == "done"
     assert (run.path / "samples/000010.png").stat().st_mtime_ns == created
-    for name in ("generator.safetensors", "metrics.jsonl"):
+    for name in ("generator.safetensors", "statistics.jsonl"):
         assert (run.path / name).read_bytes() == (whole / name).read_bytes()
 
 
@@ -234,7 +254,7 @@ def test_runs_of_one_recipe_are_one_model(compared: Compare, trained: Path) -> N
         (str(trained), 0),
         (str(second), 5),
     ]
-    assert models[0]["statistics"]["test-mean"]["seeds"] == 2
+    assert models[0]["summaries"]["test-mean"]["seeds"] == 2
     assert paths(comparison, 1) == [str(other)]
     assert comparison.data["seeds"] == [0, 5]
 
@@ -281,20 +301,20 @@ def test_a_budget_is_the_length_of_all(compared: Compare) -> None:
 
 
 def test_a_run_that_fails_is_named_beside_the_others(compared: Compare) -> None:
-    said: list[str] = []
-    comparison = compared("diverging.toml", "gan.toml", tell=said.append)
+    reports: list[str] = []
+    comparison = compared("diverging.toml", "gan.toml", report=reports.append)
     lost, good = comparison.data["models"]
     (run,) = lost["runs"]
     assert run["state"] == "failed"
     assert "discriminator/lost became nan" in run["message"]
-    assert (run["figures"], run["course"], run["cost"]) == ({}, [], None)
+    assert (run["values"], run["history"], run["cost"]) == ({}, [], None)
     assert run["iterations"] == 0
-    assert lost["statistics"] == {}
+    assert lost["summaries"] == {}
     assert good["runs"][0]["state"] == "done"
     assert good["runs"][0]["message"] is None
-    assert good["statistics"]["test-mean"]["mean"] > 0
+    assert good["summaries"]["test-mean"]["mean"] > 0
     assert comparison.data["winners"]["test-mean"] is None
-    assert said == [
+    assert reports == [
         f"1/2  diverging, seed 0: failed: {run['message']}",
         "2/2  gan, seed 0: measured",
     ]
@@ -319,10 +339,10 @@ def test_a_fault_of_a_metric_is_named(compared: Compare) -> None:
 def test_the_traceback_of_a_fault_is_kept(
     compared: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(recipe: Any, folder: Any, *others: Any) -> dict[str, Any]:
-        if recipe.name == "vae":
+    def measure(job: jobs.Job, folder: Any) -> Any:
+        if "vae" in job.folder:
             raise KeyError("lost")
-        return take(recipe, folder, *others)
+        return take(job, folder)
 
     take = jobs.take_measures
     monkeypatch.setattr("ganzoo.comparison.jobs.take_measures", measure)
@@ -345,7 +365,7 @@ def test_ctrl_c_ends_the_comparison_with_a_way_on(
     assert caught.value.message == "the comparison was stopped"
     assert caught.value.hint == (
         "`ganzoo compare gan.toml --seeds 2 --runs runs --out comparison` "
-        "goes on from the runs' checkpoints"
+        "resumes it from the runs' checkpoints"
     )
 
 
@@ -367,41 +387,90 @@ def test_measures_are_taken_once(compared: Compare, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_first_recipe_says_how_all_are_measured(compared: Compare, trained: Path) -> None:
-    Path("vae.toml").write_text(Path("vae.toml").read_text().replace("samples = 50", "samples = 9"))
-    comparison = compared("vae.toml", trained)
-    assert (comparison.data["generated"], comparison.data["real"]) == (9, 9)
-    assert comparison.data["extractor"]["kind"] == "random"
+    vae = Path("vae.toml").read_text().replace("samples = 50", "samples = 9")
+    Path("vae.toml").write_text(vae.replace('"random"', '"identity"'))
+    data = compared("vae.toml", trained).data
+    assert (data["generated"], data["real"]) == (9, 9)
+    assert data["extractor"] is not None
+    assert data["extractor"]["type"] == "identity"
+    for model in data["models"]:
+        assert "test-features/distance[identity]" in model["summaries"]
 
 
-def test_overrides_of_evaluate_say_how_runs_are_measured(compared: Compare, trained: Path) -> None:
+def test_without_a_named_extractor_the_data_choose_one(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganzoo.evaluation.classifier.FEWEST_STEPS", 1)
+    gan = Path("gan.toml").read_text().replace('extractor = { type = "random" }\n', "")
+    Path("gan.toml").write_text(gan)
+    extractor = compared("gan.toml").data["extractor"]
+    assert extractor is not None
+    assert extractor["table"] == {"type": "ganzoo-core:classifier"}
+
+
+@pytest.mark.parametrize(
+    "override", ["evaluate.samples=11", "extractor.type=identity", 'metrics=[{type="test-slow"}]']
+)
+def test_other_measures_are_taken_of_the_same_run(
+    compared: Compare, trained: Path, override: str
+) -> None:
+    def files() -> set[Path]:
+        return set((trained / "measures").iterdir())
+
     default = compared(trained).data
-    comparison = compared(trained, overrides=["evaluate.samples=11"]).data
-    assert (default["generated"], comparison["generated"]) == (50, 11)
-    assert len(list((trained / "measures").iterdir())) == 2
-    assert sorted(Path("runs/gan").iterdir()) == [trained]
+    before = files()
+    for target in (trained, "gan.toml"):
+        changed = compared(target, overrides=[override])
+        assert paths(changed) == [str(trained)]
+        run, other = default["models"][0]["runs"][0], changed.data["models"][0]["runs"][0]
+        assert run["values"] != other["values"]
+        assert run["statistics"] == other["statistics"]
+    assert len(files() - before) == 1
+
+
+def test_how_many_snapshots_a_recipe_wants_is_no_part_of_how_it_is_measured(
+    compared: Compare, trained: Path
+) -> None:
+    compared(trained)
+    data = compared("gan.toml", overrides=["evaluate.snapshots=5"]).data
+    (run,) = data["models"][0]["runs"]
+    assert run["path"] == str(trained)
+    assert [row["iteration"] for row in run["history"]] == [10, 20]
+    assert len(list((trained / "measures").iterdir())) == 1
+
+
+def test_a_value_that_is_not_a_number_stays_one(compared: Compare) -> None:
+    Path("gan.toml").write_text(Path("gan.toml").read_text() + '[[metrics]]\ntype = "test-nan"\n')
+    for _ in range(2):
+        (model,) = compared("gan.toml").data["models"]
+        assert math.isnan(model["runs"][0]["values"]["test-nan"])
+        assert math.isnan(model["summaries"]["test-nan"]["mean"])
+        assert model["summaries"]["test-nan"]["low"] is None
+    kept = json.loads(Path("comparison/comparison.json").read_text())
+    assert kept["models"][0]["summaries"]["test-nan"]["mean"] is None
 
 
 def test_metrics_are_those_that_fit_and_those_that_are_named(compared: Compare) -> None:
     metrics = '[[metrics]]\ntype = "test-slow"\n[[metrics]]\ntype = "test-mean"\nfactor = 3.0\n'
     Path("vae.toml").write_text(Path("vae.toml").read_text() + metrics)
     comparison = compared("gan.toml", "vae.toml")
-    gan, vae = (set(model["statistics"]) for model in comparison.data["models"][:2])
+    gan, vae = (set(model["summaries"]) for model in comparison.data["models"][:2])
     assert vae - gan == {"test-coded", "test-coded/generated"}
     assert {"test-slow", "test-mean", "test-mean/generated"} <= gan
     assert not any("incomplete" in name or "broken" in name for name in vae)
 
 
 def test_the_first_recipe_that_names_a_metric_sets_it_for_all(compared: Compare) -> None:
-    plain = compared("gan.toml").data["models"][0]["statistics"]["test-mean"]["mean"]
+    plain = compared("gan.toml").data["models"][0]["summaries"]["test-mean"]["mean"]
     for name, factor in (("vae", 3.0), ("blind", 5.0)):
         metric = f'[[metrics]]\ntype = "test-mean"\nfactor = {factor}\n'
         Path(f"{name}.toml").write_text(Path(f"{name}.toml").read_text() + metric)
     models = compared("gan.toml", "vae.toml", "blind.toml").data["models"]
-    assert models[0]["statistics"]["test-mean"]["mean"] == pytest.approx(3 * plain)
+    assert models[0]["summaries"]["test-mean"]["mean"] == pytest.approx(3 * plain)
 
 
 def test_without_named_ones_slow_metrics_are_left_out(finished: Comparison) -> None:
-    assert not any("slow" in column["name"] for column in finished.data["metrics"])
+    assert not any("slow" in column["name"] for column in finished.data["columns"])
 
 
 # The command that repeats a comparison.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from ganzoo.comparison.statistics import interval, paired, summary, winner
+from ganzoo.evaluation.document import Summary
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=6)
 
@@ -21,8 +22,8 @@ def factor(count: int) -> float:
     return math.sqrt(count / (count - 1)) * t(count - 1).ppf(0.975) / norm.ppf(0.975)
 
 
-def bounds(low: float, high: float, mean: float) -> dict[str, float]:
-    return {"mean": mean, "low": low, "high": high}
+def bounds(low: float, high: float, mean: float) -> Summary:
+    return {"mean": mean, "std": 1.0, "low": low, "high": high, "seeds": 2}
 
 
 def test_widening_is_what_the_docstring_says() -> None:
@@ -53,9 +54,9 @@ def test_one_seed_has_a_mean_and_nothing_else() -> None:
 
 
 def test_summary_in_closed_form() -> None:
-    found = summary([1.0, 3.0])
-    assert (found["mean"], found["std"], found["seeds"]) == (2.0, math.sqrt(2), 2)
-    assert (found["low"], found["high"]) == interval([1.0, 3.0])
+    result = summary([1.0, 3.0])
+    assert (result["mean"], result["std"], result["seeds"]) == (2.0, math.sqrt(2), 2)
+    assert (result["low"], result["high"]) == interval([1.0, 3.0])
 
 
 @given(VALUES, st.randoms(use_true_random=False))
@@ -67,22 +68,22 @@ def test_the_order_of_the_seeds_does_not_count(values: list[float], shuffle: ran
 
 @given(VALUES)
 def test_the_interval_holds_the_mean(values: list[float]) -> None:
-    found = summary(values)
-    assert found["low"] <= found["mean"] + 1e-6
-    assert found["high"] >= found["mean"] - 1e-6
+    result = summary(values)
+    assert result["low"] <= result["mean"] + 1e-6
+    assert result["high"] >= result["mean"] - 1e-6
 
 
 @given(VALUES, st.sampled_from([0.25, 2.0, 8.0]), st.integers(-100, 100))
 def test_the_interval_follows_a_change_of_units(
     values: list[float], scale: float, shift: int
 ) -> None:
-    found = interval(values)
+    result = interval(values)
     moved = interval([scale * value + shift for value in values])
-    assert found is not None
-    assert moved == pytest.approx([scale * bound + shift for bound in found], rel=1e-6, abs=1e-5)
+    assert result is not None
+    assert moved == pytest.approx([scale * bound + shift for bound in result], rel=1e-6, abs=1e-5)
 
 
-def test_an_interval_ends_where_the_figure_does() -> None:
+def test_an_interval_ends_at_the_bounds_of_the_value() -> None:
     free = summary([0.2, 0.8])
     assert (free["low"] < 0, free["high"] > 1) == (True, True)
     assert summary([0.2, 0.8], (0, 1)) == free | {"low": 0, "high": 1}
@@ -95,16 +96,16 @@ def test_intervals_of_normal_seeds_hold_the_true_mean_about_as_often_as_they_say
     count: int,
 ) -> None:
     draws = np.random.default_rng(count).normal(7.0, 3.0, (500, count))
-    found = [interval(values) for values in draws]
-    share = sum(low <= 7.0 <= high for low, high in filter(None, found)) / len(draws)
+    result = [interval(values) for values in draws]
+    share = sum(low <= 7.0 <= high for low, high in filter(None, result)) / len(draws)
     assert 0.90 < share < 0.99
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_leave_the_interval_unknown(wrong: float) -> None:
-    found = summary([1.0, wrong, 2.0])
-    assert found["mean"] == pytest.approx(wrong, nan_ok=True)
-    assert (found["std"], found["low"], found["high"], found["seeds"]) == (None, None, None, 3)
+    result = summary([1.0, wrong, 2.0])
+    assert result["mean"] == pytest.approx(wrong, nan_ok=True)
+    assert (result["std"], result["low"], result["high"], result["seeds"]) == (None, None, None, 3)
 
 
 def test_infinities_of_both_signs_have_no_mean_and_no_warning(
@@ -119,10 +120,10 @@ def test_infinities_of_both_signs_have_no_mean_and_no_warning(
 
 def test_a_difference_is_taken_at_equal_seeds() -> None:
     model, reference = {0: 11.0, 1: 22.0, 2: 33.0, 7: 1.0}, {2: 30.0, 1: 20.0, 0: 10.0, 8: 5.0}
-    found = paired(model, reference, "lower")
-    assert found is not None
-    assert (found["difference"], found["seeds"]) == (2.0, 3)
-    assert (found["low"], found["high"]) == interval([1.0, 2.0, 3.0])
+    result = paired(model, reference, "lower")
+    assert result is not None
+    assert (result["difference"], result["seeds"]) == (2.0, 3)
+    assert (result["low"], result["high"]) == interval([1.0, 2.0, 3.0])
 
 
 def test_seeds_that_vary_much_do_not_hide_a_steady_difference() -> None:
@@ -134,16 +135,16 @@ def test_seeds_that_vary_much_do_not_hide_a_steady_difference() -> None:
 
 
 def test_two_seeds_with_different_winners_show_no_difference() -> None:
-    found = paired({0: 1.0, 1: 9.0}, {0: 2.0, 1: 8.0}, "lower")
-    assert found is not None
-    assert found["difference"] == 0
-    assert found["verdict"] == "no difference shown"
+    result = paired({0: 1.0, 1: 9.0}, {0: 2.0, 1: 8.0}, "lower")
+    assert result is not None
+    assert result["difference"] == 0
+    assert result["verdict"] == "no significant difference"
 
 
 def test_two_seeds_with_one_winner_by_unsteady_margins_show_no_difference() -> None:
-    found = paired({0: 1.0, 1: 5.0}, {0: 2.0, 1: 8.0}, "lower")
-    assert found is not None
-    assert found["verdict"] == "no difference shown"
+    result = paired({0: 1.0, 1: 5.0}, {0: 2.0, 1: 8.0}, "lower")
+    assert result is not None
+    assert result["verdict"] == "no significant difference"
 
 
 def test_one_seed_shows_no_difference() -> None:
@@ -151,16 +152,16 @@ def test_one_seed_shows_no_difference() -> None:
         "difference": -99.0,
         "low": None,
         "high": None,
-        "verdict": "no difference shown",
+        "verdict": "no significant difference",
         "seeds": 1,
     }
 
 
-def test_a_figure_that_has_no_better_gets_no_verdict() -> None:
-    found = paired({0: 1.0, 1: 1.1, 2: 1.2}, {0: 9.0, 1: 9.1, 2: 9.2}, None)
-    assert found is not None
-    assert found["verdict"] is None
-    assert found["high"] < 0
+def test_a_value_without_a_better_direction_has_no_verdict() -> None:
+    result = paired({0: 1.0, 1: 1.1, 2: 1.2}, {0: 9.0, 1: 9.1, 2: 9.2}, None)
+    assert result is not None
+    assert result["verdict"] is None
+    assert result["high"] < 0
 
 
 def test_models_without_a_seed_in_common_are_not_paired() -> None:
@@ -169,10 +170,10 @@ def test_models_without_a_seed_in_common_are_not_paired() -> None:
 
 
 def test_a_difference_that_is_no_number_shows_nothing() -> None:
-    found = paired({0: math.nan, 1: 1.0}, {0: 1.0, 1: 2.0}, "lower")
-    assert found is not None
-    assert found["verdict"] == "no difference shown"
-    assert found["low"] is None
+    result = paired({0: math.nan, 1: 1.0}, {0: 1.0, 1: 2.0}, "lower")
+    assert result is not None
+    assert result["verdict"] == "no significant difference"
+    assert result["low"] is None
 
 
 # Winners.
@@ -201,7 +202,7 @@ def test_the_others_need_not_be_clear_of_each_other() -> None:
 
 
 def test_there_is_no_winner_without_intervals_or_without_rivals() -> None:
-    one_seed = {"mean": 1.0, "low": None, "high": None}
+    one_seed = summary([1.0])
     assert winner({"a": one_seed, "b": bounds(3, 4, 3.5)}, "lower") is None
     assert winner({"a": bounds(1, 2, 1.5)}, "lower") is None
     assert winner({}, "lower") is None

@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
+from pydantic import Field
+from tiny import AUTOENCODER as CODING
+from tiny import CodingLoss, tiny
 from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins
 from ganzoo.api import (
     AugmentationSpec,
-    Batch,
     BuildContext,
     EncoderSpec,
     GeneratorSpec,
     LossSpec,
-    Networks,
     Phase,
     RegularizerSpec,
     ScheduleSpec,
+    Step,
+    Value,
 )
-from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.session import Session, prepare
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.registry import Registry
 
-TINY = """
-name = "tiny"
-latent = { dim = 4 }
-data = { type = "digits" }
-generator = { type = "mlp", hidden = [16] }
-discriminator = { type = "mlp", hidden = [16] }
-loss = { type = "non-saturating" }
-schedule = { type = "alternating" }
-optimizer = { type = "adam", lr = 1e-3, betas = [0.5, 0.999] }
-train = { iterations = 20, batch_size = 8 }
-log = { every = 5, samples = 4 }
-checkpoint = { every = 10 }
-"""
-
-
-class AutoencoderLoss(LossSpec):
-    """Squared error of the decoded code, in one phase."""
-
-    type: ClassVar[str] = "test-autoencoder"
-    needs: ClassVar[frozenset[str]] = frozenset({"generator", "encoder"})
-    provides: ClassVar[frozenset[str]] = frozenset({"codes"})
-    phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator", "encoder"})}
-
-    def build(self, context: BuildContext) -> AutoencoderLoss:
-        return self
-
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        decoded = networks.generator(networks.encoder(batch.x))
-        return {"error": (decoded - batch.x).square().mean()}
-
-    def codes(self, networks: Networks, batch: Batch) -> Tensor:
-        return networks.encoder(batch.x)
+TINY = tiny()
+AUTOENCODER = tiny(**CODING)
+"""The tiny recipe with a loss that knows codes."""
+CODES = tiny(**{**CODING, "encoder": None, "loss": '{ type = "test-codes" }'})
+"""The tiny recipe with a loss that has weights."""
 
 
 class DetachedLoss(LossSpec):
@@ -72,15 +49,14 @@ class DetachedLoss(LossSpec):
     def build(self, context: BuildContext) -> DetachedLoss:
         return self
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        return {"error": networks.generator(batch.z).detach().mean()}
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        return {"error": step.fake.detach().mean()}
 
 
 class CodesLoss(LossSpec):
     """A loss with a code of its own for each training sample."""
 
     type: ClassVar[str] = "test-codes"
-    needs: ClassVar[frozenset[str]] = frozenset({"generator", "data"})
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains={"generator"})}
 
     @property
@@ -88,7 +64,7 @@ class CodesLoss(LossSpec):
         return True
 
     def build(self, context: BuildContext) -> CodeTable:
-        return CodeTable(len(context.data.train), context.latent_dim)
+        return CodeTable(context.training_samples, context.latent_dim)
 
 
 class CodeTable(nn.Module):
@@ -98,22 +74,35 @@ class CodeTable(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.randn(count, latent_dim))
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        decoded = networks.generator(self.table[batch.indices])
-        return {"error": (decoded - batch.x).square().mean()}
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        decoded = step.generate(self.table[step.indices])
+        return {"error": (decoded - step.x).square().mean()}
 
 
 class ShiftAugmentation(AugmentationSpec):
-    """Adds the iteration's number, and notes what it was given."""
+    """Adds a uniform number to each sample, times a factor that may change over the run."""
 
     type: ClassVar[str] = "test-shift"
 
-    def build(self, context: BuildContext) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda x, iteration: x + iteration
+    factor: Value = Field(1.0, ge=0, description="largest shift")
+
+    def build(self, context: BuildContext) -> Shift:
+        return Shift(context.value(self.factor))
+
+
+class Shift:
+    def __init__(self, factor: Tensor) -> None:
+        self.factor = factor
+
+    def draw(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device)
+
+    def __call__(self, x: Tensor, draw: Tensor) -> Tensor:
+        return x + self.factor * draw
 
 
 class WatchingSchedule(ScheduleSpec):
-    """D steps alone in the three iterations after its loss was seen to be above 0.6."""
+    """D steps alone in the three iterations after its loss was above 0.6."""
 
     type: ClassVar[str] = "test-watching"
     runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
@@ -129,9 +118,6 @@ class WatchingSchedule(ScheduleSpec):
         busy = statistics.get("discriminator/real", 0.0) > 0.6
         return (("discriminator",),) if busy else (("discriminator",), ("generator",))
 
-    def lr_factor(self, phase: str, iteration: int) -> float:
-        return 1.0
-
 
 class LogitPenalty(RegularizerSpec):
     """Mean square of the real logits."""
@@ -141,8 +127,8 @@ class LogitPenalty(RegularizerSpec):
     def build(self, context: BuildContext) -> LogitPenalty:
         return self
 
-    def compute(self, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        size = networks.discriminator(batch.x).square().mean()
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        size = step.real_logits.square().mean()
         return {"size": size, "logged": size.detach()}
 
 
@@ -158,6 +144,33 @@ class Climber(nn.Module):
         with torch.enable_grad():
             x = torch.rand(len(z), *self.sample_shape, device=z.device).requires_grad_()
             return (x + self.climb(x)).detach().clamp(-1, 1)
+
+
+class Follower(nn.Module):
+    """A generator with weights that adds the gradient of D to what it makes."""
+
+    def __init__(self, discriminator: nn.Module, latent_dim: int, sample_shape: tuple) -> None:
+        super().__init__()
+        self.discriminator = (discriminator,)  # in a tuple: not a part of this one
+        self.sample_shape = sample_shape
+        self.linear = nn.Linear(latent_dim, math.prod(sample_shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.linear(z).tanh().view(-1, *self.sample_shape)
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.discriminator[0](leaf).sum(), leaf)
+        return (x + gradient).clamp(-1, 1)
+
+
+class FollowingGenerator(GeneratorSpec):
+    """A generator with weights that needs the discriminator."""
+
+    type: ClassVar[str] = "test-follower"
+    needs: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+
+    def build(self, context: BuildContext) -> nn.Module:
+        return Follower(context.networks["discriminator"], context.latent_dim, context.sample_shape)
 
 
 class ClimbingGenerator(GeneratorSpec):
@@ -192,13 +205,14 @@ MINE = Plugin(
     tuple(
         (spec.kind, spec)
         for spec in (
-            AutoencoderLoss,
+            CodingLoss,
             DetachedLoss,
             CodesLoss,
             ShiftAugmentation,
             WatchingSchedule,
             LogitPenalty,
             ClimbingGenerator,
+            FollowingGenerator,
             NormalisedEncoder,
         )
     ),
@@ -229,7 +243,8 @@ def recipe(tmp_path: Path, registry: Registry) -> MakeRecipe:
 def session(recipe: MakeRecipe) -> MakeSession:
     """A function that builds a session on the CPU."""
 
-    def make(*overrides: str, text: str = TINY, ranks: Ranks | None = None) -> Session:
-        return prepare(recipe(*overrides, text=text), torch.device("cpu"), ranks or Ranks())
+    def make(*overrides: str, text: str = TINY, group: ProcessGroup | None = None) -> Session:
+        loaded = recipe(*overrides, text=text)
+        return prepare(loaded, torch.device("cpu"), group or ProcessGroup())
 
     return make

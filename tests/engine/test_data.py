@@ -1,6 +1,9 @@
-"""Order of the data, the feed's static buffers, the range of images."""
+"""Order of the data, the loader's static buffers, the range of images, descriptions."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.engine.data import Feed, Order, Samples, to_bytes, to_unit
-from ganzoo.errors import RunError
+from ganzoo.engine.data import Data, Samples, describe, labels_of, take, to_bytes, to_unit
+from ganzoo.engine.loader import BatchLoader, BatchOrder
+from ganzoo.errors import RunError, UserError
 
 CPU = torch.device("cpu")
 
@@ -35,14 +39,14 @@ def samples() -> Samples:
     return Samples(values, torch.arange(10) % 3)
 
 
-def feed(data: object, **options: object) -> Feed:
+def loader(data: object, **options: object) -> BatchLoader:
     options.setdefault("labelled", True)
-    return Feed(data, (1, 4, 4), 4, seed=1, device=CPU, **options)  # type: ignore[arg-type]
+    return BatchLoader(data, (1, 4, 4), 4, seed=1, device=CPU, **options)  # type: ignore[arg-type]
 
 
 @given(length=st.integers(1, 50), batch=st.integers(1, 70), epochs=st.integers(1, 4))
 def test_every_epoch_shows_each_sample_once(length: int, batch: int, epochs: int) -> None:
-    order = Order(length, batch, seed=3)
+    order = BatchOrder(length, batch, seed=3)
     batches = -(-length * epochs // batch)
     places = torch.cat([order.batch(number) for number in range(batches)])
     for epoch in places[: length * epochs].split(length):
@@ -51,21 +55,21 @@ def test_every_epoch_shows_each_sample_once(length: int, batch: int, epochs: int
 
 @given(length=st.integers(1, 50), batch=st.integers(1, 70), number=st.integers(0, 100))
 def test_a_batch_depends_on_nothing_but_its_number(length: int, batch: int, number: int) -> None:
-    fresh = Order(length, batch, seed=3).batch(number)
-    used = Order(length, batch, seed=3)
+    fresh = BatchOrder(length, batch, seed=3).batch(number)
+    used = BatchOrder(length, batch, seed=3)
     used.batch(number + 7)
     assert torch.equal(used.batch(number), fresh)
     assert len(fresh) == batch
 
 
 def test_epochs_and_seeds_have_different_orders() -> None:
-    order = Order(100, 100, seed=0)
+    order = BatchOrder(100, 100, seed=0)
     assert not torch.equal(order.batch(0), order.batch(1))
-    assert not torch.equal(order.batch(0), Order(100, 100, seed=1).batch(0))
+    assert not torch.equal(order.batch(0), BatchOrder(100, 100, seed=1).batch(0))
 
 
-def test_feed_fills_the_same_buffers_with_what_the_order_names(samples: Samples) -> None:
-    source = feed(samples)
+def test_the_loader_fills_the_same_buffers_with_what_the_order_names(samples: Samples) -> None:
+    source = loader(samples)
     x, labels, indices = source.x, source.labels, source.indices
     assert samples.labels is not None
     for number in range(5):
@@ -78,8 +82,8 @@ def test_feed_fills_the_same_buffers_with_what_the_order_names(samples: Samples)
     assert (x.min(), x.max()) >= (-1, -1)
 
 
-def test_a_stream_feeds_what_memory_feeds_from_any_start(samples: Samples) -> None:
-    memory, stream = feed(samples), feed(Listed(samples))
+def test_a_stream_gives_the_same_batches_as_memory_from_any_start(samples: Samples) -> None:
+    memory, stream = loader(samples), loader(Listed(samples))
     before = torch.get_rng_state()
     for number in (3, 4, 5, 1):
         memory.fill(number)
@@ -92,8 +96,8 @@ def test_a_stream_feeds_what_memory_feeds_from_any_start(samples: Samples) -> No
 
 
 def test_ranks_share_one_batch(samples: Samples) -> None:
-    whole = feed(samples)
-    shares = [feed(samples, rank=rank, world_size=2) for rank in range(2)]
+    whole = loader(samples)
+    shares = [loader(samples, rank=rank, world_size=2) for rank in range(2)]
     for part in (whole, *shares):
         part.fill(2)
     assert torch.equal(whole.x, torch.cat([share.x for share in shares]))
@@ -102,17 +106,17 @@ def test_ranks_share_one_batch(samples: Samples) -> None:
 def test_channels_last_changes_the_layout_and_not_the_values() -> None:
     values = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
     options = {"seed": 1, "device": CPU}
-    plain = Feed(Samples(values), (3, 4, 4), 4, **options)
-    last = Feed(Samples(values), (3, 4, 4), 4, memory_format=torch.channels_last, **options)
+    plain = BatchLoader(Samples(values), (3, 4, 4), 4, **options)
+    last = BatchLoader(Samples(values), (3, 4, 4), 4, memory_format=torch.channels_last, **options)
     plain.fill(0)
     last.fill(0)
     assert torch.equal(plain.x, last.x)
     assert last.x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_points_are_fed_as_they_are() -> None:
+def test_points_are_loaded_as_they_are() -> None:
     points = torch.randn(10, 2)
-    source = Feed(Samples(points), (2,), 4, seed=0, device=CPU)
+    source = BatchLoader(Samples(points), (2,), 4, seed=0, device=CPU)
     source.fill(0)
     assert torch.equal(source.x, points[source.order.batch(0)])
     assert source.labels is None
@@ -124,7 +128,7 @@ def test_bytes_and_unit_range_are_inverse() -> None:
     assert to_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
-def fill_all(source: Feed) -> None:
+def fill_all(source: BatchLoader) -> None:
     for number in range(3):
         source.fill(number)
 
@@ -139,13 +143,56 @@ class Broken(Listed):
 
 
 def test_an_error_in_a_reading_process_arrives_as_it_was_raised(samples: Samples) -> None:
-    source = feed(Broken(samples))
+    source = loader(Broken(samples))
     with pytest.raises(RunError) as caught:
         fill_all(source)
     assert str(caught.value) == "sample 3 is broken\n  = leave it out"
 
 
 def test_data_without_classes_give_no_labels(samples: Samples) -> None:
-    for source in (feed(samples, labelled=False), feed(Listed(samples), labelled=False)):
+    for source in (loader(samples, labelled=False), loader(Listed(samples), labelled=False)):
         source.fill(0)
         assert source.labels is None
+
+
+def declared(sample_shape: tuple[int, ...], num_classes: int | None) -> Any:
+    """What is read of a recipe: the declaration of the data, and whether classes matter."""
+    spec = SimpleNamespace(sample_shape=sample_shape, num_classes=num_classes)
+    condition = None if num_classes is None else "class"
+    return SimpleNamespace(data=SimpleNamespace(name="some", spec=spec), condition=condition)
+
+
+def test_the_description_counts_samples_and_classes(samples: Samples) -> None:
+    held_out = Samples(samples.values[:3], samples.labels[:3])  # type: ignore[index]
+    for train in (samples, Listed(samples)):
+        known = describe(declared((1, 4, 4), 3), Data(train, held_out))
+        assert (known.training_samples, known.held_out_samples) == (10, 3)
+        assert known.class_shares == pytest.approx((0.4, 0.3, 0.3))
+        assert describe(declared((1, 4, 4), None), Data(train)).class_shares is None
+
+
+def test_labels_of_a_stream_are_read_without_its_samples_where_it_has_them(
+    samples: Samples,
+) -> None:
+    class Labelled(Listed):
+        labels = torch.tensor([2, 1])
+
+    assert torch.equal(labels_of(Labelled(samples)), torch.tensor([2, 1]))
+    with pytest.raises(RunError, match="declares classes, but has no labels"):
+        labels_of(Samples(samples.values))
+
+
+def test_samples_are_taken_alike_from_memory_and_from_a_stream(samples: Samples) -> None:
+    indices = torch.tensor([3, 0, 3])
+    for part in (samples, Listed(samples)):
+        x, labels = take(part, indices)
+        assert torch.equal(x, to_unit(samples.values[indices]))
+        assert labels.tolist() == [0, 0, 0]
+    assert take(Samples(samples.values), indices)[1].tolist() == [-1, -1, -1]
+
+
+def test_a_data_set_that_is_not_as_declared_is_refused(samples: Samples) -> None:
+    with pytest.raises(UserError, match="dataset 'some' has no training samples"):
+        describe(declared((1, 4, 4), None), Data(Samples(samples.values[:0])))
+    with pytest.raises(RunError, match=r"declares samples of shape \(1, 8, 8\), but holds \(1, 4"):
+        describe(declared((1, 8, 8), None), Data(samples))

@@ -12,14 +12,14 @@ import safetensors.torch
 import torch
 
 from ganzoo import open_run
-from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.errors import UserError
 
 from .conftest import TINY, MakeSession
 
 
-class Unconnected(Ranks):
-    """A rank that has nobody to wait for."""
+class Unconnected(ProcessGroup):
+    """A process that has no other to wait for."""
 
     def first_before_others(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -39,7 +39,9 @@ def test_two_ranks_train_like_one_and_only_the_first_talks(tmp_path: Path) -> No
     for processes, runs in ((1, single), (2, double)):
         result = launch(processes, "run", str(recipe), "--runs", str(runs), "--id", "run")
         assert result.returncode == 0, result.stderr
-        assert result.stdout.split() == [str(runs / "tiny" / "run")]
+        # With torch 2.10 every rank prints that it is connected.
+        lines = [line for line in result.stdout.splitlines() if not line.startswith("[Gloo]")]
+        assert lines == [str(runs / "tiny" / "run")]
         assert result.stderr.count("tiny: 20 iterations") == 1
     one, two = open_run(single / "tiny" / "run"), open_run(double / "tiny" / "run")
     for slot in ("generator", "discriminator"):
@@ -49,23 +51,22 @@ def test_two_ranks_train_like_one_and_only_the_first_talks(tmp_path: Path) -> No
         for name, weight in first.items():
             # Equal but for the order of sums; Adam turns rounding into at most a few steps.
             torch.testing.assert_close(weight, second[name], rtol=1e-3, atol=1e-5)
-    for row, other in zip(one.metrics, two.metrics, strict=True):
+    for row, other in zip(one.statistics, two.statistics, strict=True):
         assert row["images"] == other["images"]
         for name, value in row["statistics"].items():
             assert value == pytest.approx(other["statistics"][name], rel=1e-3)
     state = torch.load(two.folder.checkpoints()[0], weights_only=True)
-    assert len(state["noise"]) == 2
+    assert len(state["processes"]) == 2
 
 
 def test_ranks_take_their_shares_of_the_same_latents(session: MakeSession) -> None:
     whole = session()
-    shares = [session(ranks=Unconnected(rank, 2, rank)) for rank in range(2)]
-    for made in (whole, *shares):
-        made.next_batch(["discriminator"])
-    assert torch.equal(whole.batch.z, torch.cat([share.batch.z for share in shares]))
-    assert torch.equal(whole.batch.x, torch.cat([share.batch.x for share in shares]))
+    shares = [session(group=Unconnected(rank, 2, rank)) for rank in range(2)]
+    batch, *parts = (each.batches.next(0, real=True) for each in (whole, *shares))
+    assert torch.equal(batch.z, torch.cat([part.z for part in parts]))
+    assert torch.equal(batch.x, torch.cat([part.x for part in parts]))
 
 
 def test_a_batch_that_cannot_be_split_is_refused(session: MakeSession) -> None:
     with pytest.raises(UserError, match="batch_size = 8 cannot be split evenly between 3"):
-        session(ranks=Ranks(0, 3))
+        session(group=ProcessGroup(0, 3))

@@ -1,4 +1,4 @@
-"""Probes look at the networks around each group of phases, and leave rows and pictures."""
+"""Probes measure the networks around each group of phases, and leave rows and pictures."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import Field
+from tiny import train
 from torch import Tensor
 
 from ganzoo import plugins
-from ganzoo.api import Batch, BuildContext, Networks, ProbeSpec
-from ganzoo.engine.recorder import Progress
+from ganzoo.api import BuildContext, ProbeSpec, Step
+from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
-from ganzoo.engine.training import run_iteration, train_recipe
+from ganzoo.engine.training import run_iteration
 from ganzoo.errors import InterruptedRun
 from ganzoo.plugins import Plugin
-from ganzoo.recipe import Recipe
 from ganzoo.registry import Registry
-from ganzoo.runs import RunFolder, create_run_folder, read_rows, write_text
+from ganzoo.runs import RunFolder, read_rows
 
 from .conftest import MINE, MakeRecipe, MakeSession
 
@@ -41,18 +41,18 @@ class Witness:
         self.weights: list[Tensor] = []
         self.iteration = -1
 
-    def before(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
-        self.iteration = int(batch.iteration)
+    def before(self, phases: Sequence[str], step: Step) -> None:
+        self.iteration = int(step.iteration)
         self.looks.append(("before", self.iteration, tuple(phases)))
-        self.weights = [weight.detach().clone() for weight in networks.generator.parameters()]
-        self.batches.append((batch.x.clone(), batch.z.clone()))
+        self.weights = [weight.detach().clone() for weight in step.networks.generator.parameters()]
+        self.batches.append((step.x.clone(), step.z.clone()))
 
-    def after(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
-        self.looks.append(("after", int(batch.iteration), tuple(phases)))
+    def after(self, phases: Sequence[str], step: Step) -> None:
+        self.looks.append(("after", int(step.iteration), tuple(phases)))
         x, z = self.batches[-1]
-        assert torch.equal(batch.x, x)
-        assert torch.equal(batch.z, z)
-        pairs = zip(networks.generator.parameters(), self.weights, strict=True)
+        assert torch.equal(step.x, x)
+        assert torch.equal(step.z, z)
+        pairs = zip(step.networks.generator.parameters(), self.weights, strict=True)
         moved = sum(float((new.detach() - old).abs().sum()) for new, old in pairs)
         self.moved["+".join(phases)] = moved
 
@@ -81,10 +81,10 @@ class NeedyProbe(ProbeSpec):
 
     type: ClassVar[str] = "test-needy"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images", "discriminator"})
-    told: ClassVar[list[BuildContext]] = []
+    contexts: ClassVar[list[BuildContext]] = []
 
     def build(self, context: BuildContext) -> Witness:
-        self.told.append(context)
+        self.contexts.append(context)
         return Witness(False)
 
 
@@ -103,16 +103,6 @@ def witness(session: Session) -> Any:
     return session.probes[0].probe
 
 
-def train(
-    recipe: Recipe, path: Path, progress: Progress | None = None, *, resume: bool = False
-) -> RunFolder:
-    folder = RunFolder(path) if resume else create_run_folder(path, recipe.name, "run")
-    if not resume:
-        write_text(folder.recipe, recipe.to_toml())
-    train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
-    return folder
-
-
 def left_behind(folder: RunFolder) -> dict[str, bytes]:
     """All that the probes of a run wrote."""
     files = [file for file in (folder.path / "probes").rglob("*") if file.is_file()]
@@ -123,47 +113,47 @@ def left_behind(folder: RunFolder) -> dict[str, bytes]:
 
 
 def test_a_probe_looks_before_and_after_each_group(session: MakeSession) -> None:
-    made = session(PROBED, "schedule.discriminator_steps=2")
+    tiny = session(PROBED, "schedule.discriminator_steps=2")
     for _ in range(9):
-        run_iteration(made)
-        made.iteration += 1
+        run_iteration(tiny)
+        tiny.counters.iteration += 1
     groups = [("discriminator",), ("discriminator",), ("generator",)]
-    assert witness(made).looks == [
+    assert witness(tiny).looks == [
         (when, iteration, group)
         # The fourth and the eighth iteration, counted from 0 in a batch.
         for iteration in (3, 7)
         for group in groups
         for when in ("before", "after")
     ]
-    assert witness(made).moved["discriminator"] == 0
-    assert witness(made).moved["generator"] > 0
+    assert witness(tiny).moved["discriminator"] == 0
+    assert witness(tiny).moved["generator"] > 0
     # Each group has a batch of its own.
-    assert not torch.equal(witness(made).batches[0][1], witness(made).batches[1][1])
+    assert not torch.equal(witness(tiny).batches[0][1], witness(tiny).batches[1][1])
 
 
 def test_a_simultaneous_group_is_one_look(session: MakeSession) -> None:
-    made = session("probes=[{ type = 'test-witness', every = 1 }]", "schedule.type=simultaneous")
-    run_iteration(made)
-    assert [look[2] for look in witness(made).looks] == [("discriminator", "generator")] * 2
-    assert witness(made).moved["discriminator+generator"] > 0
+    tiny = session("probes=[{ type = 'test-witness', every = 1 }]", "schedule.type=simultaneous")
+    run_iteration(tiny)
+    assert [look[2] for look in witness(tiny).looks] == [("discriminator", "generator")] * 2
+    assert witness(tiny).moved["discriminator+generator"] > 0
 
 
 def test_probes_of_different_strides(session: MakeSession) -> None:
-    made = session("probes=[{ type = 'test-witness', every = 2 }, { type = 'test-needy' }]")
+    tiny = session("probes=[{ type = 'test-witness', every = 2 }, { type = 'test-needy' }]")
     for _ in range(4):
-        run_iteration(made)
-        made.iteration += 1
-    assert [probe.every for probe in made.probes] == [2, 100]
-    assert {look[1] for look in made.probes[0].probe.looks} == {1, 3}  # type: ignore[attr-defined]
-    assert made.probes[1].probe.looks == []  # type: ignore[attr-defined]
+        run_iteration(tiny)
+        tiny.counters.iteration += 1
+    assert [probe.every for probe in tiny.probes] == [2, 100]
+    assert {look[1] for look in tiny.probes[0].probe.looks} == {1, 3}  # type: ignore[attr-defined]
+    assert tiny.probes[1].probe.looks == []  # type: ignore[attr-defined]
 
 
-def test_a_probe_is_told_what_it_needs(session: MakeSession) -> None:
-    NeedyProbe.told.clear()
-    made = session("probes=[{ type = 'test-needy' }]")
-    (told,) = NeedyProbe.told
-    assert told.data is made.data
-    assert told.networks == {"discriminator": made.networks["discriminator"]}
+def test_a_probe_gets_what_it_needs(session: MakeSession) -> None:
+    NeedyProbe.contexts.clear()
+    tiny = session("probes=[{ type = 'test-needy' }]")
+    (context,) = NeedyProbe.contexts
+    assert context.data is tiny.data
+    assert context.networks == {"discriminator": tiny.parts.networks["discriminator"]}
 
 
 def test_looking_does_not_change_the_run(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -171,7 +161,7 @@ def test_looking_does_not_change_the_run(recipe: MakeRecipe, tmp_path: Path) -> 
     without = train(recipe(), tmp_path / "without")
     for name in ("generator", "discriminator"):
         assert with_probe.weights(name).read_bytes() == without.weights(name).read_bytes()
-    assert with_probe.metrics.read_bytes() == without.metrics.read_bytes()
+    assert with_probe.statistics.read_bytes() == without.statistics.read_bytes()
     assert not (without.path / "probes").exists()
 
 
@@ -183,9 +173,9 @@ def test_rows_and_frames_and_an_animation(recipe: MakeRecipe, tmp_path: Path) ->
     rows = read_rows(folder.probe("test-witness"))
     assert [row["iteration"] for row in rows] == [4, 8, 12, 16, 20]
     for row in rows:
-        assert set(row) == {"iteration", "figures"}
-        assert row["figures"]["discriminator"] == 0
-        assert row["figures"]["generator"] > 0
+        assert set(row) == {"iteration", "values"}
+        assert row["values"]["discriminator"] == 0
+        assert row["values"]["generator"] > 0
     # In the twelfth iteration there was nothing to draw.
     frames = folder.frames("test-witness")
     assert [frame.name for frame in frames] == [
@@ -213,7 +203,7 @@ def test_without_pictures_there_is_no_animation(recipe: MakeRecipe, tmp_path: Pa
 
 @pytest.mark.parametrize("stop", [3, 4, 9, 14, 16])
 def test_a_resumed_run_leaves_the_same(recipe: MakeRecipe, tmp_path: Path, stop: int) -> None:
-    class StopAt(Progress):
+    class StopAt(Listener):
         def advanced(self, session: Session) -> None:
             if session.iteration == stop:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -229,7 +219,7 @@ def test_a_resumed_run_leaves_the_same(recipe: MakeRecipe, tmp_path: Path, stop:
 def test_a_killed_run_leaves_the_same(recipe: MakeRecipe, tmp_path: Path) -> None:
     """What was seen after the last checkpoint is seen again, and stands there once."""
 
-    class KillAt(Progress):
+    class KillAt(Listener):
         def advanced(self, session: Session) -> None:
             if session.iteration == 17:
                 raise KeyboardInterrupt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ganzoo.engine.ranks import Ranks
+from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.statistics import Statistics
 
 CPU = torch.device("cpu")
@@ -15,15 +15,15 @@ def test_means_since_the_last_reading() -> None:
     for value in (1.0, 2.0, 6.0):
         statistics.add("a", torch.tensor(value, requires_grad=True))
     statistics.add("b", torch.tensor(5.0))
-    assert statistics.read(Ranks()) == {"a": 3.0, "b": 5.0}
+    assert statistics.read(ProcessGroup()) == {"a": 3.0, "b": 5.0}
     statistics.add("a", torch.tensor(4.0))
-    assert statistics.read(Ranks()) == {"a": 4.0}
-    assert statistics.read(Ranks()) == {}
+    assert statistics.read(ProcessGroup()) == {"a": 4.0}
+    assert statistics.read(ProcessGroup()) == {}
 
 
-def test_what_has_gathered_survives_a_checkpoint() -> None:
+def test_what_was_added_survives_a_checkpoint() -> None:
     statistics, resumed = Statistics(CPU), Statistics(CPU)
     statistics.add("a", torch.tensor(1.0))
     resumed.load_state_dict(statistics.state_dict())
     resumed.add("a", torch.tensor(3.0))
-    assert resumed.read(Ranks()) == {"a": 2.0}
+    assert resumed.read(ProcessGroup()) == {"a": 2.0}

@@ -15,21 +15,20 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from tiny import train
 
-from ganzoo import Run, plugins
+from ganzoo import Run
 from ganzoo.engine.checkpoints import newest_checkpoint
-from ganzoo.engine.recorder import Progress
+from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
-from ganzoo.engine.training import train_recipe
 from ganzoo.errors import InterruptedRun, RunError
-from ganzoo.recipe import Recipe
-from ganzoo.runs import RunFolder, create_run_folder, read_rows, write_text
+from ganzoo.runs import RunFolder, read_rows
 
 from .conftest import TINY, MakeRecipe
 
-# Dropout, a moving average, batch norm, a schedule that observes: everything that has state to
-# lose. Logs, looks and checkpoints fall on different iterations, so that statistics are under way
-# at a checkpoint.
+# Dropout, a moving average, batch norm, ramps, a schedule that observes: everything that has state
+# to lose. Logs, observations and checkpoints fall on different iterations, so that statistics are
+# under way at a checkpoint.
 STATEFUL = (
     TINY.replace(
         'generator = { type = "mlp", hidden = [16] }',
@@ -41,6 +40,7 @@ STATEFUL = (
         'augmentations = [{ type = "instance-noise" }]',
     )
     .replace('type = "alternating"', 'type = "adaptive", every = 3, margin = 0.02')
+    .replace("lr = 1e-3", 'lr = { from = 1e-3, to = 1e-4, shape = "cosine", over = [0.2, 0.9] }')
 )
 
 LEARNED_CODES = (
@@ -50,17 +50,7 @@ LEARNED_CODES = (
 )
 
 
-def train(
-    recipe: Recipe, path: Path, progress: Progress | None = None, *, resume: bool = False
-) -> RunFolder:
-    folder = RunFolder(path) if resume else create_run_folder(path, recipe.name, "run")
-    if not resume:
-        write_text(folder.recipe, recipe.to_toml())
-    train_recipe(recipe, folder, plugins.installed(), progress or Progress(), resume=resume)
-    return folder
-
-
-class StopAt(Progress):
+class StopAt(Listener):
     """Raises or signals after some iteration, as a user or a fault would."""
 
     def __init__(self, iteration: int, action: Any) -> None:
@@ -71,7 +61,7 @@ class StopAt(Progress):
         if session.iteration == self.iteration:
             self.action(session)
 
-    def warn(self, text: str) -> None:
+    def warned(self, text: str) -> None:
         self.warnings.append(text)
 
 
@@ -81,7 +71,8 @@ def outcome(folder: RunFolder) -> dict[str, bytes]:
         *folder.path.glob("*.safetensors"),
         *folder.path.glob("samples/*.png"),
         *folder.path.glob("pictures/*.png"),
-        folder.metrics,
+        folder.statistics,
+        *folder.path.glob("priors/*"),
         folder.recipe,
     ]
     return {str(file.relative_to(folder.path)): file.read_bytes() for file in files}
@@ -91,13 +82,14 @@ def test_a_run_leaves_its_files(recipe: MakeRecipe, tmp_path: Path) -> None:
     folder = train(recipe(), tmp_path)
     names = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*")}
     assert names >= {
-        "recipe.toml", "environment.json", "metrics.jsonl", "timing.jsonl", "status.json",
+        "recipe.toml", "environment.json", "data.json",
+        "statistics.jsonl", "timing.jsonl", "status.json",
         "generator.safetensors", "discriminator.safetensors",
         "checkpoints/000010.pt", "checkpoints/000020.pt",
         *(f"samples/{iteration:06d}.png" for iteration in (0, 5, 10, 15, 20)),
     }  # fmt: skip
     assert any(folder.path.glob("tensorboard/events*"))
-    rows = read_rows(folder.metrics)
+    rows = read_rows(folder.statistics)
     assert [(row["iteration"], row["images"]) for row in rows] == [
         (5, 40), (10, 80), (15, 120), (20, 160),
     ]  # fmt: skip
@@ -169,7 +161,7 @@ def test_checkpoints_hold_nothing_but_tensors_and_plain_data(
 ) -> None:
     folder = train(recipe(text=STATEFUL), tmp_path)
     state = torch.load(folder.checkpoints()[0], weights_only=True)
-    assert state["iteration"] == 20
+    assert state["counters"]["iteration"] == 20
     assert not any("_orig_mod" in name for name in state["networks"]["generator"])
 
 
@@ -177,11 +169,11 @@ def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     def poison(session: Session) -> None:
-        next(session.networks["generator"].parameters()).data.fill_(float("nan"))
+        next(session.parts.networks.generator.parameters()).data.fill_(float("nan"))
 
     poisoned = StopAt(12, poison)
     with pytest.raises(
-        RunError, match=r"became nan at or before iteration 15; .*000010.pt is sound"
+        RunError, match=r"became nan at or before iteration 15; .*000010.pt is valid"
     ):
         train(recipe(), tmp_path / "log", poisoned)
     with pytest.raises(RunError, match="weights of the generator are not finite"):
@@ -192,7 +184,7 @@ def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
         assert json.loads(folder.status.read_text())["state"] == "failed"
 
 
-def test_a_fault_in_a_component_is_told_in_one_line_with_its_traceback_kept(
+def test_a_fault_in_a_component_is_reported_in_one_line_with_its_traceback_kept(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     def fault(session: Session) -> None:

@@ -1,45 +1,50 @@
-"""Tiny recipes of the 8x8 digits, and components that measuring can be tested with."""
+"""Tiny recipes of the 8x8 digits, and components for tests of measuring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from tiny import AUTOENCODER, CodingLoss, tiny
+from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins
-from ganzoo.api import BuildContext, DatasetSpec, LossSpec, MetricSpec, Networks, Phase
-from ganzoo.engine.context import build_context
+from ganzoo.api import (
+    BuildContext,
+    DatasetSpec,
+    DiscriminatorSpec,
+    GeneratorSpec,
+    LossSpec,
+    MetricSpec,
+    Phase,
+    Step,
+)
 from ganzoo.engine.data import Data, Samples
+from ganzoo.engine.parts import base_context
 from ganzoo.plugins import Plugin
-from ganzoo.protocols import Batch
 from ganzoo.recipe import Component, Recipe
 from ganzoo.registry import Registry
 
-TINY = """
-name = "tiny"
-latent = { dim = 4 }
-data = { type = "digits" }
-generator = { type = "mlp", hidden = [16] }
-discriminator = { type = "mlp", hidden = [16] }
-loss = { type = "non-saturating" }
-schedule = { type = "alternating" }
-optimizer = { type = "adam", lr = 1e-2, betas = [0.5, 0.999] }
-train = { iterations = 20, batch_size = 16 }
-log = { every = 20, samples = 4 }
-checkpoint = { every = 5, keep = 9 }
-prior = { codes = 100, components = 2 }
-evaluate = { samples = 60, snapshots = 4, features = "random" }
-"""
+MEASURED = {
+    "optimizer": '{ type = "adam", lr = 1e-2, betas = [0.5, 0.999] }',
+    "train": "{ iterations = 20, batch_size = 16 }",
+    "log": "{ every = 20, samples = 4 }",
+    "checkpoint": "{ every = 5, keep = 9 }",
+    "extractor": '{ type = "random" }',
+    "evaluate": "{ samples = 60, snapshots = 4 }",
+}
+TINY = tiny(**MEASURED)
+CODED = tiny(**MEASURED, **AUTOENCODER)
+"""An autoencoder, which knows codes."""
 
-Way = Literal["higher", "lower"]
+Direction = Literal["higher", "lower"]
 
 
 class Rows:
-    """Digits as a data set on disk would give them."""
+    """Digits as a data set on disk gives them."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
@@ -66,18 +71,11 @@ class StreamedDigits(DatasetSpec):
         return 10
 
     def build(self, context: BuildContext) -> Data:
-        digits = plugins_digits(context)
-        assert isinstance(digits.train, Samples)
-        assert isinstance(digits.held_out, Samples)
+        digits = Registry(plugins.installed().all).find("dataset", "digits").spec().build(context)
         return Data(Rows(digits.train), Rows(digits.held_out))
 
 
-def plugins_digits(context: BuildContext) -> Data:
-    data: Data = Registry(plugins.installed().all).find("dataset", "digits").spec().build(context)
-    return data
-
-
-class CodesLoss(LossSpec):
+class CountingLoss(LossSpec):
     """A loss with one weight, which counts the iterations."""
 
     type: ClassVar[str] = "test-counting"
@@ -91,77 +89,126 @@ class CodesLoss(LossSpec):
         return Counting()
 
 
-class Counting(torch.nn.Module):
+class Counting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.count = torch.nn.Parameter(torch.zeros(()))
+        self.count = nn.Parameter(torch.zeros(()))
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         # SGD with a rate of 1 adds one to the weight in each step.
-        return {"size": networks.generator(batch.z).square().mean(), "count": -self.count}
+        return {"size": step.fake.square().mean(), "count": -self.count}
+
+
+class ClassGenerator(GeneratorSpec):
+    """Shows the class, divided by 10, as the first pixel."""
+
+    type: ClassVar[str] = "test-classes"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    def build(self, context: BuildContext) -> nn.Module:
+        assert context.conditional
+        return Classes(context.latent_dim)
+
+
+class Classes(nn.Module):
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(latent_dim, 64)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        x = self.layer(z).tanh()
+        return torch.cat([labels[:, None] / 10, x[:, 1:]], dim=1).reshape(-1, 1, 8, 8)
+
+
+class ClassDiscriminator(DiscriminatorSpec):
+    """Has a bias for each class."""
+
+    type: ClassVar[str] = "test-classes"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    def build(self, context: BuildContext) -> nn.Module:
+        return ClassLogits()
+
+
+class ClassLogits(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 1)
+        self.bias = nn.Embedding(10, 1)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        return (self.layer(x.flatten(1)) + self.bias(labels)).squeeze(1)
 
 
 class Scripted(MetricSpec):
-    """Its figures are those of the script, one row after the other."""
+    """Gives the values of the script, one row after the other."""
 
     type: ClassVar[str] = "test-scripted"
-    better: ClassVar[Mapping[str, Way]] = {"test-scripted": "lower", "score": "higher"}
+    better: ClassVar[Mapping[str, Direction]] = {"test-scripted": "lower", "score": "higher"}
     collapse: ClassVar[Mapping[str, float]] = {"test-scripted": 2.0, "score": 1.5}
     script: ClassVar[list[dict[str, float]]] = []
 
     def build(self, context: BuildContext) -> Scripted:
         return self
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         pass
 
     def compute(self) -> Mapping[str, float]:
         return Scripted.script.pop(0)
 
 
+class Update(NamedTuple):
+    """The arguments of one call of `update`."""
+
+    real: bool
+    samples: Tensor
+    labels: Tensor | None
+
+
 class Watching(MetricSpec):
-    """Keeps what it was shown."""
+    """Records its arguments."""
 
     type: ClassVar[str] = "test-watching"
-    seen: ClassVar[list[tuple[bool, Tensor]]] = []
-    told: ClassVar[list[BuildContext]] = []
+    updates: ClassVar[list[Update]] = []
+    contexts: ClassVar[list[BuildContext]] = []
 
     def build(self, context: BuildContext) -> Watching:
-        self.told.append(context)
+        self.contexts.append(context)
         return self
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
-        self.seen.append((real, samples.clone()))
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
+        self.updates.append(Update(real, samples.clone(), labels))
 
     def compute(self) -> Mapping[str, float]:
-        return {"mean": float(self.seen[-1][1].double().mean()), self.type: 1.0}
+        return {"mean": float(self.updates[-1].samples.double().mean()), self.type: 1.0}
 
 
 class WatchingFeatures(Watching):
-    """Keeps the features that it was shown."""
+    """Records features."""
 
     type: ClassVar[str] = "test-features"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
-    better: ClassVar[Mapping[str, Way]] = {"mean": "lower"}
+    better: ClassVar[Mapping[str, Direction]] = {"mean": "lower"}
 
 
 class WatchingProbabilities(Watching):
-    """Keeps the probabilities that it was shown."""
+    """Records probabilities."""
 
     type: ClassVar[str] = "test-probabilities"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
-    better: ClassVar[Mapping[str, Way]] = {"mean": "lower"}
+    better: ClassVar[Mapping[str, Direction]] = {"mean": "lower"}
 
 
 class Needy(Watching):
-    """Needs the loss, the data and the generator, and does not look at the samples."""
+    """Needs the loss, the data and the generator, and does not depend on the samples."""
 
     type: ClassVar[str] = "test-needy"
     needs: ClassVar[frozenset[str]] = frozenset({"loss", "data", "generator"})
     judges_samples: ClassVar[bool] = False
 
     def compute(self) -> Mapping[str, float]:
-        loss = self.told[-1].loss
+        loss = self.contexts[-1].loss
         return {"count": float(loss.count.detach()) if isinstance(loss, Counting) else -1.0}
 
 
@@ -172,7 +219,13 @@ MINE = Plugin(
     "test:components",
     "test",
     "1.0",
-    tuple((spec.kind, spec) for spec in (StreamedDigits, CodesLoss, *METRICS)),
+    tuple(
+        (spec.kind, spec)
+        for spec in (
+            *(StreamedDigits, CodingLoss, CountingLoss, ClassGenerator, ClassDiscriminator),
+            *METRICS,
+        )
+    ),
 )
 
 
@@ -197,7 +250,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def data_of(recipe: Recipe) -> Data:
-    data: Data = recipe.data.spec.build(build_context(recipe))
+    data: Data = recipe.data.spec.build(base_context(recipe))
     return data
 
 

@@ -1,41 +1,63 @@
-"""Which features distances are taken in, and that their name says so."""
+"""Which extractor is chosen, what it computes, and that the names of values name it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import URLError
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ganzoo.errors import UserError
-from ganzoo.evaluation.extractors import (
-    CHUNK,
+from ganzoo.builtin.extractors import (
     INCEPTION_FILE,
-    Classifier,
-    Extractor,
-    Identity,
-    Inception,
-    RandomNetwork,
-    choose_kind,
-    inception_is_at_hand,
-    make_extractor,
+    ClassifierExtractor,
+    IdentityExtractor,
+    InceptionExtractor,
+    RandomExtractor,
+    inception_is_available,
 )
+from ganzoo.builtin.features import Identity, Inception, RandomNetwork
+from ganzoo.engine.data import Data, Samples
+from ganzoo.errors import UserError
+from ganzoo.evaluation.classifier import Classifier
+from ganzoo.evaluation.extractors import CHUNK, Extractor, build_extractor, chosen_extractor
+from ganzoo.plugins import Plugin
+from ganzoo.recipe import Component, Recipe
+from ganzoo.registry import Registry
+from ganzoo.specs import BuildContext, ExtractorSpec
 
-AT_HAND = "ganzoo.evaluation.extractors.inception_is_at_hand"
+from .conftest import TINY
+
+AVAILABLE = "ganzoo.builtin.extractors.inception_is_available"
+CORE = Plugin("ganzoo-core:extractors", "ganzoo-core", "1.0", ())
+EXTRACTORS = (ClassifierExtractor, IdentityExtractor, InceptionExtractor, RandomExtractor)
+UNNAMED = TINY.replace('extractor = { type = "random" }\n', "")
 
 
 def draws(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
+def built(
+    spec: ExtractorSpec, sample_shape: tuple[int, ...], num_classes: int | None = None
+) -> Extractor:
+    """The extractor for data of a shape."""
+    samples = Samples(draws(2, *sample_shape), torch.tensor([0, 1]))
+    context = BuildContext(
+        sample_shape, 4, num_classes=num_classes, data=Data(samples), device=torch.device("cpu")
+    )
+    return build_extractor(Component(spec.type, spec, CORE), context)
+
+
 # The choice.
 
 
-@pytest.mark.parametrize("at_hand", [False, True])
+@pytest.mark.parametrize("available", [False, True])
 @pytest.mark.parametrize(
     ("sample_shape", "num_classes", "with_inception", "without"),
     [
@@ -50,68 +72,115 @@ def draws(*shape: int) -> Tensor:
         ((2, 8, 8), None, "random", "random"),
     ],
 )
-def test_auto(
+def test_the_extractor_that_prefers_the_data_most(
     monkeypatch: pytest.MonkeyPatch,
     sample_shape: tuple[int, ...],
     num_classes: int | None,
     with_inception: str,
     without: str,
-    at_hand: bool,
+    available: bool,
 ) -> None:
-    monkeypatch.setattr(AT_HAND, lambda weights: at_hand)
-    expected = with_inception if at_hand else without
-    assert choose_kind("auto", sample_shape, num_classes, "") == expected
+    monkeypatch.setattr(AVAILABLE, lambda: available)
+    preferences = {spec.type: spec.preference(sample_shape, num_classes) for spec in EXTRACTORS}
+    expected = with_inception if available else without
+    best = max(preferences.values())
+    assert [name for name, value in preferences.items() if value == best] == [expected]
 
 
-def test_what_is_asked_for_is_taken() -> None:
-    for kind in ("classifier", "inception", "random", "identity"):
-        assert choose_kind(kind, (1, 8, 8), 10, "") == kind
-    assert choose_kind("identity", (2,), None, "") == "identity"
+class Mine(ExtractorSpec):
+    """Means of images, and preferred for all data if it says so."""
+
+    type: ClassVar[str] = "mine"
+    liking: ClassVar[float] = 0.0
+
+    @classmethod
+    def preference(cls, sample_shape: tuple[int, ...], num_classes: int | None) -> float:
+        return cls.liking
+
+    def build(self, context: BuildContext) -> nn.Module:
+        raise AssertionError
 
 
-def refusal(features: str, sample_shape: tuple[int, ...], num_classes: int | None) -> UserError:
+@pytest.fixture
+def choose(
+    recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Component[ExtractorSpec]]:
+    """`choose(text=...)`: the extractor of a recipe, among `Mine` and those of the core."""
+
+    def choose(*overrides: str, text: str = UNNAMED) -> Component[ExtractorSpec]:
+        specs = (*EXTRACTORS, Mine)
+        plugin = replace(CORE, components=tuple((spec.kind, spec) for spec in specs))
+        registry = Registry([plugin])
+        loaded = recipe(*overrides, text=text)
+        monkeypatch.setattr("ganzoo.evaluation.extractors.installed", lambda: registry)
+        return chosen_extractor(loaded)
+
+    return choose
+
+
+def test_the_recipes_extractor_is_taken(choose: Callable[..., Component[ExtractorSpec]]) -> None:
+    assert choose(text=TINY).spec == RandomExtractor()
+    assert choose('extractor={type="identity"}').spec == IdentityExtractor()
+
+
+def test_another_plugins_extractor_may_suit_the_data_best(
+    choose: Callable[..., Component[ExtractorSpec]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose().spec == ClassifierExtractor()
+    monkeypatch.setattr(Mine, "liking", 99.0)
+    assert (choose().name, choose().spec) == ("ganzoo-core:mine", Mine())
+
+
+def test_no_extractor_suits_the_data(
+    choose: Callable[..., Component[ExtractorSpec]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for spec in EXTRACTORS:
+        monkeypatch.setattr(spec, "preference", lambda *arguments: 0.0)
     with pytest.raises(UserError) as caught:
-        choose_kind(features, sample_shape, num_classes, "")
+        choose()
+    assert caught.value.message == "no feature extractor suits dataset 'digits'"
+    assert caught.value.hint == "name one in a table [extractor]"
+
+
+def refusal(
+    spec: ExtractorSpec, sample_shape: tuple[int, ...], num_classes: int | None
+) -> UserError:
+    with pytest.raises(UserError) as caught:
+        built(spec, sample_shape, num_classes)
     return caught.value
 
 
 def test_a_classifier_needs_labels() -> None:
-    error = refusal("classifier", (3, 32, 32), None)
+    error = refusal(ClassifierExtractor(), (3, 32, 32), None)
     assert error.message == (
-        "evaluate.features = classifier, but the data set has no labels to train one on"
+        "extractor 'classifier' is trained on labels, but the data set has none"
     )
-    assert error.hint == "evaluate.features=inception or random"
+    assert error.hint == "extractor.type=inception or random"
 
 
-@pytest.mark.parametrize("features", ["classifier", "inception", "random"])
-def test_networks_are_for_images(features: str) -> None:
-    error = refusal(features, (2,), 3)
-    assert error.message == f"evaluate.features = {features} is for images"
-    assert error.hint == "evaluate.features=identity"
+@pytest.mark.parametrize("spec", [ClassifierExtractor(), InceptionExtractor(), RandomExtractor()])
+def test_networks_are_for_images(spec: ExtractorSpec) -> None:
+    error = refusal(spec, (2,), 3)
+    assert error.message == f"extractor '{spec.type}' reads images, but the data are points"
+    assert error.hint == "extractor.type=identity"
 
 
 def test_inception_is_for_grey_and_colour() -> None:
-    error = refusal("inception", (2, 32, 32), None)
-    assert error.message == "Inception looks at grey or coloured images, not at 2 channels"
-    assert error.hint == "evaluate.features=random"
+    error = refusal(InceptionExtractor(), (2, 32, 32), None)
+    assert error.message == "Inception-v3 reads grey or coloured images, not 2 channels"
+    assert error.hint == "extractor.type=random"
 
 
-def test_inception_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_inception_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    file = tmp_path / "mine.pth"
-    assert not inception_is_at_hand("")
-    assert not inception_is_at_hand(str(file))
-    file.touch()
-    assert inception_is_at_hand(str(file))
-    assert not inception_is_at_hand("")
+    assert not inception_is_available()
     downloaded = tmp_path / "hub" / "checkpoints" / INCEPTION_FILE
     downloaded.parent.mkdir(parents=True)
     downloaded.touch()
-    assert inception_is_at_hand("")
-    assert not inception_is_at_hand(str(tmp_path / "nothing.pth"))
+    assert inception_is_available()
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    assert not inception_is_at_hand(str(file))
+    assert not inception_is_available()
 
 
 # The name.
@@ -131,12 +200,8 @@ def test_the_name_carries_a_hash_of_the_weights() -> None:
 
 
 def test_without_weights_there_is_no_hash() -> None:
-    extractor = make_extractor("identity", (2,), "", no_classifier)
+    extractor = built(IdentityExtractor(), (2,))
     assert (extractor.name, extractor.digest) == ("identity", "")
-
-
-def no_classifier() -> tuple[nn.Module, str]:
-    raise AssertionError("nobody asked for a classifier")
 
 
 # The networks.
@@ -144,9 +209,9 @@ def no_classifier() -> tuple[nn.Module, str]:
 
 def test_points_are_their_own_features() -> None:
     x = draws(7, 2)
-    seen = make_extractor("identity", (2,), "", no_classifier)(x)
-    assert torch.equal(seen.features, x)
-    assert seen.probabilities is None
+    extraction = built(IdentityExtractor(), (2,))(x)
+    assert torch.equal(extraction.features, x)
+    assert extraction.probabilities is None
     assert Identity()(draws(5, 1, 8, 8))[0].shape == (5, 64)
 
 
@@ -159,26 +224,25 @@ def test_a_classifier_of_any_small_image(shape: tuple[int, int, int]) -> None:
     assert min(shape[1:]) >> len(convolutions) <= 7
 
 
-def test_the_classifier_is_the_one_that_is_handed_in() -> None:
-    network = Classifier((1, 8, 8), 3)
-    extractor = make_extractor("classifier", (1, 8, 8), "", lambda: (network, "right on all"))
-    assert (extractor.network, extractor.note) == (network, "right on all")
-    assert extractor.name.startswith("classifier@")
-    assert not network.training
-    assert not any(weight.requires_grad for weight in network.parameters())
+def test_an_extractor_is_frozen_and_in_evaluation_mode() -> None:
+    extractor = built(RandomExtractor(), (1, 8, 8))
+    assert extractor.name.startswith("random@")
+    assert extractor.note == RandomNetwork.note
+    assert not any(part.training for part in extractor.network.modules())
+    assert not any(weight.requires_grad for weight in extractor.network.parameters())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_random_network_is_always_the_same(channels: int) -> None:
     torch.manual_seed(1)
-    first = make_extractor("random", (channels, 16, 16), "", no_classifier)
+    first = built(RandomExtractor(), (channels, 16, 16))
     torch.manual_seed(2)
-    again = make_extractor("random", (channels, 16, 16), "", no_classifier)
+    again = built(RandomExtractor(), (channels, 16, 16))
     assert again.digest == first.digest
-    seen = first(draws(6, channels, 16, 16))
-    assert seen.features.shape == (6, 480)
-    assert seen.features.isfinite().all()
-    assert seen.probabilities is None
+    extraction = first(draws(6, channels, 16, 16))
+    assert extraction.features.shape == (6, 480)
+    assert extraction.features.isfinite().all()
+    assert extraction.probabilities is None
 
 
 def test_random_features_of_an_image_of_one_colour_vary_in_no_place() -> None:
@@ -227,20 +291,20 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_inception_sees_bytes_in_three_channels(inception_weights: Path) -> None:
-    extractor = make_extractor("inception", (1, 8, 8), str(inception_weights), no_classifier)
+def test_inception_reads_bytes_in_three_channels(inception_weights: Path) -> None:
+    extractor = built(InceptionExtractor(weights=str(inception_weights)), (1, 8, 8))
     grey = draws(2, 1, 8, 8)
-    seen = extractor(grey)
-    assert seen.features.shape == (2, 2048)
-    assert seen.probabilities is not None
-    assert seen.probabilities.shape == (2, 1008)
+    extraction = extractor(grey)
+    assert extraction.features.shape == (2, 2048)
+    assert extraction.probabilities is not None
+    assert extraction.probabilities.shape == (2, 1008)
     assert extractor.name == f"inception@{extractor.digest[:4]}"
     assert extractor.note == "Inception-v3 as torch-fidelity has it"
     # The same image in three channels; what lies outside [-1, 1] and between bytes is rounded.
     colour = grey.expand(-1, 3, -1, -1)
     bytes_ = (colour + 1).mul(127.5).round()
-    assert torch.equal(extractor(colour).features, seen.features)
-    assert torch.equal(extractor(bytes_ / 127.5 - 1).features, seen.features)
+    assert torch.equal(extractor(colour).features, extraction.features)
+    assert torch.equal(extractor(bytes_ / 127.5 - 1).features, extraction.features)
 
 
 def test_the_file_of_inceptions_weights_is_missing(tmp_path: Path) -> None:
@@ -248,7 +312,7 @@ def test_the_file_of_inceptions_weights_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         Inception(str(tmp_path / "nothing.pth"))
     assert caught.value.message == (
-        f"evaluate.inception_weights: there is no file {tmp_path / 'nothing.pth'}"
+        f"extractor.weights: there is no file {tmp_path / 'nothing.pth'}"
     )
 
 
@@ -260,7 +324,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             Inception(str(file))
         assert caught.value.message.startswith(
-            f"evaluate.inception_weights: {file} holds no weights of it: "
+            f"extractor.weights: {file} holds no weights of it: "
         )
         assert caught.value.hint == f"it should be torch-fidelity's {INCEPTION_FILE}"
 
@@ -277,7 +341,7 @@ def test_no_way_to_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.message == (
         "the weights of Inception-v3 cannot be downloaded: <urlopen error no network>"
     )
-    assert caught.value.hint == f"name a copy of {INCEPTION_FILE} in evaluate.inception_weights"
+    assert caught.value.hint == f"name a copy of {INCEPTION_FILE} in extractor.weights"
 
 
 def test_torch_fidelity_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +349,4 @@ def test_torch_fidelity_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as caught:
         Inception()
     assert caught.value.message == "Inception features need torch-fidelity"
-    assert caught.value.hint == (
-        '`pip install "ganzoo-core[inception]"`, or evaluate.features=random'
-    )
+    assert caught.value.hint == ('`pip install "ganzoo-core[inception]"`, or extractor.type=random')

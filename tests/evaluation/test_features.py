@@ -1,4 +1,4 @@
-"""Real samples in features: the same always, computed once, kept on disk."""
+"""Features of real samples: always the same, computed once, cached on disk."""
 
 from __future__ import annotations
 
@@ -13,48 +13,54 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Data, Samples, to_unit
+from ganzoo.engine.data import Data, Samples, Stream, take, to_unit
+from ganzoo.engine.parts import Parts, base_context
 from ganzoo.evaluation import Features
 from ganzoo.evaluation.cache import cache_root, cached, data_digest
-from ganzoo.evaluation.classifier import take, train_classifier
+from ganzoo.evaluation.classifier import train_classifier
 from ganzoo.recipe import Recipe
 
-from .conftest import data_of
+from .conftest import TINY, data_of
 
 MakeRecipe = Callable[..., Recipe]
-Kept = tuple[dict[str, Tensor], dict[str, str]]
+Cached = tuple[dict[str, Tensor], dict[str, str]]
 CPU = torch.device("cpu")
+UNNAMED = TINY.replace('extractor = { type = "random" }\n', "")
+"""The recipe without an extractor."""
 
 
 def features_of(recipe: Recipe, data: Data | None = None) -> Features:
-    return Features(recipe, data or data_of(recipe), recipe.evaluate, CPU)
+    parts = Parts(recipe, CPU)
+    if data is not None:
+        parts.data = data
+    return Features(parts)
 
 
 @pytest.fixture
 def quick_training(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classifiers are trained for three epochs of the digits, and kept apart from good ones."""
+    """Classifiers are trained for three epochs of the digits, and cached apart from others."""
     monkeypatch.setattr("ganzoo.evaluation.classifier.FEWEST_STEPS", 1)
 
 
 # The classifier.
 
 
-def test_a_trained_classifier_is_as_good_as_it_says(recipe: MakeRecipe) -> None:
-    features = features_of(recipe("evaluate.features=auto"))
+def test_the_note_states_the_accuracy_of_the_classifier(recipe: MakeRecipe) -> None:
+    features = features_of(recipe(text=UNNAMED))
     extractor = features.extractor
-    assert extractor.kind == "classifier"
+    assert extractor.type == "classifier"
     stated = re.fullmatch(
-        r"a classifier trained on the data's labels, right on ([\d.]+)% of held-out samples",
+        r"a classifier trained on the labels of the data, ([\d.]+)% accurate on held-out samples",
         extractor.note,
     )
     assert stated is not None
     held_out = features.data.held_out
     assert isinstance(held_out, Samples)
     assert held_out.labels is not None
-    seen = features.held_out
-    assert seen.features.shape == (297, 128)
-    assert seen.probabilities is not None
-    right = (seen.probabilities.argmax(1) == held_out.labels).double().mean()
+    extraction = features.held_out
+    assert extraction.features.shape == (297, 128)
+    assert extraction.probabilities is not None
+    right = (extraction.probabilities.argmax(1) == held_out.labels).double().mean()
     assert float(stated[1]) == pytest.approx(100 * float(right), abs=0.01)
     assert right > 0.9
 
@@ -85,30 +91,30 @@ def test_a_classifier_is_judged_on_what_is_held_out(
 def test_without_held_out_samples_the_note_says_so(
     recipe: MakeRecipe, quick_training: None
 ) -> None:
-    tiny = recipe("evaluate.features=classifier", "data.held_out=0")
+    tiny = recipe("extractor.type=classifier", "data.held_out=0")
     features = features_of(tiny)
-    assert features.extractor.note.endswith("% of training samples")
+    assert features.extractor.note.endswith("% accurate on training samples")
     assert features.held_out.features.shape == (1797, 128)
 
 
 def test_the_classifier_is_trained_once(
     recipe: MakeRecipe, quick_training: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny = recipe("evaluate.features=classifier")
+    tiny = recipe("extractor.type=classifier")
     first = features_of(tiny)
-    seen = first.held_out, first.training
+    extractions = first.held_out, first.training
 
     def fail(*arguments: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("ganzoo.evaluation.features.train_classifier", fail)
+    monkeypatch.setattr("ganzoo.evaluation.classifier.train_classifier", fail)
     second = features_of(tiny)
     assert (second.extractor.name, second.extractor.note) == (
         first.extractor.name,
         first.extractor.note,
     )
     monkeypatch.setattr(type(second.extractor), "__call__", fail)
-    for mine, theirs in zip((second.held_out, second.training), seen, strict=True):
+    for mine, theirs in zip((second.held_out, second.training), extractions, strict=True):
         assert torch.equal(mine.features, theirs.features)
         assert mine.probabilities is not None
         assert theirs.probabilities is not None
@@ -116,7 +122,7 @@ def test_the_classifier_is_trained_once(
 
 
 def test_other_labels_train_another_classifier(recipe: MakeRecipe, quick_training: None) -> None:
-    tiny = recipe("evaluate.features=classifier")
+    tiny = recipe("extractor.type=classifier")
     data = data_of(tiny)
     assert isinstance(data.train, Samples)
     assert data.train.labels is not None
@@ -129,25 +135,25 @@ def test_an_extractor_leaves_the_random_stream_as_it_was(
 ) -> None:
     for kind in ("classifier", "random"):
         before = torch.get_rng_state()
-        features_of(recipe(f"evaluate.features={kind}"))
+        features_of(recipe(f"extractor.type={kind}"))
         assert torch.equal(torch.get_rng_state(), before)
 
 
 # Real samples.
 
 
-def test_real_samples_come_in_their_order(recipe: MakeRecipe, own_cache: Path) -> None:
+def test_features_have_the_order_of_the_samples(recipe: MakeRecipe, own_cache: Path) -> None:
     features = features_of(recipe())
     held_out, train = features.data.held_out, features.data.train
     assert isinstance(held_out, Samples)
     assert isinstance(train, Samples)
-    for part, seen in ((held_out, features.held_out), (train, features.training)):
+    for part, extraction in ((held_out, features.held_out), (train, features.training)):
         expected = features.extractor(to_unit(part.values))
-        torch.testing.assert_close(seen.features, expected.features)
-        assert seen.probabilities is None
+        torch.testing.assert_close(extraction.features, expected.features)
+        assert extraction.probabilities is None
 
 
-def test_without_held_out_samples_training_ones_stand_for_them(
+def test_without_held_out_samples_training_samples_are_used(
     recipe: MakeRecipe, own_cache: Path
 ) -> None:
     features = features_of(recipe("data.held_out=0"))
@@ -155,15 +161,17 @@ def test_without_held_out_samples_training_ones_stand_for_them(
     assert torch.equal(features.held_out.features, features.training.features)
 
 
-def test_points_are_not_kept_on_disk(recipe: MakeRecipe, own_cache: Path) -> None:
-    features = features_of(recipe("data={ type = 'ring', samples = 50 }", "evaluate.features=auto"))
+def test_points_are_not_cached(recipe: MakeRecipe, own_cache: Path) -> None:
+    features = features_of(recipe("data={ type = 'ring', samples = 50 }", text=UNNAMED))
     train = features.data.train
     assert isinstance(train, Samples)
     assert torch.equal(features.training.features, train.values)
     assert not own_cache.exists()
 
 
-def test_a_data_set_on_disk_is_seen_like_one_in_memory(recipe: MakeRecipe, own_cache: Path) -> None:
+def test_a_data_set_on_disk_has_the_features_of_one_in_memory(
+    recipe: MakeRecipe, own_cache: Path
+) -> None:
     streamed, in_memory = recipe("data.type=test-streamed"), recipe()
     torch.testing.assert_close(
         features_of(streamed).held_out.features, features_of(in_memory).held_out.features
@@ -184,13 +192,12 @@ def test_taken_samples_without_labels(recipe: MakeRecipe) -> None:
 # The hash of a data set.
 
 
-def test_a_data_set_in_memory_is_hashed_by_what_it_holds(recipe: MakeRecipe) -> None:
-    tiny = recipe()
+def test_a_data_set_in_memory_is_hashed_by_its_content() -> None:
     values = torch.arange(12, dtype=torch.uint8).reshape(3, 1, 2, 2)
     labels = torch.tensor([0, 1, 2])
-    first = data_digest(tiny, Samples(values, labels))
+    first = data_digest("", Samples(values, labels))
     assert re.fullmatch("[0-9a-f]{16}", first)
-    assert data_digest(recipe("latent.dim=9"), Samples(values.clone(), labels.clone())) == first
+    assert data_digest("other", Samples(values.clone(), labels.clone())) == first
     others = [
         Samples(values + 1, labels),
         Samples(values, labels.flip(0)),
@@ -199,26 +206,29 @@ def test_a_data_set_in_memory_is_hashed_by_what_it_holds(recipe: MakeRecipe) -> 
         Samples(values.to(torch.int8), labels),
         Samples(values.flip(0), labels),
     ]
-    assert len({first, *(data_digest(tiny, other) for other in others)}) == 7
+    assert len({first, *(data_digest("", other) for other in others)}) == 7
 
 
 def test_a_data_set_on_disk_is_hashed_by_its_declaration(recipe: MakeRecipe) -> None:
+    def digest(recipe: Recipe, part: Samples | Stream) -> str:
+        return data_digest(base_context(recipe).data_key, part)
+
     streamed = recipe("data.type=test-streamed")
     data = data_of(streamed)
-    first = data_digest(streamed, data.train)
-    assert data_digest(recipe("data.type=test-streamed", "latent.dim=9"), data.train) == first
+    first = digest(streamed, data.train)
+    assert digest(recipe("data.type=test-streamed", "latent.dim=9"), data.train) == first
     assert data.held_out is not None
-    assert data_digest(streamed, data.held_out) != first
+    assert digest(streamed, data.held_out) != first
     newer = replace(streamed.data, plugin=replace(streamed.data.plugin, version="1.1"))
-    assert data_digest(replace(streamed, data=newer), data.train) != first
-    assert data_digest(recipe(), data.train) != first
+    assert digest(replace(streamed, data=newer), data.train) != first
+    assert digest(recipe(), data.train) != first
 
 
 # The cache.
 
 
-class Maker:
-    """Makes a tensor, and counts how often."""
+class Computation:
+    """Computes a tensor, and counts how often."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -226,47 +236,47 @@ class Maker:
     def __call__(self) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
         self.calls += 1
         time.sleep(0.2)
-        return {"values": torch.arange(5) * self.calls}, {"note": f"made {self.calls}"}
+        return {"values": torch.arange(5) * self.calls}, {"note": f"call {self.calls}"}
 
 
-def test_what_is_kept_is_not_made_again(own_cache: Path) -> None:
-    make = Maker()
+def test_what_is_cached_is_not_computed_again(own_cache: Path) -> None:
+    compute = Computation()
     for _ in range(3):
-        tensors, notes = cached("some", make)
+        tensors, notes = cached("some", compute)
         assert tensors["values"].tolist() == [0, 1, 2, 3, 4]
-        assert notes == {"note": "made 1"}
-    assert make.calls == 1
+        assert notes == {"note": "call 1"}
+    assert compute.calls == 1
     assert (own_cache / "some.safetensors").exists()
-    cached("other", make)
-    assert make.calls == 2
+    cached("other", compute)
+    assert compute.calls == 2
 
 
-def test_two_at_once_make_it_once(own_cache: Path) -> None:
-    make = Maker()
-    found: list[Kept] = []
+def test_several_threads_compute_it_once(own_cache: Path) -> None:
+    compute = Computation()
+    results: list[Cached] = []
     threads = [
-        threading.Thread(target=lambda: found.append(cached("some", make))) for _ in range(4)
+        threading.Thread(target=lambda: results.append(cached("some", compute))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert make.calls == 1
-    assert [notes for _, notes in found] == [{"note": "made 1"}] * 4
+    assert compute.calls == 1
+    assert [notes for _, notes in results] == [{"note": "call 1"}] * 4
 
 
-def test_two_processes_at_once_make_it_once(own_cache: Path) -> None:
+def test_two_processes_compute_it_once(own_cache: Path) -> None:
     from ganzoo.comparison.launchers import in_own_process
 
     program = """
 import time, torch
 from ganzoo.evaluation.cache import cached
-def make():
+def compute():
     with open("calls", "a") as file:
         file.write("x")
     time.sleep(1)
     return {"values": torch.zeros(1)}, {}
-cached("some", make)
+cached("some", compute)
 """
     own_cache.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -283,24 +293,24 @@ cached("some", make)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"whole, but for its end"])
-def test_a_broken_file_is_made_anew(own_cache: Path, content: bytes) -> None:
-    make = Maker()
-    cached("some", make)
+def test_a_broken_file_is_replaced(own_cache: Path, content: bytes) -> None:
+    compute = Computation()
+    cached("some", compute)
     file = own_cache / "some.safetensors"
     file.write_bytes(file.read_bytes()[:-7] if content.startswith(b"whole") else content)
-    _, notes = cached("some", make)
-    assert notes == {"note": "made 2"}
-    assert cached("some", make)[1] == {"note": "made 2"}
+    _, notes = cached("some", compute)
+    assert notes == {"note": "call 2"}
+    assert cached("some", compute)[1] == {"note": "call 2"}
 
 
-def test_what_fails_leaves_nothing_behind(own_cache: Path) -> None:
-    def fail() -> Kept:
+def test_a_computation_that_fails_leaves_no_file(own_cache: Path) -> None:
+    def fail() -> Cached:
         raise ValueError("no luck")
 
     with pytest.raises(ValueError, match="no luck"):
         cached("some", fail)
     assert not (own_cache / "some.safetensors").exists()
-    assert cached("some", Maker())[1] == {"note": "made 1"}
+    assert cached("some", Computation())[1] == {"note": "call 1"}
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:

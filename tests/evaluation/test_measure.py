@@ -1,7 +1,8 @@
-"""Figures of a run at its end and on the way, and what is concluded from them."""
+"""Values of a run at its end and at its snapshots, and the conclusions from them."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +17,14 @@ from torch import Tensor
 from ganzoo import Run, train
 from ganzoo.engine.data import Samples, to_unit
 from ganzoo.engine.sampling import Sampler
+from ganzoo.evaluation.document import Best, Direction, Measures, Snapshot
 from ganzoo.evaluation.measure import best_of, collapse, measure
 from ganzoo.recipe import Component, Recipe
 from ganzoo.recipe.settings import Evaluate
 from ganzoo.specs import MetricSpec
 
 from .conftest import (
+    CODED,
     TINY,
     Needy,
     Scripted,
@@ -41,111 +44,109 @@ COUNTING = (
     .replace("alternating", "joint")
     + '[optimizer]\ntype = "sgd"\nlr = 1e-3\n[optimizer.loss]\ntype = "sgd"\nlr = 1.0\n'
 )
-VAE = (
-    TINY.replace("discriminator =", "encoder =")
-    .replace("non-saturating", "elbo")
-    .replace("alternating", "joint")
+CONDITIONAL = (
+    TINY.replace('type = "mlp"', 'type = "test-classes"')
+    .replace('name = "tiny"', 'name = "tiny"\ncondition = "class"')
+    .replace(", hidden = [16]", "")
 )
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """Metrics keep what they saw in their classes."""
+    """Metrics record in their classes."""
     yield
-    for kept in (Watching.seen, Watching.told, Scripted.script):
-        kept.clear()
+    for records in (Watching.updates, Watching.contexts, Scripted.script):
+        records.clear()
 
 
 @pytest.fixture
 def run(recipe: Callable[..., Recipe], tmp_path: Path) -> MakeRun:
     """`run("train.seed=1")`: the tiny recipe, trained; or another text."""
-    made = []
+    numbers = itertools.count(1)
 
     def run(*overrides: str, text: str = TINY) -> Run:
-        made.append(None)
-        return train(recipe(*overrides, text=text), runs=tmp_path, identity=f"run-{len(made)}")
+        identity = f"run-{next(numbers)}"
+        return train(recipe(*overrides, text=text), runs=tmp_path, identity=identity)
 
     return run
 
 
-def measured(run: Run, *metrics: Component[MetricSpec], **options: Any) -> dict[str, Any]:
-    found = measure(run.recipe, run.folder, metrics, **options)
-    assert json.loads(json.dumps(found)) == found or any(
-        math.isnan(value) for value in found["figures"].values()
-    )
-    return found
+def measured(run: Run, *metrics: Component[MetricSpec], **options: Any) -> Measures:
+    measures = measure(run.recipe, run.folder, metrics, **options)
+    assert json.loads(json.dumps(measures)) == measures
+    return measures
 
 
-def shown(real: bool) -> list[Tensor]:
-    """What the metric was shown of either kind, update by update."""
-    return [samples for kind, samples in Watching.seen if kind == real]
+def given(real: bool) -> list[Tensor]:
+    """The samples of either kind that the metric was given, update by update."""
+    return [update.samples for update in Watching.updates if update.real == real]
 
 
-# The course of a run.
+# The history of a run.
 
 
-def rows(*values: float, iterations: Sequence[int] = (5, 10, 15, 20)) -> list[dict[str, Any]]:
+def rows(*values: float, iterations: Sequence[int] = (5, 10, 15, 20)) -> list[Snapshot]:
     return [
-        {"iteration": iteration, "figures": {"test-scripted": value}}
+        {"iteration": iteration, "values": {"test-scripted": value}}
         for iteration, value in zip(iterations, values, strict=True)
     ]
 
 
-def test_course_best_and_end(run: MakeRun) -> None:
+def test_history_best_and_end(run: MakeRun) -> None:
     made = run()
     values = [(3.0, 0.4), (1.0, 0.6), (2.0, 0.6), (2.5, 0.5)]
     Scripted.script += [{"test-scripted": low, "score": high, "free": 7.0} for low, high in values]
-    found = measured(made, metric(Scripted))
+    measures = measured(made, metric(Scripted))
     names = ("test-scripted", "test-scripted/score", "test-scripted/free")
-    assert found["course"] == [
-        {"iteration": iteration, "figures": dict(zip(names, (*pair, 7.0), strict=True))}
+    assert measures["history"] == [
+        {"iteration": iteration, "values": dict(zip(names, (*pair, 7.0), strict=True))}
         for iteration, pair in zip((5, 10, 15, 20), values, strict=True)
     ]
-    assert (found["iteration"], found["figures"]) == (20, found["course"][-1]["figures"])
-    assert found["better"] == {"test-scripted": "lower", "test-scripted/score": "higher"}
+    assert (measures["iteration"], measures["values"]) == (20, measures["history"][-1]["values"])
+    assert measures["better"] == {"test-scripted": "lower", "test-scripted/score": "higher"}
     # The first of two that are equally good.
-    assert found["best"] == {
+    assert measures["best"] == {
         "test-scripted": {"value": 1.0, "iteration": 10},
         "test-scripted/score": {"value": 0.6, "iteration": 10},
     }
-    assert found["collapse"] == [
+    assert measures["collapse"] == [
         "test-scripted was 1 after 10 iterations and is 2.5 at the end",
     ]
-    assert found["extractor"] is None
-    assert found["data"] == {"train": 1500, "held_out": 297}
-    assert (found["generated"], found["real"], found["real_from"]) == (60, 60, "held out")
-    assert found["prior"] == "latent"
-    assert "other_prior" not in found
+    assert measures["extractor"] is None
+    assert measures["data"] == {"train": 1500, "held_out": 297}
+    assert (measures["generated"], measures["real"], measures["real_from"]) == (60, 60, "held out")
+    assert measures["prior"] == "latent"
+    assert measures["other_priors"] == {}
 
 
 def test_a_run_without_snapshots_is_measured_at_its_end(run: MakeRun) -> None:
     made = run("evaluate.snapshots=0")
     assert made.folder.snapshots() == []
-    found = measured(made, metric(Watching))
-    assert [row["iteration"] for row in found["course"]] == [20]
+    measures = measured(made, metric(Watching))
+    assert [row["iteration"] for row in measures["history"]] == [20]
     expected = Sampler(made.recipe, made.folder).sample(60)
-    assert torch.equal(shown(False)[-1], expected)
+    assert torch.equal(given(False)[-1], expected)
 
 
 def test_the_end_is_measured_with_the_final_weights(run: MakeRun) -> None:
     made = run("train.seed=3", "ema.decay=0.5")
     measured(made, metric(Watching))
-    first, *_, last = shown(False)
+    first, *_, last = given(False)
     assert torch.equal(last, Sampler(made.recipe, made.folder).sample(60, seed=3))
     assert not torch.equal(first, last)
 
 
-def test_somebody_else_says_how_to_measure(run: MakeRun) -> None:
-    told: list[str] = []
+def test_a_comparison_says_how_to_measure(run: MakeRun) -> None:
+    reports: list[str] = []
     made = run()
-    found = measured(made, metric(Watching), evaluate=Evaluate(samples=7), tell=told.append)
-    assert (found["generated"], found["real"]) == (7, 7)
-    assert {len(samples) for samples in shown(False) + shown(True)} == {7}
-    assert told[0] == f"measuring {made.path} after 5 iterations"
-    assert len(told) == 4
+    measures = measured(made, metric(Watching), evaluate=Evaluate(samples=7), report=reports.append)
+    assert (measures["generated"], measures["real"]) == (7, 7)
+    assert {len(samples) for samples in given(False) + given(True)} == {7}
+    assert reports[0] == f"measuring {made.path} after 5 iterations, prior latent"
+    assert len(reports) == 4
 
 
-def test_the_figures_are_the_same_twice(run: MakeRun) -> None:
+def test_values_are_the_same_twice(run: MakeRun) -> None:
     made = run()
     metrics = metric(Watching), metric(WatchingFeatures)
     first = measured(made, *metrics)
@@ -153,13 +154,13 @@ def test_the_figures_are_the_same_twice(run: MakeRun) -> None:
     assert measured(made, *metrics) == first
 
 
-# What metrics are told and shown.
+# The arguments and the context of metrics.
 
 
-def test_a_metric_is_shown_samples_in_the_range_of_the_data(run: MakeRun) -> None:
+def test_a_metric_is_given_samples_in_the_range_of_the_data(run: MakeRun) -> None:
     made = run("evaluate.snapshots=1")
     measured(made, metric(Watching))
-    ((real,), (generated,)) = shown(True), shown(False)
+    ((real,), (generated,)) = given(True), given(False)
     assert real.shape == generated.shape == (60, 1, 8, 8)
     assert real.dtype == generated.dtype == torch.float32
     assert (real.min(), real.max()) == (-1, 1)
@@ -173,11 +174,11 @@ def test_real_samples_are_a_choice_that_stays(run: MakeRun) -> None:
     """Not the first ones, since a data set may be sorted by class."""
     made = run("evaluate.snapshots=2")
     measured(made, metric(Watching))
-    first, second = shown(True)
+    first, second = given(True)
     assert torch.equal(first, second)
-    Watching.seen.clear()
+    Watching.updates.clear()
     measured(run("train.seed=1", "evaluate.snapshots=1"), metric(Watching))
-    assert torch.equal(shown(True)[0], first)
+    assert torch.equal(given(True)[0], first)
     held_out = data_of(made.recipe).held_out
     assert isinstance(held_out, Samples)
     assert not torch.equal(first, to_unit(held_out.values[:60]))
@@ -186,36 +187,36 @@ def test_real_samples_are_a_choice_that_stays(run: MakeRun) -> None:
 def test_samples_and_features_are_of_the_same_choice(run: MakeRun) -> None:
     made = run("evaluate.snapshots=1")
     measured(made, metric(Watching), metric(WatchingFeatures))
-    samples, features = shown(True)
-    told = Watching.told[-1].features
-    torch.testing.assert_close(told.extractor(samples).features, features)
-    samples, features = shown(False)
-    torch.testing.assert_close(told.extractor(samples).features, features)
+    samples, features = given(True)
+    extractor = Watching.contexts[-1].features.extractor
+    torch.testing.assert_close(extractor(samples).features, features)
+    samples, features = given(False)
+    torch.testing.assert_close(extractor(samples).features, features)
 
 
 def test_fewer_real_samples_are_all_of_them(run: MakeRun) -> None:
-    found = measured(run("evaluate.snapshots=1", "evaluate.samples=400"), metric(Watching))
-    assert (found["generated"], found["real"]) == (400, 297)
-    assert [len(samples) for samples in shown(True)] == [297]
+    measures = measured(run("evaluate.snapshots=1", "evaluate.samples=400"), metric(Watching))
+    assert (measures["generated"], measures["real"]) == (400, 297)
+    assert [len(samples) for samples in given(True)] == [297]
 
 
 def test_without_held_out_samples_training_ones_are_taken(run: MakeRun) -> None:
-    found = measured(run("evaluate.snapshots=1", "data.held_out=0"), metric(Watching))
-    assert found["data"] == {"train": 1797, "held_out": 0}
-    assert (found["real"], found["real_from"]) == (60, "train")
+    measures = measured(run("evaluate.snapshots=1", "data.held_out=0"), metric(Watching))
+    assert measures["data"] == {"train": 1797, "held_out": 0}
+    assert (measures["real"], measures["real_from"]) == (60, "train")
 
 
 def test_samples_come_in_chunks(run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganzoo.evaluation.measure.CHUNK", 25)
     measured(run("evaluate.snapshots=1"), metric(Watching))
-    assert [len(samples) for samples in shown(True)] == [25, 25, 10]
-    assert [len(samples) for samples in shown(False)] == [25, 25, 10]
+    assert [len(samples) for samples in given(True)] == [25, 25, 10]
+    assert [len(samples) for samples in given(False)] == [25, 25, 10]
 
 
-def test_a_metric_is_told_what_it_needs_and_no_more(run: MakeRun) -> None:
+def test_the_context_holds_what_a_metric_needs_and_no_more(run: MakeRun) -> None:
     made = run("evaluate.snapshots=1")
     measured(made, metric(Watching), metric(Needy))
-    free, needy = Watching.told
+    free, needy = Watching.contexts
     assert (free.loss, free.data, dict(free.networks), free.features) == (None, None, {}, None)
     assert set(needy.networks) == {"generator"}
     assert needy.data.held_out is not None
@@ -223,38 +224,40 @@ def test_a_metric_is_told_what_it_needs_and_no_more(run: MakeRun) -> None:
     assert needy.num_classes == 10
 
 
-# Names of figures.
+# Names of values.
 
 
-def test_names_of_figures(run: MakeRun) -> None:
-    found = measured(run("evaluate.snapshots=1"), metric(Watching), metric(WatchingFeatures))
-    name = found["extractor"]["name"]
-    assert set(found["figures"]) == {
+def test_names_of_values(run: MakeRun) -> None:
+    measures = measured(run("evaluate.snapshots=1"), metric(Watching), metric(WatchingFeatures))
+    assert measures["extractor"] is not None
+    name = measures["extractor"]["name"]
+    assert set(measures["values"]) == {
         *("test-watching", "test-watching/mean"),
         *(f"test-features[{name}]", f"test-features/mean[{name}]"),
     }
-    assert found["better"] == {f"test-features/mean[{name}]": "lower"}
-    assert found["extractor"].keys() == {"name", "kind", "digest", "note"}
-    assert name == f"random@{found['extractor']['digest'][:4]}"
+    assert measures["better"] == {f"test-features/mean[{name}]": "lower"}
+    assert measures["extractor"].keys() == {"name", "type", "digest", "note", "table"}
+    assert name == f"random@{measures['extractor']['digest'][:4]}"
 
 
 def test_where_the_extractor_has_no_classes_probabilities_are_left_out(run: MakeRun) -> None:
     metrics = metric(WatchingProbabilities), metric(WatchingFeatures)
-    found = measured(run("evaluate.snapshots=1"), *metrics)
-    assert not any("probabilities" in name for name in found["figures"] | found["better"])
-    assert len(Watching.told) == 1
+    measures = measured(run("evaluate.snapshots=1"), *metrics)
+    assert not any("probabilities" in name for name in {*measures["values"], *measures["better"]})
+    assert len(Watching.contexts) == 1
 
 
 def test_probabilities_of_a_classifier(
     run: MakeRun, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ganzoo.evaluation.classifier.FEWEST_STEPS", 1)
-    made = run("evaluate.snapshots=1", "evaluate.features=auto")
-    found = measured(made, metric(WatchingProbabilities))
-    name = found["extractor"]["name"]
+    made = run("evaluate.snapshots=1", "extractor.type=classifier")
+    measures = measured(made, metric(WatchingProbabilities))
+    assert measures["extractor"] is not None
+    name = measures["extractor"]["name"]
     assert name.startswith("classifier@")
-    assert f"test-probabilities/mean[{name}]" in found["figures"]
-    for samples in shown(True) + shown(False):
+    assert f"test-probabilities/mean[{name}]" in measures["values"]
+    for samples in given(True) + given(False):
         assert samples.shape == (60, 10)
         torch.testing.assert_close(samples.sum(1), torch.ones(60))
 
@@ -269,7 +272,7 @@ def test_a_snapshot_holds_the_weights_of_its_iteration(run: MakeRun, average: st
     for iteration in (5, 20, 10):
         state = torch.load(made.folder.checkpoint(iteration), weights_only=True)
         sampler.load(iteration)
-        generator = state["average"] or state["networks"]["generator"]
+        generator = (state["average"] or state["networks"])["generator"]
         for network, expected in (
             (sampler.networks["generator"], generator),
             (sampler.networks["discriminator"], state["networks"]["discriminator"]),
@@ -291,44 +294,83 @@ def test_the_weights_of_a_loss_are_of_the_same_iteration(run: MakeRun) -> None:
     made = run(text=COUNTING)
     saved = safetensors.torch.load(made.folder.snapshot(10).read_bytes())
     assert saved["loss.count"] == 10
-    found = measured(made, metric(Needy))
-    assert [row["figures"]["test-needy/count"] for row in found["course"]] == [5, 10, 15, 20]
+    measures = measured(made, metric(Needy))
+    assert [row["values"]["test-needy/count"] for row in measures["history"]] == [5, 10, 15, 20]
 
 
-# The other prior.
+# Other priors.
 
 
-def test_a_model_with_codes_is_measured_with_both_priors(run: MakeRun) -> None:
-    made = run("evaluate.snapshots=1", text=VAE)
-    found = measured(made, metric(Watching), metric(Needy))
-    assert found["prior"] == "latent"
-    assert found["other_prior"]["prior"] == "mixture"
-    # What does not look at samples is measured once.
-    figures = found["other_prior"]["figures"]
-    assert figures["test-needy/count"] == found["figures"]["test-needy/count"]
-    assert figures["test-watching/mean"] != found["figures"]["test-watching/mean"]
-    first, _, second = shown(False)
+def test_a_model_with_codes_is_measured_with_each_prior(run: MakeRun) -> None:
+    priors = 'priors = [{ type = "mixture", components = 2 }, { type = "normal" }]\n'
+    made = run("evaluate.snapshots=1", text=CODED + priors)
+    measures = measured(made, metric(Watching), metric(Needy))
+    assert measures["prior"] == "latent"
+    assert list(measures["other_priors"]) == ["mixture", "normal"]
+    means = [measures["values"]["test-watching/mean"]]
+    for values in measures["other_priors"].values():
+        # What does not depend on samples is computed once.
+        assert values["test-needy/count"] == measures["values"]["test-needy/count"]
+        means.append(values["test-watching/mean"])
+    assert len(set(means)) == 3
+    # The second update is that of the metric that does not depend on them.
+    first, _, second, third = given(False)
     sampler = Sampler(made.recipe, made.folder)
-    assert torch.equal(first, sampler.sample(60, prior="latent"))
-    assert torch.equal(second, sampler.sample(60, prior="mixture"))
+    for samples, prior in ((first, "latent"), (second, "mixture"), (third, "normal")):
+        assert torch.equal(samples, sampler.sample(60, prior=prior))
 
 
-def test_the_recipes_prior_is_the_headline(run: MakeRun) -> None:
-    made = run("evaluate.snapshots=1", "prior.distribution=mixture", text=VAE)
-    found = measured(made, metric(Watching))
-    assert (found["prior"], found["other_prior"]["prior"]) == ("mixture", "latent")
-    first, second = shown(False)
+def test_the_headline_is_of_the_recipes_prior(run: MakeRun) -> None:
+    made = run("evaluate.snapshots=1", "prior.type=mixture", text=CODED)
+    measures = measured(made, metric(Watching))
+    assert (measures["prior"], list(measures["other_priors"])) == ("mixture", ["latent"])
+    first, second = given(False)
     sampler = Sampler(made.recipe, made.folder)
     assert torch.equal(first, sampler.sample(60, prior="mixture"))
     assert torch.equal(second, sampler.sample(60, prior="latent"))
 
 
-# What is concluded, on figures that are given.
+# Classes.
 
 
-def test_the_best_passes_over_what_is_no_number() -> None:
-    course = rows(math.nan, 4.0, math.inf, 5.0)
-    assert best_of(course, {"test-scripted": "lower"}) == {
+def test_labels_are_those_of_the_samples(run: MakeRun) -> None:
+    made = run("evaluate.snapshots=1", text=CONDITIONAL)
+    measured(made, metric(Watching), metric(WatchingFeatures))
+    held_out = data_of(made.recipe).held_out
+    assert isinstance(held_out, Samples)
+    assert held_out.labels is not None
+    real, generated, features, _ = Watching.updates
+    assert real.labels is not None
+    for x, label in zip(real.samples, real.labels, strict=True):
+        (place,) = (to_unit(held_out.values) == x).flatten(1).all(1).nonzero()[0]
+        assert held_out.labels[place] == label
+    assert features.labels is not None
+    assert torch.equal(features.labels, real.labels)
+    # The generator of the test shows the class as the first pixel.
+    assert generated.labels is not None
+    assert len(set(generated.labels.tolist())) == 10
+    torch.testing.assert_close(generated.samples[:, 0, 0, 0], generated.labels / 10)
+
+
+def test_a_generator_without_classes_has_no_labels(run: MakeRun) -> None:
+    measured(run("evaluate.snapshots=1"), metric(Watching))
+    real, generated = Watching.updates
+    assert real.labels is not None
+    assert generated.labels is None
+
+
+def test_data_without_classes_have_no_labels(run: MakeRun) -> None:
+    made = run("evaluate.snapshots=1", "data={ type = 'gaussian-1d' }")
+    measured(made, metric(Watching))
+    assert [update.labels for update in Watching.updates] == [None, None]
+
+
+# Conclusions from given values.
+
+
+def test_snapshots_without_a_number_are_not_the_best() -> None:
+    history = rows(math.nan, 4.0, math.inf, 5.0)
+    assert best_of(history, {"test-scripted": "lower"}) == {
         "test-scripted": {"value": 4.0, "iteration": 10}
     }
     assert best_of(rows(-math.inf, -2.0, math.nan, -1.0), {"test-scripted": "higher"}) == {
@@ -336,14 +378,14 @@ def test_the_best_passes_over_what_is_no_number() -> None:
     }
 
 
-def test_there_is_no_best_without_a_number_or_a_better_way() -> None:
-    course = rows(math.nan, math.nan, math.nan, math.nan)
-    assert best_of(course, {"test-scripted": "lower", "absent": "higher"}) == {}
+def test_there_is_no_best_without_a_number_or_a_direction() -> None:
+    history = rows(math.nan, math.nan, math.nan, math.nan)
+    assert best_of(history, {"test-scripted": "lower", "absent": "higher"}) == {}
     assert best_of(rows(1.0, 2.0, 3.0, 4.0), {}) == {}
 
 
 @pytest.mark.parametrize(
-    ("way", "top", "end", "flagged"),
+    ("direction", "top", "end", "flagged"),
     [
         ("lower", 1.0, 2.0, False),
         ("lower", 1.0, 2.01, True),
@@ -359,15 +401,15 @@ def test_there_is_no_best_without_a_number_or_a_better_way() -> None:
     ],
 )
 def test_an_end_much_worse_than_the_best_is_a_collapse(
-    way: str, top: float, end: float, flagged: bool
+    direction: Direction, top: float, end: float, flagged: bool
 ) -> None:
-    best = {"f": {"value": top, "iteration": 400}}
-    sentences = collapse({"f": end}, best, {"f": way}, {"f": 2.0})
+    best: dict[str, Best] = {"f": {"value": top, "iteration": 400}}
+    sentences = collapse({"f": end}, best, {"f": direction}, {"f": 2.0})
     expected = f"f was {top:.4g} after 400 iterations and is {end:.4g} at the end"
     assert sentences == ([expected] if flagged else [])
 
 
-def test_figures_without_a_limit_or_a_best_are_not_flagged() -> None:
-    best = {"f": {"value": 1.0, "iteration": 1}}
+def test_values_without_a_limit_or_a_best_are_not_flagged() -> None:
+    best: dict[str, Best] = {"f": {"value": 1.0, "iteration": 1}}
     assert collapse({"f": 99.0}, best, {"f": "lower"}, {}) == []
     assert collapse({"g": 99.0}, best, {"f": "lower", "g": "lower"}, {"g": 2.0, "f": 2.0}) == []

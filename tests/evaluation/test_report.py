@@ -10,26 +10,35 @@ import itertools
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.evaluation import report_tables, report_text
+from ganzoo.evaluation.document import (
+    ComparisonDocument,
+    Cost,
+    ModelEntry,
+    RunEntry,
+    Snapshot,
+    Summary,
+)
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.evaluation.report import write_report
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 QUICK = (
     *("train.iterations=20", "train.batch_size=16", "log.every=10", "log.samples=16"),
-    *("evaluate.samples=64", "evaluate.snapshots=4", "prior.codes=200"),
+    *("evaluate.samples=64", "evaluate.snapshots=4"),
 )
 SEEDS = (0, 1)
-FIGURES = ("fid[random@0123]", "precision-recall/recall[random@0123]", "sharpness")
-UNSEEN = [3]
+VALUES = ("fid[random@0123]", "precision-recall/recall[random@0123]", "sharpness")
+NOT_DRAWN = [3]
 """A shape of samples that reports do not draw, for tests of everything else."""
 EVIL = "<script>document.title='owned'</script>"
 
@@ -50,7 +59,17 @@ def trained(
     }
 
 
-def statistics(values: list[float]) -> dict[str, Any]:
+NO_COST: Cost = {
+    "seconds": None,
+    "steps": {},
+    "images": None,
+    "images_per_second": None,
+    "peak_memory_mb": None,
+    "sampling_seconds": None,
+}
+
+
+def summary(values: list[float]) -> Summary:
     mean = sum(values) / len(values)
     spread = max(values) - min(values)
     return {
@@ -62,13 +81,13 @@ def statistics(values: list[float]) -> dict[str, Any]:
     }
 
 
-def run_entry(run: ganzoo.Run, figures: Mapping[str, float]) -> dict[str, Any]:
-    """What a comparison says of a run, with figures that were given."""
+def run_entry(run: ganzoo.Run, values: dict[str, float]) -> RunEntry:
+    """The entry of a run, with given values."""
     status = run.status
-    course = [
+    history: list[Snapshot] = [
         {
             "iteration": step,
-            "figures": {name: value * (1 + 20 / step) for name, value in figures.items()},
+            "values": {name: value * (1 + 20 / step) for name, value in values.items()},
         }
         for step in run.folder.snapshots()
     ]
@@ -78,9 +97,9 @@ def run_entry(run: ganzoo.Run, figures: Mapping[str, float]) -> dict[str, Any]:
         "state": "done",
         "message": None,
         "iterations": status["iteration"],
-        "figures": dict(figures),
-        "course": course,
-        "best": {FIGURES[0]: {"value": figures[FIGURES[0]] / 2, "iteration": 15}},
+        "values": dict(values),
+        "history": history,
+        "best": {VALUES[0]: {"value": values[VALUES[0]] / 2, "iteration": 15}},
         "collapse": [],
         "cost": {
             "seconds": status["seconds"],
@@ -90,15 +109,16 @@ def run_entry(run: ganzoo.Run, figures: Mapping[str, float]) -> dict[str, Any]:
             "peak_memory_mb": None,
             "sampling_seconds": 0.25,
         },
-        "metrics_jsonl": run.metrics,
+        "statistics": run.statistics,
     }
 
 
 def model_entry(
     label: str, runs: list[ganzoo.Run], values: list[dict[str, float]], prior: str = "latent"
-) -> dict[str, Any]:
-    entries = [run_entry(run, figures) for run, figures in zip(runs, values, strict=True)]
+) -> ModelEntry:
+    entries = [run_entry(run, each) for run, each in zip(runs, values, strict=True)]
     cost = entries[0]["cost"]
+    assert cost is not None
     return {
         "name": runs[0].recipe.name,
         "label": label,
@@ -107,40 +127,38 @@ def model_entry(
         "recipe": runs[0].recipe.tables(),
         "parameters": {"generator": 12345},
         "runs": entries,
-        "statistics": {
-            name: statistics([figures[name] for figures in values]) for name in values[0]
-        },
-        "cost": dict(cost),
+        "summaries": {name: summary([each[name] for each in values]) for name in values[0]},
+        "cost": copy.copy(cost),
     }
 
 
-def figures(fid: float, recall: float, sharpness: float) -> list[dict[str, float]]:
-    """Figures of two seeds, a hundredth apart."""
+def values(fid: float, recall: float, sharpness: float) -> list[dict[str, float]]:
+    """Values of two seeds, a hundredth apart."""
     return [
-        dict(zip(FIGURES, (fid * factor, recall, sharpness * factor), strict=True))
+        dict(zip(VALUES, (fid * factor, recall, sharpness * factor), strict=True))
         for factor in (0.995, 1.005)
     ]
 
 
 def comparison_of(
-    models: list[dict[str, Any]], shape: list[int], kind: str = "random"
-) -> dict[str, Any]:
+    models: list[ModelEntry], shape: list[int], extractor: str = "random"
+) -> ComparisonDocument:
     for model in models[1:]:
         model["paired"] = {
-            FIGURES[0]: {
+            VALUES[0]: {
                 "difference": -3.25, "low": -4.5, "high": -2.0, "verdict": "better", "seeds": 2,
             },
-            FIGURES[1]: {
+            VALUES[1]: {
                 "difference": 0.01, "low": -0.2, "high": 0.22,
-                "verdict": "no difference shown", "seeds": 2,
+                "verdict": "no significant difference", "seeds": 2,
             },
-            FIGURES[2]: {
+            VALUES[2]: {
                 "difference": 0.5, "low": None, "high": None, "verdict": None, "seeds": 2,
             },
         }  # fmt: skip
     meanings = ("Distance of Gaussians.", "Share of real samples.", "Edges against blur.")
     return {
-        "format": 1,
+        "format": 2,
         "title": "two models",
         "created": "2026-01-01T12:00:00",
         "command": "ganzoo compare a.toml b.toml --seeds 2 --out report",
@@ -153,14 +171,17 @@ def comparison_of(
             "name": "digits", "sample_shape": shape, "num_classes": 10,
             "train": 1500, "held_out": 297,
         },
-        "extractor": {"name": "random@0123", "kind": kind, "digest": "0123", "note": "weak"},
+        "extractor": {
+            "name": "random@0123", "type": extractor, "digest": "0123", "note": "random maps",
+            "table": {"type": f"ganzoo-core:{extractor}"},
+        },
         "generated": 64,
         "real": 64,
         "real_from": "held out",
-        "metrics": [
-            {"name": FIGURES[2], "better": None, "meaning": meanings[2], "headline": False},
-            {"name": FIGURES[0], "better": "lower", "meaning": meanings[0], "headline": True},
-            {"name": FIGURES[1], "better": "higher", "meaning": meanings[1], "headline": True},
+        "columns": [
+            {"name": VALUES[2], "better": None, "meaning": meanings[2], "headline": False},
+            {"name": VALUES[0], "better": "lower", "meaning": meanings[0], "headline": True},
+            {"name": VALUES[1], "better": "higher", "meaning": meanings[1], "headline": True},
         ],
         "models": models,
         "differences": [
@@ -168,7 +189,7 @@ def comparison_of(
             {"key": "latent.dim", "values": [8, 32]},
             {"key": "encoder.hidden", "values": [[256, 128], None]},
         ],
-        "winners": {FIGURES[0]: models[-1]["label"], FIGURES[1]: None},
+        "winners": {VALUES[0]: models[-1]["label"], VALUES[1]: None},
     }  # fmt: skip
 
 
@@ -177,24 +198,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ganzoo.Run]
     return trained(("digits-vae", "digits-mlp-gan"), tmp_path_factory.mktemp("runs"))
 
 
-def three_models(runs: dict[str, list[ganzoo.Run]]) -> dict[str, Any]:
-    """A VAE, also by its mixture, and a GAN."""
+def three_models(runs: dict[str, list[ganzoo.Run]]) -> ComparisonDocument:
+    """A VAE with two priors and a GAN."""
     vae, gan = runs["digits-vae"], runs["digits-mlp-gan"]
-    mixture = model_entry("digits-vae, mixture", vae, figures(9, 0.75, 0.8), "mixture")
+    mixture = model_entry("digits-vae, mixture", vae, values(9, 0.75, 0.8), "mixture")
     for run in mixture["runs"]:
-        run |= {"course": [], "best": {}}
+        run |= {"history": [], "best": {}}
     return comparison_of(
         [
-            model_entry("digits-vae", vae, figures(10, 0.5, 0.7)),
+            model_entry("digits-vae", vae, values(10, 0.5, 0.7)),
             mixture,
-            model_entry("digits-mlp-gan", gan, figures(1234.5, 0.25, 0.00001)),
+            model_entry("digits-mlp-gan", gan, values(1234.5, 0.25, 0.00001)),
         ],
         [1, 8, 8],
     )
 
 
 @pytest.fixture
-def comparison(runs: dict[str, list[ganzoo.Run]]) -> dict[str, Any]:
+def comparison(runs: dict[str, list[ganzoo.Run]]) -> ComparisonDocument:
     return three_models(runs)
 
 
@@ -211,7 +232,7 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page that was opened, what it asked for and what it complained of."""
+    """An open page, its requests and its error messages."""
 
     def __init__(self, browser: Any, path: Path, **options: Any) -> None:
         self.page = browser.new_page(**options)
@@ -246,7 +267,7 @@ def test_the_page_needs_nothing_else(browser: Any, report: Path) -> None:
 def test_every_section_is_there_in_order(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    expected = ["figures", "samples", "cost", "training", "paths", "dimensions", "codes"]
+    expected = ["metrics", "samples", "cost", "training", "paths", "dimensions", "codes"]
     assert visit(ids) == [*expected, "curves", "neighbours", "recipes"]
     links = "[...document.querySelectorAll('nav a')].map(link => link.hash.slice(1))"
     assert visit(links) == visit(ids)
@@ -286,23 +307,23 @@ def test_the_slider_moves_all_models_by_keyboard(browser: Any, report: Path) -> 
 
 def column(visit: Visit, place: int) -> list[str]:
     cells: list[str] = visit(
-        "[...document.querySelector('table.figures').tBodies[0].rows]"
+        "[...document.querySelector('table.metrics').tBodies[0].rows]"
         f".map(row => row.cells[{place}].firstChild.textContent.trim())"
     )
     return cells
 
 
 def test_a_column_sorts_both_ways_best_first(
-    browser: Any, comparison: dict[str, Any], tmp_path: Path
+    browser: Any, comparison: ComparisonDocument, tmp_path: Path
 ) -> None:
-    comparison["data"]["sample_shape"] = UNSEEN
-    del comparison["models"][0]["statistics"][FIGURES[1]]
+    comparison["data"]["sample_shape"] = NOT_DRAWN
+    del comparison["models"][0]["summaries"][VALUES[1]]
     visit = Visit(browser, write_report(comparison, tmp_path))
     assert column(visit, 1) == ["10", "9", "1,234"]
     button = visit.page.get_by_role("button", name=re.compile("^fid"))
     button.focus()
     visit.page.keyboard.press("Enter")
-    header = visit.page.locator("table.figures th").nth(1)
+    header = visit.page.locator("table.metrics th").nth(1)
     assert header.get_attribute("aria-sort") == "ascending"
     assert column(visit, 1) == ["9", "10", "1,234"]
     visit.page.keyboard.press("Space")
@@ -323,7 +344,7 @@ def test_nothing_overflows_the_page(browser: Any, report: Path, width: int, sche
     assert visit("document.documentElement.scrollWidth") <= width
 
 
-def test_a_sheet_of_paper_holds_all_figures(browser: Any, report: Path) -> None:
+def test_a_sheet_of_paper_holds_all_values(browser: Any, report: Path) -> None:
     visit = Visit(browser, report, viewport={"width": 1017, "height": 700}, color_scheme="dark")
     visit.page.emulate_media(media="print")
     assert visit("document.documentElement.scrollWidth") <= 1017
@@ -384,16 +405,16 @@ def test_the_page_can_be_read_by_other_means(browser: Any, report: Path) -> None
 
 
 def test_what_the_comparison_says_is_never_markup(
-    browser: Any, comparison: dict[str, Any], tmp_path: Path
+    browser: Any, comparison: ComparisonDocument, tmp_path: Path
 ) -> None:
     comparison["title"] = EVIL
     comparison["command"] = f"ganzoo compare '{EVIL}'"
     comparison["models"][0]["label"] = comparison["models"][0]["name"] = EVIL
     comparison["models"][0]["runs"][1] |= {"state": "failed", "message": f"no {EVIL}"}
     comparison["differences"][0]["values"][0] = EVIL
-    comparison["metrics"][0]["meaning"] = EVIL
+    comparison["columns"][0]["meaning"] = EVIL
     comparison["versions"][EVIL] = EVIL
-    for row in comparison["models"][2]["runs"][0]["metrics_jsonl"]:
+    for row in comparison["models"][2]["runs"][0]["statistics"]:
         row["statistics"] = {EVIL: 1.0, "$\\frac": 2.0}
     path = write_report(comparison, tmp_path)
     visit = Visit(browser, path)
@@ -410,8 +431,8 @@ def test_what_the_comparison_says_is_never_markup(
     assert f"    ganzoo compare '{EVIL}'" in markdown
 
 
-def test_failed_runs_and_collapses_are_told_once(
-    comparison: dict[str, Any], browser: Any, tmp_path: Path
+def test_each_failed_run_and_collapse_has_one_warning(
+    comparison: ComparisonDocument, browser: Any, tmp_path: Path
 ) -> None:
     for model in comparison["models"][:2]:
         model["runs"][0] |= {"state": "failed", "message": "the loss became nan"}
@@ -437,17 +458,17 @@ def test_failed_runs_and_collapses_are_told_once(
 
 def test_only_winners_are_bold(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
-    bold = "[...document.querySelectorAll('.figures td strong')].map(each => each.textContent)"
+    bold = "[...document.querySelectorAll('.metrics td strong')].map(each => each.textContent)"
     assert visit(bold) == ["1,234"]
     assert "0.5000" in report.with_name("comparison.md").read_text()
     assert "**1,234**" in report.with_name("comparison.md").read_text()
 
 
-def test_both_files_have_the_same_figures(browser: Any, report: Path) -> None:
+def test_both_files_have_the_same_values(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     markdown = report.with_name("comparison.md").read_text().replace("\\", "")
     cells = visit(
-        "[...document.querySelectorAll('.figures td, #cost td, .differences td')]"
+        "[...document.querySelectorAll('.metrics td, #cost td, .differences td')]"
         ".flatMap(cell => [...cell.childNodes].map(each => each.textContent.trim()))"
         ".filter(text => text)"
     )
@@ -457,59 +478,59 @@ def test_both_files_have_the_same_figures(browser: Any, report: Path) -> None:
 
 
 def test_a_comparison_without_a_picture_is_still_a_report(
-    browser: Any, comparison: dict[str, Any], tmp_path: Path
+    browser: Any, comparison: ComparisonDocument, tmp_path: Path
 ) -> None:
     for model in comparison["models"]:
-        model["statistics"], model["cost"], model["parameters"] = {}, {}, {}
+        model["summaries"], model["cost"], model["parameters"] = {}, NO_COST, {}
         for run in model["runs"]:
-            run |= {"state": "failed", "path": "gone", "course": [], "metrics_jsonl": []}
+            run |= {"state": "failed", "path": "gone", "history": [], "statistics": []}
     comparison["extractor"] = None
     visit = Visit(browser, write_report(comparison, tmp_path))
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    assert visit(ids) == ["figures", "recipes"]
+    assert visit(ids) == ["metrics", "recipes"]
     assert visit.complaints == []
 
 
-def test_a_run_that_is_gone_is_named(comparison: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_that_is_gone_is_named(comparison: ComparisonDocument, tmp_path: Path) -> None:
     comparison["models"][2]["runs"][0]["path"] = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere is not a folder"):
         write_report(comparison, tmp_path)
 
 
 def test_one_seed_has_no_intervals_and_no_verdict(
-    browser: Any, comparison: dict[str, Any], tmp_path: Path
+    browser: Any, comparison: ComparisonDocument, tmp_path: Path
 ) -> None:
-    comparison["data"]["sample_shape"] = UNSEEN
+    comparison["data"]["sample_shape"] = NOT_DRAWN
     comparison["seeds"] = [0]
     comparison["winners"] = dict.fromkeys(comparison["winners"])
     for model in comparison["models"]:
         del model["runs"][1]
-        for found in model["statistics"].values():
-            found |= {"low": None, "high": None, "std": None, "seeds": 1}
-        for found in model.get("paired", {}).values():
-            found |= {"low": None, "high": None, "seeds": 1}
-            if found["verdict"]:
-                found["verdict"] = "no difference shown"
+        for each in model["summaries"].values():
+            each |= {"low": None, "high": None, "std": None, "seeds": 1}
+        for paired in model.get("paired", {}).values():
+            paired |= {"low": None, "high": None, "seeds": 1}
+            if paired["verdict"]:
+                paired["verdict"] = "no significant difference"
     visit = Visit(browser, write_report(comparison, tmp_path))
     said = visit("document.querySelector('.verdicts').textContent")
-    assert "One seed cannot tell a difference between models from chance." in said
+    assert "With one seed for each model, differences cannot be distinguished" in said
     assert "better in" not in said
-    assert visit("document.querySelectorAll('.figures strong').length") == 0
-    assert " to " not in visit("document.querySelector('.figures tbody').textContent")
+    assert visit("document.querySelectorAll('.metrics strong').length") == 0
+    assert " to " not in visit("document.querySelector('.metrics tbody').textContent")
 
 
 @pytest.mark.parametrize("name", ["ring-mlp-gan", "gaussian-1d-gan"])
 def test_points_are_drawn_as_points(browser: Any, name: str, tmp_path: Path) -> None:
     runs = trained((name,), tmp_path / "runs", seeds=(0,))[name]
     shape = list(runs[0].recipe.data.spec.sample_shape)
-    model = model_entry(name, runs, figures(1, 0.5, 2)[:1])
+    model = model_entry(name, runs, values(1, 0.5, 2)[:1])
     comparison = comparison_of([model], shape, "identity")
     visit = Visit(browser, write_report(comparison, tmp_path))
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    assert visit(ids) == ["figures", "samples", "cost", "training", "curves", "recipes"]
+    assert visit(ids) == ["metrics", "samples", "cost", "training", "curves", "recipes"]
     assert len(visible_frames(visit)) == 1
     assert visit.complaints == []
-    grey = "Grey is the density of the data" if shape == [1] else "Grey are training data"
+    grey = "Grey: the density of the data" if shape == [1] else "Grey: training samples"
     assert grey in visit("document.querySelector('#samples .note').textContent")
     summary = visit("document.querySelector('.summary').textContent")
     assert f"points in {shape[0]} dimension" in summary
@@ -518,17 +539,45 @@ def test_points_are_drawn_as_points(browser: Any, name: str, tmp_path: Path) -> 
 def test_equal_latents_are_named(runs: dict[str, list[ganzoo.Run]]) -> None:
     vae = runs["digits-vae"]
     models = [
-        model_entry("one", vae, figures(1, 0.5, 1)),
-        model_entry("two", vae, figures(1, 0.5, 1)),
-        model_entry("third", vae, figures(1, 0.5, 1), "mixture"),
+        model_entry("one", vae, values(1, 0.5, 1)),
+        model_entry("two", vae, values(1, 0.5, 1)),
+        model_entry("third", vae, values(1, 0.5, 1), "mixture"),
     ]
     gallery = Gallery(comparison_of(models, [1, 8, 8]))
     assert gallery.shared_latents() == [["one", "two"]]
     _, one, two, third = (shown.picture.uri for shown in gallery.samples())
     assert one == two != third
-    # Their codes and their course are those of one run.
+    # Their codes and their timeline are those of one run.
     assert [shown.label for shown in gallery.codes()] == ["one", "one"]
-    assert [course.label for course in gallery.course()] == ["one"]
+    assert [timeline.label for timeline in gallery.timelines()] == ["one"]
+
+
+def test_a_conditional_model_has_rows_of_one_class(tmp_path: Path) -> None:
+    recipe = ganzoo.load_recipe(RECIPES / "digits-conditional-mlp.toml", *QUICK)
+    run = ganzoo.train(recipe, runs=tmp_path)
+    comparison = comparison_of([model_entry("classes", [run], values(1, 0.5, 1)[:1])], [1, 8, 8])
+    (model,) = Gallery(comparison).models
+    z, labels, columns = model.grid(64)
+    assert columns == 6
+    assert labels is not None
+    assert labels.reshape(10, 6).tolist() == [[number] * 6 for number in range(10)]
+    assert (z.reshape(10, 6, -1) == z[:6]).all()
+    rows = model.decode(z, labels).reshape(10, 6, 1, 8, 8)
+    single = run.sample(6, label=3)
+    torch.testing.assert_close(rows[3], single)
+    assert not torch.equal(rows[3], rows[4])
+    gallery = Gallery(comparison)
+    assert [shown.note for shown in gallery.samples()] == [
+        "held out",
+        "seed 0, one class in each row",
+    ]
+    # Every other picture of such a model can be drawn too.
+    assert len(gallery.timelines()[0].frames) == 4
+    assert [shown.label for shown in gallery.paths()] == ["classes"]
+    assert [each.note for each in gallery.traversals()] == [
+        "in standard deviations, samples of class 0"
+    ]
+    assert len(list(gallery.neighbours())) == 2
 
 
 # --- words and numbers --------------------------------------------------------------------------
@@ -562,7 +611,7 @@ def test_numbers_have_four_digits(value: float | None, text: str) -> None:
         (1.2, 3.456, "1.20 to 3.46"),
         (-0.5, 0.25, "−0.500 to 0.250"),
         (-3.0901, -3.0899, "−3.0901 to −3.0899"),
-        (2.5, 2.5, "in every seed"),
+        (2.5, 2.5, "the same in every seed"),
         (None, None, ""),
     ],
 )
@@ -572,54 +621,59 @@ def test_intervals_have_the_digits_they_need(
     assert report_text.interval(low, high) == text
 
 
-def test_verdicts_and_remarks(comparison: dict[str, Any]) -> None:
+def test_verdicts_and_remarks(comparison: ComparisonDocument) -> None:
     verdicts = report_text.verdicts(comparison)
     assert [verdict.label for verdict in verdicts] == ["digits-vae, mixture", "digits-mlp-gan"]
     assert list(verdicts[0].clauses) == [
         ("better in", "fid by 3.25"),
-        ("no difference shown in", "precision-recall/recall"),
+        ("no significant difference in", "precision-recall/recall"),
     ]
-    assert report_text.remarks(comparison) == ["digits-mlp-gan is clear of all others in fid."]
+    assert report_text.remarks(comparison) == [
+        "digits-mlp-gan is best in fid: its interval overlaps no other."
+    ]
     many = copy.deepcopy(comparison)
     for number in range(20):
-        name = f"figure-{number}"
-        many["metrics"].append({"name": name, "better": "lower", "headline": True, "meaning": ""})
-        many["models"][1]["paired"][name] = comparison["models"][1]["paired"][FIGURES[0]]
+        name = f"value-{number}"
+        many["columns"].append({"name": name, "better": "lower", "headline": True, "meaning": ""})
+        many["models"][1]["paired"][name] = comparison["models"][1]["paired"][VALUES[0]]
     assert report_text.remarks(many)[-1] == (
-        "Each interval stands for itself: of 24 comparisons without any true difference, "
-        "about 1 would show one by chance."
+        "Intervals are not corrected for multiple comparisons: among 24 with no real difference, "
+        "about one would look significant."
     )
 
 
-def test_many_figures_without_a_difference_are_counted(comparison: dict[str, Any]) -> None:
-    same = comparison["models"][1]["paired"][FIGURES[1]]
+def test_many_metrics_without_a_difference_are_counted(comparison: ComparisonDocument) -> None:
+    same = comparison["models"][1]["paired"][VALUES[1]]
     for number in range(3):
         name = f"same-{number}"
-        comparison["metrics"].append({"name": name, "better": "lower", "headline": True})
+        comparison["columns"].append(
+            {"name": name, "better": "lower", "headline": True, "meaning": ""}
+        )
         comparison["models"][1]["paired"][name] = same
     assert list(report_text.verdicts(comparison)[0].clauses) == [
         ("better in", "fid by 3.25"),
-        ("no difference shown in", "4 of 5 figures"),
+        ("no significant difference in", "4 of 5 metrics"),
     ]
 
 
-def test_the_summary_says_what_was_compared(comparison: dict[str, Any]) -> None:
+def test_the_summary_says_what_was_compared(comparison: ComparisonDocument) -> None:
     assert report_text.summary(comparison) == (
         "digits-vae and digits-mlp-gan were trained on digits (8×8 grey images, 10 classes, "
-        "1,500 to train on) with 2 seeds each (0, 1), for 20 iterations each. Figures are taken "
-        "at the end of training on 64 samples of each run, against 64 real samples that were "
-        "held out. Figures marked random@0123 are taken in its features: weak."
+        "1,500 training samples) with 2 seeds each (0, 1), for 20 iterations each. Metrics are "
+        "computed at the end of training from 64 generated samples of each run and 64 held-out "
+        "real samples. Those marked random@0123 are computed from the features of random maps."
     )
     comparison["models"] = comparison["models"][:1]
     comparison |= {"budget": None, "real_from": "train", "extractor": None, "seeds": [0]}
     assert report_text.summary(comparison) == (
-        "digits-vae was trained on digits (8×8 grey images, 10 classes, 1,500 to train on) with "
-        "1 seed (0), for as long as its recipe says. Figures are taken at the end of training on "
-        "64 samples of each run, against 64 training samples, because the data set holds none out."
+        "digits-vae was trained on digits (8×8 grey images, 10 classes, 1,500 training samples) "
+        "with 1 seed (0), for as long as its recipe says. Metrics are computed at the end of "
+        "training from 64 generated samples of each run and 64 training samples, because the data "
+        "set has no held-out samples."
     )
 
 
-def test_recipes_of_one_name_are_told_apart(comparison: dict[str, Any]) -> None:
+def test_recipes_of_one_name_are_told_apart(comparison: ComparisonDocument) -> None:
     changed = copy.deepcopy(comparison["models"][0])
     for run in changed["runs"]:
         run["path"] += "-changed"
@@ -630,13 +684,13 @@ def test_recipes_of_one_name_are_told_apart(comparison: dict[str, Any]) -> None:
     ]
 
 
-def test_costs_have_a_column_for_each_phase_and_network(comparison: dict[str, Any]) -> None:
+def test_costs_have_a_column_for_each_phase_and_network(comparison: ComparisonDocument) -> None:
     comparison["models"][2]["parameters"] = {"generator": 10, "discriminator": 20}
-    comparison["models"][2]["cost"]["seconds"] = {"mean": 12.345}
+    comparison["models"][2]["cost"]["seconds"] = 12.345
     columns, rows = report_tables.cost_table(comparison)
     assert [column.name for column in columns] == [
-        *("seconds to train", "discriminator steps", "generator steps", "joint steps"),
-        *("images seen", "images/s", "discriminator parameters", "generator parameters"),
+        *("seconds of training", "discriminator steps", "generator steps", "joint steps"),
+        *("real samples read", "samples/s", "discriminator parameters", "generator parameters"),
         "seconds for 1,000 samples",
     ]
     assert [cell.text for cell in rows[2].cells] == [
@@ -644,8 +698,8 @@ def test_costs_have_a_column_for_each_phase_and_network(comparison: dict[str, An
     ]
 
 
-def test_the_best_on_the_way_is_a_mean_and_its_iterations(comparison: dict[str, Any]) -> None:
-    comparison["models"][0]["runs"][1]["best"][FIGURES[0]] = {"value": 6.0, "iteration": 10}
+def test_the_best_value_is_a_mean_and_its_iterations(comparison: ComparisonDocument) -> None:
+    comparison["models"][0]["runs"][1]["best"][VALUES[0]] = {"value": 6.0, "iteration": 10}
     [first, _, third] = report_tables.metric_rows(comparison)
     assert [column.name for column in report_tables.metric_columns(comparison)] == [
         *("fid", "recall", "sharpness"),

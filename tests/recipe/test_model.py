@@ -57,8 +57,7 @@ OVERRIDES: dict[str, st.SearchStrategy[str]] = {
     "generator.normalisation.momentum": FLOATS,
     "loss.type": st.sampled_from(["minimax", "non-saturating", "ganzoo-core:minimax"]),
     "schedule.type": st.sampled_from(["alternating", "simultaneous", "discriminator-only"]),
-    "schedule.learning_rate.warm_up": COUNTS,
-    "schedule.learning_rate.course": st.sampled_from(["constant", "cosine"]),
+    "optimizer.weight_decay": st.builds("{{from = {}, to = {}}}".format, FLOATS, FLOATS),
     "optimizer.lr": FLOATS,
     "optimizer.generator.lr": FLOATS,
     "optimizer.discriminator": st.just("{type = 'sgd', lr = 1, momentum = 0.5}"),
@@ -187,11 +186,29 @@ class TestFingerprint:
         child = write('extends = "base.toml"\nname = "good"\n', "child.toml")
         assert load(child).fingerprint == plain
 
-    def test_every_value_counts(self, plain: str, write: WriteFile) -> None:
-        file = write(recipe_text({"[regularizers]": 'type = "penalty"\ngamma = 1'}))
-        changes = [
+    def test_what_is_seen_of_a_run_does_not_count(self, plain: str, write: WriteFile) -> None:
+        """A comparison takes the run that is there, however it was logged and evaluated."""
+        file = write(recipe_text())
+        for change in (
             "name=other",
             "summary=text",
+            "log.every=251",
+            "log.samples=65",
+            "checkpoint.every=1001",
+            "checkpoint.keep=3",
+            "engine.device=cpu",
+            "evaluate.samples=9",
+            "evaluate.snapshots=2",
+            "metrics=[{type = 'count'}]",
+            "probes=[{type = 'watching'}]",
+        ):
+            assert load(file, change).fingerprint == plain, change
+
+    def test_every_value_that_decides_the_weights_counts(
+        self, plain: str, write: WriteFile
+    ) -> None:
+        file = write(recipe_text({"[regularizers]": 'type = "penalty"\ngamma = 1'}))
+        changes = [
             "latent.dim=9",
             "latent.distribution=uniform",
             "data.dim=3",
@@ -208,7 +225,6 @@ class TestFingerprint:
             "loss.type=non-saturating",
             "schedule.type=simultaneous",
             "schedule.discriminator_steps=2",
-            "schedule.learning_rate.final=0.5",
             "regularizers.0.gamma=2",
             "regularizers.0.every=2",
             "regularizers=[]",
@@ -218,18 +234,15 @@ class TestFingerprint:
             "optimizer.discriminator.lr=0.0011",
             "optimizer.betas=[0.5, 0.999]",
             "train.iterations=11",
-            "train.batch_size=65",
+            "train.batch_size=66",
             "train.seed=1",
+            "optimizer.lr={from = 1e-3, to = 0}",
+            "optimizer.lr={from = 1e-3, to = 0, over = [0.5, 1]}",
+            "optimizer.lr={from = 1e-3, to = 0, shape = 'cosine'}",
             "ema.decay=0.5",
-            "log.every=251",
-            "log.samples=65",
-            "checkpoint.every=1001",
-            "checkpoint.keep=3",
-            "engine.device=cpu",
+            "discriminator.pack=2",
             "engine.precision=float32",
             "engine.deterministic=false",
-            "evaluate.samples=9",
-            "metrics=[{type = 'count'}]",
         ]
         found = [load(file).fingerprint, *(load(file, change).fingerprint for change in changes)]
         twins = {

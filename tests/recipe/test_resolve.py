@@ -11,6 +11,7 @@ from components import (
     CORE,
     PARTS,
     REGISTRY,
+    TABLES,
     Buildable,
     JudgeLoss,
     PlainGenerator,
@@ -26,6 +27,14 @@ from ganzoo.recipe.source import Origin
 from ganzoo.registry import Registry
 
 Changes = dict[str, str | None]
+
+CRITIC: Changes = {
+    "discriminator": None,
+    "loss": 'type = "critical"',
+    "schedule": 'type = "joint"',
+    "networks.critic": 'type = "plain"',
+}
+"""Changes to a recipe whose loss needs a critic of codes."""
 
 
 def refused(file: Path, *overrides: str, registry: Registry = REGISTRY) -> RecipeError:
@@ -316,14 +325,14 @@ ONE_PROBLEM: list[Any] = [
         id="unknown key with a dot",
     ),
     pytest.param(
-        {"schedule": 'type = "alternating"\nlearning_rate = { warm_upp = 3 }'},
+        {"optimizer": 'type = "adam"\nlr = { from = 1e-3, to = 0.0, shpe = "cosine" }'},
         (
-            "schedule.learning_rate.warm_upp",
-            "unknown key for schedule 'alternating' (ganzoo-core 0.1.0)",
-            "learning_rate = { warm_upp = 3 }",
-            "did you mean 'warm_up'?",
+            "optimizer.lr.shpe",
+            "unknown key for optimizer 'adam'",
+            'lr = { from = 1e-3, to = 0.0, shpe = "cosine" }',
+            "did you mean 'shape'?",
         ),
-        id="unknown key of a table in a table",
+        id="unknown key of a ramp",
     ),
     pytest.param(
         {"generator.normalisation": "momentun = 0.5"},
@@ -475,14 +484,95 @@ ONE_PROBLEM: list[Any] = [
     ),
     # Prior
     pytest.param(
-        {"prior": 'distribution = "mixture"'},
+        {"prior": 'type = "mixture"'},
         (
-            "prior.distribution",
-            "the mixture is fitted to codes of real samples; loss 'minimax' has none",
-            'distribution = "mixture"',
+            "prior.type",
+            "prior 'mixture' is fitted to codes of real samples; loss 'minimax' has none",
+            'type = "mixture"',
             "'codes' has",
         ),
         id="a mixture without codes",
+    ),
+    pytest.param(
+        {"[priors]": 'type = "normal"'},
+        (
+            "priors.0.type",
+            "prior 'normal' is fitted to codes of real samples; loss 'minimax' has none",
+            'type = "normal"',
+            "'codes' has",
+        ),
+        id="another prior without codes",
+    ),
+    # Further networks
+    pytest.param(
+        {**CRITIC, "networks.critic": None},
+        (
+            "networks.critic",
+            "loss 'critical' needs a discriminator 'critic'",
+            "",
+            "add a table [networks.critic]",
+        ),
+        id="a further network that is missing",
+    ),
+    pytest.param(
+        {**CRITIC, "networks.critc": 'type = "plain"'},
+        (
+            "networks.critc",
+            "loss 'critical' has no network 'critc'",
+            "[networks.critc]",
+            "did you mean 'critic'?",
+        ),
+        id="a further network that the loss does not know",
+    ),
+    pytest.param(
+        {"networks.judge": 'type = "plain"'},
+        (
+            "networks.judge",
+            "loss 'minimax' has no network 'judge'",
+            "[networks.judge]",
+            "remove the table",
+        ),
+        id="a further network for a loss that has none",
+    ),
+    pytest.param(
+        {"networks.generator": 'type = "plain"'},
+        (
+            "networks.generator",
+            "has a table of its own",
+            "[networks.generator]",
+            "write [generator]",
+        ),
+        id="a well-known network among the further ones",
+    ),
+    pytest.param(
+        {"": TABLES[""] + '\nnetworks = "critic"'},
+        (
+            "networks",
+            'should be a table (got "critic")',
+            'networks = "critic"',
+            "write [networks.NAME]",
+        ),
+        id="further networks that are no table",
+    ),
+    pytest.param(
+        {**CRITIC, "networks.critic": 'type = "pictures"'},
+        (
+            "networks.critic.type",
+            "discriminator 'pictures' needs images, but 'critic' sees codes, which are points",
+            'type = "pictures"',
+            "'plain' would do",
+        ),
+        id="a network of images for codes",
+    ),
+    pytest.param(
+        {**CRITIC, "optimizer.critic": "lr = -1.0"},
+        (
+            "optimizer.critic.lr",
+            "should be greater than or equal to 0 (got -1.0)",
+            "lr = -1.0",
+            "learning rate",
+        ),
+        id="a key in the table of a further network's optimizer",
     ),
     # Optimizers
     pytest.param(
@@ -569,7 +659,7 @@ ONE_PROBLEM: list[Any] = [
         {"optimizer.generater": "lr = 1.0"},
         (
             "optimizer.generater",
-            "unknown key for optimizer 'adam'",
+            "this recipe has no generater",
             "[optimizer.generater]",
             "did you mean 'generator'?",
         ),
@@ -577,14 +667,19 @@ ONE_PROBLEM: list[Any] = [
     ),
     pytest.param(
         {"optimizer.encoder": "lr = 1.0"},
-        ("optimizer.encoder", "this recipe has no encoder", "[optimizer.encoder]", None),
+        (
+            "optimizer.encoder",
+            "this recipe has no encoder",
+            "[optimizer.encoder]",
+            "it has generator, discriminator, loss",
+        ),
         id="an optimizer for a network that is not there",
     ),
     pytest.param(
         {"optimizer.generator": "lr = -2.0"},
         (
             "optimizer.generator.lr",
-            "should be greater than 0 (got -2.0)",
+            "should be greater than or equal to 0 (got -2.0)",
             "lr = -2.0",
             "learning rate",
         ),
@@ -631,7 +726,7 @@ ONE_PROBLEM: list[Any] = [
             "optimizer.generator.speed",
             "unknown key for optimizer 'adam'",
             "speed = 3",
-            "it has lr, weight_decay, betas, eps, generator, discriminator, encoder, loss",
+            "it has lr, weight_decay, betas, eps",
         ),
         id="the optimizer of a network that is not trained",
     ),
@@ -860,7 +955,7 @@ class TestRegistries:
         (problem,) = refused(file).problems
         assert problem.message == "no loss is called 'ganzoo-zoo:minimax'"
 
-    def test_a_schedule_that_nothing_fits_has_no_hint(self, write: WriteFile) -> None:
+    def test_a_loss_that_no_other_schedule_fits_has_the_sequence(self, write: WriteFile) -> None:
         class Other(AlternatingSchedule):
             """Runs a phase that no loss has."""
 
@@ -877,7 +972,7 @@ class TestRegistries:
             "schedule 'other' runs the phase 'polishing', "
             "but loss 'minimax' has 'discriminator' and 'generator'",
             'type = "other"',
-            None,
+            'type = "sequence" with groups = [["discriminator"], ["generator"]] would do',
         )
 
     def test_a_default_that_is_not_valid_itself(self, write: WriteFile) -> None:
@@ -960,7 +1055,7 @@ class TestGoodRecipes:
         )
         assert set(recipe.networks) == {"generator", "discriminator"}
 
-    def test_capabilities_that_are_asked_for(self, write: WriteFile) -> None:
+    def test_capabilities_that_are_requested(self, write: WriteFile) -> None:
         changes: Changes = {
             "discriminator": None,
             "encoder": 'type = "gaussian"',
@@ -968,14 +1063,15 @@ class TestGoodRecipes:
             "schedule": 'type = "joint"',
         }
         recipe = self.load(write, changes)
-        assert recipe.asked("encoder") == {"variance"}
-        assert recipe.asked("generator") == frozenset()
+        assert recipe.requested("encoder") == {"variance"}
+        assert recipe.requested("generator") == frozenset()
         assert [place for place, _ in recipe.components()] == [
             "data",
             "generator",
             "encoder",
             "loss",
             "schedule",
+            "prior",
         ]
 
     def test_overrides_are_checked_like_the_file(self, write: WriteFile) -> None:

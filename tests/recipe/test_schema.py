@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 from components import (
     CORE,
     PARTS,
-    REGISTRY,
+    Buildable,
+    Dots,
     JudgeLoss,
     PlainDiscriminator,
     WriteFile,
@@ -17,12 +19,64 @@ from components import (
     recipe_text,
 )
 from jsonschema import Draft202012Validator
+from pydantic import Field
 
+from ganzoo.api import DiscriminatorSpec, GeneratorSpec, ListenerSpec, LossSpec, Phase, Role, Value
+from ganzoo.builtin.extractors import ganzoo_extractors
 from ganzoo.recipe import load_recipe
 from ganzoo.recipe.model import ARRAYS, SLOTS
 from ganzoo.recipe.schema import recipe_schema
 from ganzoo.recipe.settings import OPTIMIZERS, TABLES
 from ganzoo.registry import Registry
+
+
+class ConditionalGenerator(Buildable, GeneratorSpec):
+    """A generator of samples of a class."""
+
+    type: ClassVar[str] = "conditional"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+
+class ConditionalDiscriminator(Buildable, DiscriminatorSpec):
+    """A discriminator that knows the classes."""
+
+    type: ClassVar[str] = "conditional"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+
+class LabelledDots(Dots):
+    """Points of three classes."""
+
+    type: ClassVar[str] = "labelled"
+
+    @property
+    def num_classes(self) -> int | None:
+        return 3
+
+
+class CriticLoss(Buildable, LossSpec):
+    """A loss with a network of its own."""
+
+    type: ClassVar[str] = "critic"
+    networks: ClassVar[Mapping[str, Role]] = {"critic": Role(kind="discriminator", sees="codes")}
+    phases: ClassVar[Mapping[str, Phase]] = {
+        "joint": Phase(trains=frozenset({"generator", "critic"}))
+    }
+
+    weight: Value = Field(1.0, ge=0, description="weight of the critic's term")
+
+
+class NotesListener(Buildable, ListenerSpec):
+    """Takes notes."""
+
+    type: ClassVar[str] = "notes"
+
+
+MORE = plugin(
+    ConditionalGenerator, ConditionalDiscriminator, LabelledDots, CriticLoss, NotesListener
+)
+EXTRACTORS = plugin(*ganzoo_extractors(), distribution="ganzoo-core")
+REGISTRY = Registry([CORE, EXTRACTORS, PARTS, MORE])
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +110,21 @@ def test_every_table_and_optimizer_is_in_it() -> None:
     for name, settings in TABLES.items():
         assert set(properties[name]["properties"]) == set(settings.model_fields)
     for settings in OPTIMIZERS.values():
-        for table in (properties["optimizer"], properties["optimizer"]["properties"]["generator"]):
+        optimizer = properties["optimizer"]
+        own = (optimizer["properties"]["generator"], optimizer["additionalProperties"])
+        for table in (optimizer, *own):
             assert set(settings.model_fields) < set(table["properties"])
     assert properties["optimizer"]["properties"]["type"]["enum"] == list(OPTIMIZERS)
 
 
 def test_descriptions_reach_the_editor() -> None:
-    branches = recipe_schema(REGISTRY)["properties"]["discriminator"]["oneOf"]
-    (plain,) = (branch for branch in branches if "properties" in branch)
+    properties = recipe_schema(Registry([CORE, PARTS]))["properties"]
+    branches = properties["discriminator"]["oneOf"]
+    (plain,) = (
+        branch
+        for branch in branches
+        if "plain" in branch.get("properties", {}).get("type", {}).get("enum", [])
+    )
     assert plain["description"] == "A discriminator."
     described = plain["properties"]["base_channels"]["description"]
     assert described == "channels of the first layer"
@@ -76,10 +137,24 @@ def test_an_ambiguous_type_is_offered_by_its_qualified_names_only() -> None:
     assert {"ganzoo-testing:judge", "ganzoo-zoo:judge"} < names
 
 
+def test_bounds_of_a_number_that_may_change_stand_where_validators_look() -> None:
+    properties = recipe_schema(REGISTRY)["properties"]
+    decay = properties["ema"]["properties"]["decay"]
+    assert not {"gt", "ge", "lt", "le"} & set(decay)
+    number, ramp, ramps = decay["oneOf"]
+    bounds = {"minimum": 0, "exclusiveMaximum": 1}
+    assert number == {"type": "number", **bounds}
+    for each in (ramp, ramps["items"]):
+        for end in ("from", "to"):
+            assert bounds.items() <= each["properties"][end].items()
+
+
 def test_a_registry_without_plugins_gives_a_schema_too() -> None:
     Draft202012Validator.check_schema(recipe_schema(Registry([])))
     Draft202012Validator.check_schema(recipe_schema(Registry([plugin(PlainDiscriminator)])))
 
+
+JOINT: dict[str, str | None] = {"schedule": 'type = "joint"', "discriminator": None}
 
 GOOD: list[Any] = [
     pytest.param({}, id="plain"),
@@ -89,6 +164,39 @@ GOOD: list[Any] = [
     pytest.param({"generator.normalisation": "groups = [1, 2]"}, id="a table in a table"),
     pytest.param({"[regularizers]": 'type = "penalty"\ngamma = 1'}, id="arrays of tables"),
     pytest.param({"optimizer.generator": 'type = "sgd"\nlr = 1'}, id="a network's optimizer"),
+    pytest.param({"optimizer": 'type = "adam"\nlr = { from = 0, to = 1 }'}, id="a ramp"),
+    pytest.param(
+        {
+            "optimizer": 'type = "adam"\nbetas = [0, { from = 0.9, to = 0.99 }]\nlr = [\n'
+            "{ from = 0, to = 1, over = [0, 0.1] },\n"
+            '{ from = 1, to = 0, shape = "cosine", over = [0.5, 1] },\n]'
+        },
+        id="several ramps",
+    ),
+    pytest.param({"prior": 'type = "normal"', "loss": 'type = "codes"', **JOINT}, id="a prior"),
+    pytest.param({"[priors]": 'type = "latent"', "prior": 'type = "latent"'}, id="priors"),
+    pytest.param({"extractor": 'type = "random"'}, id="an extractor"),
+    pytest.param({"[listeners]": 'type = "notes"'}, id="a listener"),
+    pytest.param({"discriminator": 'type = "plain"\npack = 2'}, id="packing"),
+    pytest.param({"[augmentations]": 'type = "flip"\npaired = true'}, id="one draw"),
+    pytest.param(
+        {
+            "loss": 'type = "critic"\nweight = { from = 1, to = 0 }',
+            "networks.critic": 'type = "plain"\nbase_channels = 8',
+            "optimizer.critic": "lr = 1e-4",
+            **JOINT,
+        },
+        id="a further network",
+    ),
+    pytest.param(
+        {
+            "": 'condition = "class"',
+            "data": 'type = "labelled"',
+            "generator": 'type = "conditional"',
+            "discriminator": 'type = "conditional"',
+        },
+        id="classes",
+    ),
 ]
 
 WRONG: list[Any] = [
@@ -108,6 +216,23 @@ WRONG: list[Any] = [
     pytest.param({"optimizer.generator": "sped = 1"}, id="unknown key of an optimizer"),
     pytest.param({"[regularizers]": "gamma = 1"}, id="no type in an array"),
     pytest.param({"[regularizers]": 'type = "penalty"'}, id="missing key in an array"),
+    pytest.param({"": 'condition = "colour"'}, id="unknown condition"),
+    pytest.param({"optimizer": 'type = "adam"\nlr = -1'}, id="a number out of bounds"),
+    pytest.param(
+        {"optimizer": 'type = "adam"\nlr = { from = 1, to = -1 }'}, id="end out of bounds"
+    ),
+    pytest.param({"optimizer": 'type = "adam"\nlr = { from = 1 }'}, id="a ramp without an end"),
+    pytest.param({"optimizer": 'type = "adam"\nlr = []'}, id="no ramp"),
+    pytest.param(
+        {"optimizer": 'type = "adam"\nlr = [{ from = -1, to = 1 }]'}, id="begin out of bounds"
+    ),
+    pytest.param({"optimizer": 'type = "adam"\nlr = 1\nsped = 1'}, id="an unknown option"),
+    pytest.param({"networks.critic": 'type = "plane"'}, id="unknown type of a further network"),
+    pytest.param({"networks.critic": "base_channels = 1"}, id="a further network without type"),
+    pytest.param({"prior": "components = 3"}, id="a prior without type"),
+    pytest.param({"prior": 'type = "mixture"\ncomponents = 0'}, id="a key of a prior"),
+    pytest.param({"[listeners]": 'type = "note"'}, id="unknown listener"),
+    pytest.param({"discriminator": 'type = "plain"\npack = 0'}, id="packs of nothing"),
 ]
 
 
@@ -138,6 +263,8 @@ def test_wrong_recipes_are_not(
         ("[train]\nsed = 3\n", False),
         ('[generator]\ntype = "plane"\n', False),
         ("[[regularizers]]\ngamma = 1\n", False),
+        ("[networks.critic]\nbase_channels = 1\n", True),
+        ('[networks.critic]\ntype = "plain"\nbase_chanels = 1\n', False),
     ],
 )
 def test_a_recipe_that_extends_another_need_not_be_complete(

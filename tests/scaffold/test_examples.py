@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 from ganzoo import registry
-from ganzoo.api import Batch, BuildContext, LearningRateCourse, Networks, UserError
+from ganzoo.api import BuildContext, Networks, RunInfo, UserError
+from ganzoo.engine.step import Batch, Step, View
 from ganzoo.specs import KINDS
 
 CONTEXT = BuildContext(sample_shape=(2,), latent_dim=2, iterations=50)
@@ -30,61 +32,58 @@ def example(use: Callable[..., Path]) -> Callable[..., Any]:
 
 
 class Sum(nn.Module):
-    """D(x) = 3 x_1 + 4 x_2."""
+    """D(x) = 3 x_1 + 4 x_2, and the mean of these over the samples of a pack."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x @ torch.tensor([3.0, 4.0])
+        return x @ torch.tensor([3.0, 4.0] * (x.shape[1] // 2)) * 2 / x.shape[1]
 
 
-@pytest.fixture
-def networks() -> Networks:
-    """A generator that gives back its latents, and a linear discriminator."""
-    return Networks(nn.Identity(), Sum(), nn.Identity())
+NETWORKS = Networks({"generator": nn.Identity(), "discriminator": Sum()})
+"""A generator that gives back its latents, and a linear discriminator."""
 
 
-@pytest.fixture
-def batch() -> Batch:
+def step(phase: str, *differentiates: str, networks: Networks = NETWORKS, pack: int = 1) -> Step:
     """Real logits 3 and 4, fake ones 0 and -1."""
     x, z = torch.eye(2), torch.tensor([[0.0, 0.0], [1.0, -1.0]])
-    return Batch(x, z, None, torch.arange(2), torch.tensor(0.0))
+    view = View(pack=pack)
+    return Step(phase, networks, Batch(x, z), differentiates=differentiates, view=view)
 
 
-def test_loss(example: Callable[..., Any], networks: Networks, batch: Batch) -> None:
+def test_loss(example: Callable[..., Any]) -> None:
     loss = example("loss", target=2.0)
-    terms = loss.compute("discriminator", networks, batch)
+    terms = loss.compute(step("discriminator"))
     # ((3 - 2)^2 + (4 - 2)^2) / 4 and (0 + 1) / 4; then (4 + 9) / 4.
     assert {name: float(term) for name, term in terms.items()} == {
         **{"real": 1.25, "fake": 0.25},
         **{"D(x)": 3.5, "D(G(z))": -0.5},
     }
-    assert float(loss.compute("generator", networks, batch)["loss"]) == 3.25
+    assert float(loss.compute(step("generator"))["loss"]) == 3.25
 
 
-def test_regularizer(example: Callable[..., Any], networks: Networks, batch: Batch) -> None:
-    terms = example("regularizer", weight=0.1).compute(networks, batch)
-    assert float(terms["penalty"]) == pytest.approx(0.1 / 2 * 25)
+@pytest.mark.parametrize(("pack", "expected"), [(1, 25.0), (2, 12.5)])
+def test_regularizer(example: Callable[..., Any], pack: int, expected: float) -> None:
+    regularizer = example("regularizer", weight=0.1)
+    terms = regularizer.compute(step("discriminator", "x", pack=pack))
+    # The gradient of one logit is (3, 4); of a pack of two it is (3, 4, 3, 4) / 2.
+    assert float(terms["penalty"]) == pytest.approx(0.1 / 2 * expected)
 
 
 def test_augmentation(example: Callable[..., Any]) -> None:
     x = torch.ones(1000, 3, 2, 2)
-    changed = example("augmentation", strength=0.2)(x, torch.tensor(0.0)).flatten(1)
+    augmentation = example("augmentation", strength=0.2)
+    draw = augmentation.draw(x)
+    changed = augmentation(x, draw).flatten(1)
     assert (changed == changed[:, :1]).all(), "one factor for all of a sample"
     assert 0.8 <= changed.min() < 0.81
     assert 1.19 < changed.max() <= 1.2
+    # One draw, one change: of twice the sample it is twice as much.
+    assert torch.equal(augmentation(2 * x, draw).flatten(1), 2 * changed)
 
 
-@pytest.mark.parametrize("course", ["constant", "linear", "cosine"])
-@pytest.mark.parametrize(("warm_up", "constant"), [(0, 0.0), (10, 0.0), (10, 0.5)])
-def test_schedule(example: Callable[..., Any], course: Any, warm_up: int, constant: float) -> None:
-    """The learning rate is the one that the core's schedules have."""
-    rate = LearningRateCourse(warm_up=warm_up, course=course, constant=constant, final=0.1)
-    schedule = example("schedule", head_start=3, learning_rate=rate)
-    alternating = registry.installed().find("schedule", "alternating").spec
-    other = alternating.model_validate({"learning_rate": rate}).build(CONTEXT)
-    for iteration in range(60):
-        factor = schedule.lr_factor("generator", iteration)
-        assert factor == pytest.approx(other.lr_factor("generator", iteration))
-        together = list(map(list, other.phases(iteration, {})))
+def test_schedule(example: Callable[..., Any]) -> None:
+    schedule = example("schedule", head_start=3)
+    for iteration in range(6):
+        together = [["discriminator"], ["generator"]]
         assert schedule.phases(iteration, {}) == (together if iteration >= 3 else together[:1])
 
 
@@ -118,27 +117,75 @@ def test_metric_of_one_side(example: Callable[..., Any], real: bool) -> None:
     assert caught.value.hint == "raise evaluate.samples, and hold out some of the data"
 
 
-def test_probe(example: Callable[..., Any], batch: Batch) -> None:
+def test_probe(example: Callable[..., Any]) -> None:
     probe, generator = example("probe"), nn.Linear(2, 1, bias=False)
-    networks = Networks(generator, nn.Identity(), nn.Identity())
+    networks = Networks({"generator": generator})
     for weights in ([3.0, 4.0], [3.0, 5.0]):
         with torch.no_grad():
             generator.weight.copy_(torch.tensor([[3.0, 4.0]]))
         for group in (("discriminator",), ("generator",)):
-            probe.before(group, networks, batch)
+            probe.before(group, step("", networks=networks))
             if "generator" in group:
                 with torch.no_grad():
                     generator.weight.copy_(torch.tensor([weights]))
-            probe.after(group, networks, batch)
+            probe.after(group, step("", networks=networks))
         moved = math.dist(weights, [3.0, 4.0])
         assert probe.compute() == {"relative_step": pytest.approx(moved / 5)}
         assert probe.draw() is None
 
 
-def test_probe_of_a_generator_without_weights(
-    example: Callable[..., Any], networks: Networks, batch: Batch
-) -> None:
+def test_probe_of_a_generator_without_weights(example: Callable[..., Any]) -> None:
     probe = example("probe")
-    probe.before(("generator",), networks, batch)
-    probe.after(("generator",), networks, batch)
+    probe.before(("generator",), step(""))
+    probe.after(("generator",), step(""))
     assert probe.compute() == {"relative_step": 0.0}
+
+
+def test_prior(example: Callable[..., Any]) -> None:
+    prior = example("prior", temperature=0.5)
+    prior.fit(torch.tensor([[1.0, 4.0], [3.0, 4.0]]))  # means 2 and 4, deviations 1 and 0
+    z = prior.sample(20_000, torch.Generator().manual_seed(0))
+    assert z.mean(0).tolist() == pytest.approx([2.0, 4.0], abs=0.02)
+    assert z.std(0).tolist() == pytest.approx([0.5, 0.0], abs=0.02)
+    other = example("prior", temperature=0.5)
+    other.load_state_dict(prior.state_dict())
+    assert torch.equal(other.sample(20_000, torch.Generator().manual_seed(0)), z)
+
+
+def test_extractor(example: Callable[..., Any]) -> None:
+    extractor = example("extractor", side=2)
+    assert extractor.note == "features are the means of at most 2 x 2 patches"
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    features, logits = extractor(x)
+    # Of the first patch (0 + 1 + 4 + 5) / 4.
+    assert features.tolist() == [[2.5, 4.5, 10.5, 12.5]]
+    assert logits is None
+    small = x[:, :, :1, :3]
+    assert extractor(small)[0].tolist() == [[0.5, 1.5]]
+    points = torch.eye(3)
+    assert torch.equal(extractor(points)[0], points)
+
+
+def rows(file: Path) -> list[list[str]]:
+    with file.open(newline="") as text:
+        return list(csv.reader(text))
+
+
+def test_listener(example: Callable[..., Any], tmp_path: Path) -> None:
+    listener = example("listener", digits=3)
+    header = ["iteration", "name", "value"]
+    run = RunInfo(tmp_path, "mine", {}, 0)
+    listener.ganzoo_run_started(run)
+    assert rows(tmp_path / "wave" / "statistics.csv") == [header]
+    for iteration in (10, 20):
+        listener.ganzoo_statistics_logged(run, iteration, {"a, b": iteration / 7, "c": 1e-7})
+    kept = [header, ["10", "a, b", "1.43"], ["10", "c", "1e-07"]]
+    assert rows(tmp_path / "wave" / "statistics.csv") == [
+        *kept,
+        *(["20", "a, b", "2.86"], ["20", "c", "1e-07"]),
+    ]
+    resumed = RunInfo(tmp_path, "mine", {}, 10)
+    listener.ganzoo_run_started(resumed)
+    assert rows(tmp_path / "wave" / "statistics.csv") == kept
+    listener.ganzoo_evaluated(resumed, 20, {"fid": 12.3456})
+    assert rows(tmp_path / "wave" / "metrics.csv") == [header, ["20", "fid", "12.3"]]

@@ -20,7 +20,7 @@ OWN = "it is one of ganzoo's own"
 MLP = f"ganzoo-mlp {version('ganzoo-mlp')} offers a generator 'mlp' already"
 ALL_KINDS = (
     "'generator', 'discriminator', 'encoder', 'loss', 'regularizer', 'augmentation', "
-    "'schedule', 'dataset', 'metric' or 'probe'"
+    "'schedule', 'dataset', 'prior', 'extractor', 'metric', 'probe' or 'listener'"
 )
 
 REFUSED = [

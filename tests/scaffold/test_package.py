@@ -64,11 +64,12 @@ class TestFiles:
         # The stranger's own code and tests have no line that is not needed.
         assert len(found["tests/test_conformance.py"].split("\n\n\n")[1].splitlines()) == 3
 
-    def test_an_encoder_takes_part_in_no_game(self, tmp_path: Path) -> None:
-        found = files(new_plugin("ganzoo-wave", ["encoder", "loss"], tmp_path))
+    @pytest.mark.parametrize("kind", ["encoder", "prior"])
+    def test_what_takes_part_in_no_game(self, kind: str, tmp_path: Path) -> None:
+        found = files(new_plugin("ganzoo-wave", [kind, "loss"], tmp_path))
         assert {path for path in found if path.startswith("recipes/")} == {
             "recipes/ganzoo-wave.toml",
-            "recipes/ganzoo-wave-encoder.toml",
+            "recipes/ganzoo-wave-autoencoder.toml",
         }
 
     def test_a_name_without_prefix_is_the_type_and_the_package(self, tmp_path: Path) -> None:

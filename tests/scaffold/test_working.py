@@ -16,7 +16,7 @@ from ganzoo.registry import Registry
 from ganzoo.scaffold.package import Package
 from ganzoo.specs import KINDS
 from ganzoo.testing import cases
-from ganzoo.testing.collecting import outcomes
+from ganzoo.testing.collection import outcomes
 
 Use = Callable[..., Path]
 

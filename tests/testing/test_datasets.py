@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ganzoo.api import BuildContext, DatasetSpec, UserError
 from ganzoo.engine import Data, Samples, generator_for
-from ganzoo.testing.building import no_network
 from ganzoo.testing.checks import CHECKS
+from ganzoo.testing.effects import no_network
 
 KIND = [name for name, check in CHECKS.items() if check.kinds == {"dataset"}]
 
@@ -51,7 +51,7 @@ class Stream:
 
 
 @dataclass
-class Law:
+class Known:
     """A density, or what is taken for one."""
 
     answer: Callable[[Tensor], Tensor]
@@ -122,7 +122,7 @@ OTHERS = torch.randn(30, 2, generator=stream("others"))
         images(Stream(pixels(30), labels(30)), Stream(pixels(5, "y"), labels(5))),
         images(Stream(pixels(30)), classes=None, provides=frozenset({"images", "more"})),
         points(PLANE),
-        points(PLANE, OTHERS, Law(lambda x: -x.square().sum(1))),
+        points(PLANE, OTHERS, Known(lambda x: -x.square().sum(1))),
     ],
 )
 def test_a_data_set_without_faults(declared: type[DatasetSpec], check: str) -> None:
@@ -201,12 +201,12 @@ def test_data_that_are_not_as_declared(declared: type[DatasetSpec], found: str) 
             "it provides 'density', and has none; take it out of `provides`",
         ),
         (
-            points(PLANE, density=Law(lambda x: -x.square())),
+            points(PLANE, density=Known(lambda x: -x.square())),
             "density.log_prob of points (16, 2) has the shape (16, 2) or values that are not "
             "finite; return the logarithm of the density of each point, (16,)",
         ),
         (
-            points(PLANE, density=Law(lambda x: torch.log(x[:, 0] * 0))),
+            points(PLANE, density=Known(lambda x: torch.log(x[:, 0] * 0))),
             "density.log_prob of points (16, 2) has the shape (16,) or values that are not "
             "finite; return the logarithm of the density of each point, (16,)",
         ),

@@ -30,9 +30,10 @@ from ganzoo.api import (
 )
 from ganzoo.engine import Data, Samples, generator_for
 from ganzoo.specs import KINDS, ComponentSpec
-from ganzoo.testing import importing
+from ganzoo.testing import imports
 from ganzoo.testing.checks import cases_of
-from ganzoo.testing.every import difference, imported
+from ganzoo.testing.component_checks import imported
+from ganzoo.testing.state_checks import difference
 
 Module = Callable[[str], str]
 
@@ -66,7 +67,7 @@ def test_a_light_module(module: Module) -> None:
 
 
 def test_a_slow_import(module: Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "TRIES", 2)
+    monkeypatch.setattr(imports, "TRIES", 2)
     name = module("import time\ntime.sleep(0.35)")
     assert re.fullmatch(
         r"importing it takes (3[5-9]|[4-9]\d|\d\d\d)\d ms beyond ganzoo.api, and at most 300 are "
@@ -78,7 +79,7 @@ def test_a_slow_import(module: Module, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_slow_import_brings_in_is_named(
     module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "TRIES", 1)
+    monkeypatch.setattr(imports, "TRIES", 1)
     (tmp_path / "sluggish.py").write_text("import time\ntime.sleep(0.35)")
     name = module("import sluggish")
     assert "(it brings in sluggish), and at most 300" in fault("light-import", module=name)
@@ -168,7 +169,7 @@ def test_an_import_that_fails(source: str, what: str, module: Module) -> None:
 
 
 def test_an_import_that_does_not_end(module: Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "SECONDS", 1)
+    monkeypatch.setattr(imports, "SECONDS", 1)
     name = module("import time; time.sleep(60)")
     assert "it has not ended after 1 seconds" in fault("light-import", module=name)
 
@@ -379,7 +380,17 @@ def test_a_build_that_returns_nothing() -> None:
         def build(self, context: BuildContext) -> Any:
             nn.Linear(2, 3)
 
-    assert fault("builds", Forgetful) == "build() returns None; return what it has made"
+    assert fault("builds", Forgetful) == "`build` returns NoneType; return a torch.nn.Module"
+
+    class Nothing(AugmentationSpec):
+        """Nothing."""
+
+        type: ClassVar[str] = "nothing"
+
+        def build(self, context: BuildContext) -> Any:
+            return None
+
+    assert fault("builds", Nothing) == "build() returns None; return what it has made"
 
 
 class Doing(Base):
@@ -567,7 +578,7 @@ def test_a_build_that_the_seed_fixes(value: Callable[[], Any]) -> None:
     passes("seeded-build", unseeded(value))
 
 
-class Looking:
+class Idle:
     """A probe that does nothing."""
 
     def __init__(self, seed: int) -> None:
@@ -591,7 +602,7 @@ def test_probes_are_built_too(check: str) -> None:
         type: ClassVar[str] = "look"
 
         def build(self, context: BuildContext) -> Probe:
-            return Looking(int(torch.randint(99, ())))
+            return Idle(int(torch.randint(99, ())))
 
     passes(check, Look)
 
@@ -604,13 +615,17 @@ def test_augmentations_are_built_too(check: str) -> None:
         type: ClassVar[str] = "nothing"
 
         def build(self, context: BuildContext) -> Any:
-            return _unchanged
+            return Unchanged()
 
     passes(check, Nothing)
 
 
-def _unchanged(x: Tensor, iteration: Tensor) -> Tensor:
-    return x
+class Unchanged:
+    def draw(self, x: Tensor) -> Any:
+        return ()
+
+    def __call__(self, x: Tensor, draw: Any) -> Tensor:
+        return x
 
 
 @pytest.mark.parametrize(
@@ -621,14 +636,14 @@ def _unchanged(x: Tensor, iteration: Tensor) -> Tensor:
         (1, 1.0, ""),
         (float("nan"), float("nan"), None),
         ([1, 2], [1, 3], "1"),
-        ([1, 2], [1], ""),
+        ([1, 2], [1], "1"),
         ({"a": (1, 2)}, {"a": (1, 3)}, "a.1"),
-        ({"a": 1}, {"b": 1}, ""),
+        ({"a": 1}, {"b": 1}, "a"),
         (torch.ones(2), torch.ones(2), None),
         (torch.ones(2), torch.ones(3), ""),
         (torch.full((2,), torch.nan), torch.full((2,), torch.nan), None),
         (np.ones(2), np.zeros(2), ""),
-        (Looking(1), Looking(2), "seed"),
+        (Idle(1), Idle(2), "seed"),
         (print, len, None),
         ({1, 2}, {2, 1}, None),
     ],
@@ -638,6 +653,6 @@ def test_differences(one: Any, other: Any, place: str | None) -> None:
 
 
 def test_what_holds_itself_is_compared() -> None:
-    one, other = Looking(1), Looking(1)
+    one, other = Idle(1), Idle(1)
     one.again, other.again = one, other  # type: ignore[attr-defined]
     assert difference(one, other) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -10,11 +12,13 @@ from kit import case, plugin_of
 
 from ganzoo import plugins
 from ganzoo.api import BuildContext, GeneratorSpec, ScheduleSpec
+from ganzoo.builtin.schedules import AdaptiveSchedule
 from ganzoo.errors import GanzooError, UserError
 from ganzoo.plugins import Plugin
 from ganzoo.testing import CHECKS, Skip, Wrong, cases
 from ganzoo.testing.checks import Case, Check, Expected, Subject, cases_of, check
-from ganzoo.testing.collecting import Outcome, outcome, outcomes, summary
+from ganzoo.testing.collection import Outcome, outcome, outcomes, summary
+from ganzoo.testing.surroundings import surroundings
 
 
 class Odd(GeneratorSpec):
@@ -37,6 +41,9 @@ class Needy(GeneratorSpec):
     width: int
 
     def build(self, context: BuildContext) -> Any: ...
+
+
+PLUGIN_CHECKS = [name for name, check in CHECKS.items() if "plugin" in check.kinds]
 
 
 def made(result: BaseException | None, expected: str | None = None) -> Case:
@@ -160,6 +167,33 @@ def test_every_check_says_why_it_matters() -> None:
         assert each.why.endswith("."), each.name
 
 
+def test_no_check_lacks_a_wrong_component() -> None:
+    """Each is named by `fault`, or in a list of wrong components, in some test beside this one."""
+    sources = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    mentioned = set(re.findall(r'^ +\(?"([a-z0-9-]+)",', sources, re.MULTILINE))
+    mentioned |= set(re.findall(r'fault\(\s*"([a-z0-9-]+)"', sources))
+    assert CHECKS.keys() - mentioned == set()
+
+
+def test_a_check_is_skipped_where_it_is_for_all_that_it_is_called_with() -> None:
+    def function(number: int) -> None:
+        if number:
+            raise Skip(f"not for {number}")
+
+    def skipped(*numbers: int) -> str:
+        each = Check("odd-width", "Widths are even.", frozenset(), function, lambda _: numbers)
+        return outcome(Case(each, Subject(plugin_of(Odd)))).text
+
+    assert skipped(1, 2) == "not for 1"
+    assert skipped(1, 0) == skipped() == ""
+
+
+def test_what_a_component_needs_is_there_with_what_that_needs() -> None:
+    tables = surroundings(AdaptiveSchedule(), (1, 8, 8))
+    assert tables["loss"].spec.type == "minimax"
+    assert {"generator", "discriminator"} < set(tables)
+
+
 def test_a_check_is_registered_under_its_name() -> None:
     try:
 
@@ -218,10 +252,17 @@ def test_a_plugin_without_components(installed: Callable[..., None]) -> None:
     with pytest.raises(GanzooError) as caught:
         cases("strange")
     assert str(caught.value) == (
-        "plugin ganzoo-strange:strange (1.0) offers no component, so nothing was checked\n"
+        "plugin ganzoo-strange:strange (1.0) offers no component and follows no run, so nothing "
+        "was checked\n"
         "  = return its classes from a hook, such as ganzoo_generators"
     )
     assert caught.value.exit_code == 1
+
+
+def test_a_plugin_that_only_follows_runs(installed: Callable[..., None]) -> None:
+    installed(plugin_of(module="ganzoo.builtin.tensorboard"))
+    names = [str(case) for case in cases("ganzoo.builtin.tensorboard")]
+    assert names == [f"{name}:ganzoo.builtin.tensorboard" for name in PLUGIN_CHECKS]
 
 
 def test_an_expected_failure_of_no_case(installed: Callable[..., None]) -> None:

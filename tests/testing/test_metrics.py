@@ -6,6 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,30 +16,31 @@ from kit import fault, passes, plugin_of, reason
 from torch import Tensor
 
 from ganzoo.api import BuildContext, MetricSpec, UserError
-from ganzoo.testing.building import making
+from ganzoo.testing.bench import Bench
+from ganzoo.testing.benches import first
 from ganzoo.testing.checks import CHECKS, Subject
-from ganzoo.testing.metrics import NOISE, spoilt
-from ganzoo.testing.stand_in import FEATURES, SAMPLES, real, training
+from ganzoo.testing.metric_checks import NOISE, noisy
+from ganzoo.testing.reference import FEATURES, SAMPLES
 
 KIND = [name for name, check in CHECKS.items() if check.kinds == {"metric"}]
 
 Way = Literal["higher", "lower"]
 Reads = Literal["samples", "features", "probabilities"]
-Figures = Callable[[Tensor, Tensor], Any]
+Values = Callable[[Tensor, Tensor], Any]
 
 
 class Collected:
-    """Keeps what it is given, and has the figures of a function of all of it."""
+    """Keeps what it is given, and has the values of a function of all of it."""
 
-    def __init__(self, figures: Figures) -> None:
-        self.figures = figures
+    def __init__(self, values: Values) -> None:
+        self.values = values
         self.parts: Mapping[bool, list[Tensor]] = {True: [], False: []}
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         self.parts[real].append(samples)
 
     def compute(self) -> Any:
-        return self.figures(torch.cat(self.parts[True]), torch.cat(self.parts[False]))
+        return self.values(torch.cat(self.parts[True]), torch.cat(self.parts[False]))
 
 
 def apart(real: Tensor, generated: Tensor) -> float:
@@ -47,14 +49,14 @@ def apart(real: Tensor, generated: Tensor) -> float:
 
 
 def metric(
-    figures: Figures = lambda real, generated: {"distance": apart(real, generated)},
+    values: Values = lambda real, generated: {"distance": apart(real, generated)},
     *,
     directions: Mapping[str, Way] | None = None,
-    make: Callable[[Figures], Any] = Collected,
+    make: Callable[[Values], Any] = Collected,
     reading: Reads = "samples",
     **declared: Any,
 ) -> type[MetricSpec]:
-    """A metric with these figures, of which `distance` is better lower."""
+    """A metric with these values, of which `distance` is better lower."""
 
     class Strange(MetricSpec):
         """Strange."""
@@ -66,7 +68,7 @@ def metric(
         )
 
         def build(self, context: BuildContext) -> Any:
-            return make(figures)
+            return make(values)
 
     for name, value in declared.items():
         setattr(Strange, name, value)
@@ -95,9 +97,9 @@ def test_a_metric_without_faults(name: str, check: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("figures", "found"),
+    ("values", "found"),
     [
-        (lambda *_: 0.5, "compute() returns a float; return figures by name"),
+        (lambda *_: 0.5, "compute() returns a float; return values by name"),
         (
             lambda *_: {"distance": torch.ones(3)},
             "'distance' is a Tensor; return a float",
@@ -106,7 +108,7 @@ def test_a_metric_without_faults(name: str, check: str) -> None:
         (
             lambda *_: {"distance": math.nan},
             "'distance' is nan where the generated samples are the real ones; return a finite "
-            "number, or leave the figure out",
+            "number, or leave the value out",
         ),
         (
             lambda real, generated: (
@@ -114,27 +116,27 @@ def test_a_metric_without_faults(name: str, check: str) -> None:
                 if apart(real, generated) == 0
                 else {"distance": math.inf}
             ),
-            "'distance' is inf where the generated samples are others of the same law; return a "
-            "finite number, or leave the figure out",
+            "'distance' is inf where the generated samples are others of the same distribution; "
+            "return a finite number, or leave the value out",
         ),
         (
             lambda *_: {"distance[l2]": 1.0},
-            "compute() names a figure 'distance[l2]'; take a word without brackets, in which the "
-            "features of a figure stand",
+            "compute() names a value 'distance[l2]'; take a word without brackets, in which the "
+            "features of a value stand",
         ),
         (
             lambda *_: {1: 1.0},
-            "compute() names a figure 1; take a word without brackets, in which the features of a "
-            "figure stand",
+            "compute() names a value 1; take a word without brackets, in which the features of a "
+            "value stand",
         ),
         (
             lambda *_: {"gap": 1.0},
-            "`better` names 'distance', and compute() gives gap; use the names of the figures",
+            "`better` names 'distance', and compute() gives gap; use the names of the values",
         ),
     ],
 )
-def test_figures_that_cannot_be_used(figures: Figures, found: str) -> None:
-    assert fault("named-figures", metric(figures)) == found
+def test_values_that_cannot_be_used(values: Values, found: str) -> None:
+    assert fault("named-values", metric(values)) == found
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,11 @@ def test_figures_that_cannot_be_used(figures: Figures, found: str) -> None:
     [
         (
             {"collapse": {"gap": 2.0}},
-            "`collapse` names 'gap', and compute() gives distance; use the names of the figures",
+            "`collapse` names 'gap', and compute() gives distance; use the names of the values",
         ),
         (
             {"bounds": {"gap": (0, 1)}},
-            "`bounds` names 'gap', and compute() gives distance; use the names of the figures",
+            "`bounds` names 'gap', and compute() gives distance; use the names of the values",
         ),
         (
             {"better": {}, "collapse": {"distance": 2.0}},
@@ -166,30 +168,33 @@ def test_figures_that_cannot_be_used(figures: Figures, found: str) -> None:
     ],
 )
 def test_declarations_that_do_not_fit(declared: Any, found: str) -> None:
-    assert fault("named-figures", metric(**declared)) == found
+    assert fault("named-values", metric(**declared)) == found
 
 
-def test_a_metric_without_any_figure() -> None:
+DECLARE = "; declare in `needs` what the data must be able to do"
+
+
+def test_a_metric_without_any_value() -> None:
     assert fault("builds", metric(lambda *_: {})) == (
-        "refuses samples of every shape that was tried: compute() gives no figure"
+        "refuses samples of every shape that was tried: compute() gives no value" + DECLARE
     )
 
 
 def test_a_metric_that_refuses_everything() -> None:
-    def refuse(figures: Figures) -> Any:
+    def refuse(values: Values) -> Any:
         raise UserError("metric 'strange' is for sounds")
 
     assert fault("builds", metric(make=refuse)) == (
-        "refuses samples of every shape that was tried: metric 'strange' is for sounds"
+        "refuses samples of every shape that was tried: metric 'strange' is for sounds" + DECLARE
     )
 
 
 def test_a_metric_of_one_kind_of_samples() -> None:
     class Points(Collected):
-        def __init__(self, figures: Figures) -> None:
-            super().__init__(figures)
+        def __init__(self, values: Values) -> None:
+            super().__init__(values)
 
-        def update(self, samples: Tensor, *, real: bool) -> None:
+        def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
             if samples.ndim != 2:
                 raise UserError("metric 'strange' is for points")
             super().update(samples, real=real)
@@ -197,7 +202,7 @@ def test_a_metric_of_one_kind_of_samples() -> None:
     passes("builds", metric(make=Points))
 
 
-TURNED = "; turn `better` round, or leave the figure out of it"
+TURNED = "; turn `better` round, or leave the value out of it"
 
 
 def test_a_direction_that_is_the_wrong_way_round() -> None:
@@ -222,7 +227,7 @@ def test_a_distance_whose_least_value_is_elsewhere() -> None:
 @pytest.mark.parametrize("reading", ["samples", "features", "probabilities"])
 def test_a_distance_that_goes_up_and_down(reading: Reads) -> None:
     def wave(real: Tensor, generated: Tensor) -> dict[str, float]:
-        size = apart(real, generated) / apart(real, spoilt(declared(), real, 1.0))
+        size = apart(real, generated) / apart(real, noisy(declared(), real, 1.0))
         return {"distance": abs(math.sin(size * math.pi))}
 
     declared = metric(wave, reading=reading)
@@ -234,17 +239,17 @@ def test_a_distance_that_goes_up_and_down(reading: Reads) -> None:
     passes("equal-sets", declared)
 
 
-def test_a_figure_that_noise_makes_no_number() -> None:
+def test_a_value_that_noise_makes_no_number() -> None:
     def broken(real: Tensor, generated: Tensor) -> dict[str, float]:
         far = apart(real, generated)
         return {
-            "distance": far if far < apart(real, spoilt(GOOD["samples"](), real, 0.9)) else math.nan
+            "distance": far if far < apart(real, noisy(GOOD["samples"](), real, 0.9)) else math.nan
         }
 
     assert "nan with little noise" in fault("noisy-sets", metric(broken))
 
 
-def test_a_figure_that_never_changes() -> None:
+def test_a_value_that_never_changes() -> None:
     assert fault("noisy-sets", metric(lambda *_: {"distance": 0.0})) == (
         "distance is the same whatever samples it is given; look at those with real=False, or "
         "write judges_samples: ClassVar[bool] = False"
@@ -254,7 +259,7 @@ def test_a_figure_that_never_changes() -> None:
 def test_a_metric_that_does_not_judge_samples() -> None:
     still = metric(lambda *_: {"distance": 0.5}, judges_samples=False)
     passes("noisy-sets", still)
-    assert reason("equal-sets", still) == "its figures do not depend on generated samples"
+    assert reason("equal-sets", still) == "its values do not depend on generated samples"
     found = fault("noisy-sets", metric(judges_samples=False))
     assert re.fullmatch(
         r"'distance' is 0 for samples equal to the real ones and \S+ for others \(training\); "
@@ -264,19 +269,19 @@ def test_a_metric_that_does_not_judge_samples() -> None:
 
 
 @pytest.mark.parametrize("check", ["equal-sets", "noisy-sets"])
-def test_a_figure_without_a_direction(check: str) -> None:
-    assert reason(check, metric(directions={})) == "it says of no figure which way is better"
+def test_a_value_without_a_direction(check: str) -> None:
+    assert reason(check, metric(directions={})) == "it says of no value which way is better"
 
 
 @pytest.mark.parametrize("check", ["equal-sets", "noisy-sets", "sample-order"])
-def test_figures_that_are_no_numbers_are_told_once(check: str) -> None:
+def test_values_that_are_no_numbers_are_told_once(check: str) -> None:
     broken = metric(lambda *_: {"distance": "0.5"})
     assert reason(check, metric(lambda *_: {"distance": None})) == (
-        "its figures are no numbers; see `named-figures`"
+        "its values are no numbers; see `named-values`"
     )
-    assert fault("named-figures", broken) == "'distance' is a str; return a float"
+    assert fault("named-values", broken) == "'distance' is a str; return a float"
     assert reason(check, metric(lambda *_: {"gap": 1.0})) == (
-        "'distance' is missing; see `named-figures`"
+        "'distance' is missing; see `named-values`"
     )
 
 
@@ -292,7 +297,7 @@ def test_a_metric_that_pairs_samples() -> None:
 
 
 class PerChunk(Collected):
-    """The mean of the figures of each chunk."""
+    """The mean of the values of each chunk."""
 
     def compute(self) -> Any:
         pairs = zip(self.parts[True], self.parts[False], strict=True)
@@ -302,7 +307,7 @@ class PerChunk(Collected):
 class LastChunk(Collected):
     """Keeps what came last."""
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         self.parts[real][:] = [samples]
 
 
@@ -316,7 +321,7 @@ def test_a_metric_that_depends_on_how_samples_are_cut(make: Any, reading: Reads)
     )
 
 
-def test_a_figure_over_random_subsets_may_vary_a_little() -> None:
+def test_a_value_over_random_subsets_may_vary_a_little() -> None:
     def subset(real: Tensor, generated: Tensor) -> dict[str, float]:
         stream = torch.Generator().manual_seed(0)
         rows = torch.randperm(len(real), generator=stream)[:128]
@@ -327,7 +332,7 @@ def test_a_figure_over_random_subsets_may_vary_a_little() -> None:
 
 
 class InPlace(Collected):
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
         super().update(samples.add_(1), real=real)
 
 
@@ -378,16 +383,20 @@ def test_a_metric_that_draws_from_a_stream_that_no_seed_fixes() -> None:
     )
 
 
-def test_what_a_metric_is_told() -> None:
+def bench_of(declared: type[MetricSpec]) -> Bench:
+    return first(Subject(plugin_of(declared), declared))[0]
+
+
+def test_what_a_metric_is_built_with() -> None:
     """Features and data belong together, and cost nothing."""
-    spec = metric(reading="features", needs=frozenset({"data", "generator"}))
-    made = making(Subject(plugin_of(spec), spec))
-    context, features = made.context, made.context.features
+    bench = bench_of(metric(reading="features", needs=frozenset({"data", "generator"})))
+    context, features = bench.context, bench.context.features
     assert features.data is context.data
     assert features.held_out.features.shape == (SAMPLES, FEATURES)
-    assert features.extractor.name.startswith("kit@")
-    seen = features.extractor(torch.zeros(3, *context.sample_shape))
-    assert torch.equal(seen.features, torch.zeros(3, FEATURES))
+    # Without weights of its own, so that nothing is kept on disk.
+    assert (features.extractor.name, features.extractor.digest) == ("reference", "")
+    extraction = features.extractor(torch.zeros(3, *context.sample_shape))
+    assert torch.equal(extraction.features, torch.zeros(3, FEATURES))
     probabilities = features.training.probabilities
     assert torch.allclose(probabilities.sum(1), torch.ones(SAMPLES))
     # Every class is met, and most samples are surely of one.
@@ -395,21 +404,42 @@ def test_what_a_metric_is_told() -> None:
     assert probabilities.max(1).values.median() > 0.7
     assert abs(float(features.training.features.mean())) < 0.1
     assert not context.networks["generator"].training
-    assert torch.equal(real(made.spec, context), features.held_out.features)  # type: ignore[arg-type]
-    assert not torch.equal(training(made.spec, context), features.held_out.features)  # type: ignore[arg-type]
+    assert torch.equal(bench.reading().values, features.held_out.features)
+    training = bench.reading(training=True).values
+    assert torch.equal(training, features.training.features)
+
+
+class OfClasses(Collected):
+    """Needs the labels that were asked for."""
+
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
+        assert labels is not None
+        assert len(labels) == len(samples)
+        super().update(samples, real=real)
+
+
+def test_metrics_of_conditional_recipes_are_given_labels() -> None:
+    conditional = metric(make=OfClasses, needs=frozenset({"condition"}))
+    for check in KIND:
+        passes(check, conditional)
+    assert "AssertionError" in fault("builds", metric(make=OfClasses))
 
 
 @pytest.mark.parametrize("reading", ["samples", "features", "probabilities"])
-def test_what_is_spoilt_gets_worse_and_stays_what_it_is(reading: Reads) -> None:
-    declared = metric(reading=reading)
-    made = making(Subject(plugin_of(declared), declared))
-    values = real(made.spec, made.context)  # type: ignore[arg-type]
-    assert torch.equal(spoilt(made.spec, values, 0.0), values)  # type: ignore[arg-type]
+def test_what_is_noisy_gets_worse_and_stays_what_it_is(reading: Reads) -> None:
+    bench = bench_of(metric(reading=reading))
+    values = bench.reading().values
+    assert torch.equal(noisy(bench.spec, values, 0.0), values)  # type: ignore[arg-type]
     for level in NOISE.values():
-        worse = spoilt(made.spec, values, level)  # type: ignore[arg-type]
+        worse = noisy(bench.spec, values, level)  # type: ignore[arg-type]
         assert worse.shape == values.shape
         if reading == "probabilities":
             assert torch.allclose(worse.sum(1), torch.ones(len(worse)))
             assert bool((worse >= 0).all())
         if reading == "samples":
             assert bool((worse.abs() <= 1).all())
+
+
+def test_each_check_of_metrics_is_tested() -> None:
+    source = Path(__file__).read_text()
+    assert [name for name in KIND if f'fault("{name}"' not in source] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ MINE = [
     name
     for name, check in CHECKS.items()
     if check.kinds & set(NETWORKS)
-    and check.function.__module__.endswith((".generators", ".discriminators", ".networks"))
+    and check.function.__module__.endswith((".generator_checks", ".network_checks"))
 ]
 
 
@@ -133,6 +134,74 @@ class Rough(G):
         return self.last(self.hidden(z)).view(-1, *self.shape)
 
 
+class Late(G):
+    """Takes a tensor from the data that is no buffer."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        self.start = torch.zeros(())
+
+    def hidden(self, z: Tensor) -> Tensor:
+        return super().hidden(z) + self.start
+
+
+class Deaf(G):
+    """Is given labels, and does not use them."""
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Any:
+        return super().forward(z)
+
+
+class Labelled(G):
+    """A right conditional generator, whose labels make no difference at the start."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        self.classes = nn.Embedding(context.num_classes or 1, 8) if context.conditional else None
+        if self.classes is not None:
+            nn.init.zeros_(self.classes.weight)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Any:
+        hidden = self.hidden(z)
+        if self.classes is not None:
+            hidden = hidden + self.classes(labels)
+        return self.last(hidden).tanh().view(-1, *self.shape)
+
+
+class Unpacked(D):
+    """Is built for single images, whatever the context says."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(replace(context, sample_shape=(1, *context.sample_shape[1:])))
+
+
+class Blind(G):
+    """Counts on being called without labels."""
+
+
+class Codebook(E):
+    """Has codes that a moving average would train."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        self.codes = nn.Parameter(torch.randn(4, 3), requires_grad=False)
+
+
+def initialized(network: type[nn.Module]) -> type[ComponentSpec]:
+    """A declaration that sets an attribute `start` from the data."""
+
+    class Made(spec(network)):  # type: ignore[misc]
+        """Starts from the data."""
+
+        def initialize(self, network: Any, context: BuildContext) -> None:
+            network.start.fill_(float(context.data.train.values.float().mean()))
+
+    return Made
+
+
+CLASSES = frozenset({"classes"})
+
+
 def normalised(x: Tensor) -> Tensor:
     return x - x.mean(0)
 
@@ -200,13 +269,13 @@ WRONG = [
         "code-shape",
         spec(changed(E, lambda self, x: (E.forward(self, x),) * 2), provides=frozenset()),
         "give codes of shape (1, 6) and (1, 6), not (1, 6), with samples of shape (1, 8, 8); "
-        "return one tensor where 'variance' is not in `context.asked`",
+        "return one tensor where 'variance' is not in `context.requested`",
     ),
     (
         "code-shape",
         spec(changed(E, lambda self, x: self.last(self.first(x.flatten(1)))[:, :6])),
         "give codes of shape (1, 6), not (1, 6) and (1, 6), with samples of shape (1, 8, 8); "
-        "return the pair mean, log-variance where 'variance' is in `context.asked`",
+        "return the pair mean, log-variance where 'variance' is in `context.requested`",
     ),
     (
         "batch-order",
@@ -272,12 +341,38 @@ WRONG = [
     (
         "state-dict-round-trip",
         spec(Scaled),
-        "make what decides them a parameter or a buffer",
+        "make what decides them, in `build` or in `initialize`, a parameter or a persistent buffer",
     ),
     (
         "state-dict-round-trip",
         spec(Widths),
         "a second build cannot load the state dict of the first: Error(s) in loading state_dict",
+    ),
+    (
+        "state-dict-round-trip",
+        initialized(Late),
+        "make what decides them, in `build` or in `initialize`, a parameter or a persistent buffer",
+    ),
+    (
+        "depends-on-labels",
+        spec(Deaf, provides=CLASSES),
+        "gives the same samples whatever the labels are; use the second argument where "
+        "`context.conditional` is true, or take 'classes' out of `provides`",
+    ),
+    (
+        "sample-shape",
+        spec(Blind, provides=CLASSES),
+        "takes 2 positional arguments but 3 were given",
+    ),
+    (
+        "packed-logits",
+        spec(Unpacked),
+        "mat1 and mat2 shapes cannot be multiplied",
+    ),
+    (
+        "packed-logits",
+        spec(changed(D, lambda self, x: D.forward(self, x).repeat(x.shape[1]))),
+        "1 samples give logits of shape (2,), not (1,)",
     ),
     ("deep-copy", spec(Shared), "its samples change with the weights of a copy of it; keep no"),
     (
@@ -356,15 +451,49 @@ def test_a_wrong_network_is_caught(check: str, declared: type[ComponentSpec], me
 
 def test_each_check_has_a_wrong_network() -> None:
     assert {check for check, *_ in WRONG} == set(MINE)
-    assert len(MINE) == 14
+    assert len(MINE) == 16
 
 
-@pytest.mark.parametrize("network", [G, D, E])
+class Started(Late):
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        del self.start
+        self.register_buffer("start", torch.zeros(()))
+
+
+RIGHT = {
+    "generator": spec(G),
+    "discriminator": spec(D),
+    "encoder": spec(E),
+    "conditional": spec(Labelled, provides=CLASSES),
+    "codebook": spec(Codebook),
+    "initialized": initialized(Started),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("check", MINE)
-def test_right_networks_pass(check: str, network: type[nn.Module]) -> None:
-    declared = spec(network)
-    if declared.kind in CHECKS[check].kinds:
+def test_right_networks_pass(check: str, name: str) -> None:
+    declared = RIGHT[name]
+    if declared.kind in CHECKS[check].kinds and (
+        check != "depends-on-labels" or "classes" in declared.provides
+    ):
         make(check, declared)
+
+
+def test_networks_without_classes_are_not_given_labels() -> None:
+    assert skipped("depends-on-labels", RIGHT["generator"]) == "it does not provide 'classes'"
+
+
+def test_a_discriminator_may_refuse_packs() -> None:
+    def grey(context: BuildContext) -> nn.Module:
+        if context.sample_shape[0] == 2:
+            raise UserError("reads grey images")
+        return D(context)
+
+    assert skipped("packed-logits", spec(grey, DiscriminatorSpec)) == (
+        "it refuses packed samples: reads grey images"
+    )
 
 
 def skipped(check: str, declared: type[ComponentSpec], number: int = 0) -> str:
@@ -429,3 +558,5 @@ def test_a_generator_with_a_density_may_train_through_it() -> None:
     with pytest.raises(Wrong, match="'share' gets no gradient"):
         make("parameter-gradients", spec(Weighted))
     make("parameter-gradients", spec(Weighted, provides=frozenset({"log_prob"})))
+    # What a capability of a plugin's own trains is not known to the kit.
+    make("parameter-gradients", spec(Weighted, provides=frozenset({"features"})))

@@ -13,10 +13,10 @@ from kit import fault, passes
 from PIL import Image
 from torch import nn
 
-from ganzoo.api import Batch, BuildContext, Networks, ProbeSpec
+from ganzoo.api import BuildContext, Networks, ProbeSpec, Step
 
 
-class Looking:
+class Doing:
     """A probe that does what it is told in each of its methods."""
 
     def __init__(self, **doing: Callable[..., Any]) -> None:
@@ -26,11 +26,11 @@ class Looking:
     def do(self, what: str, otherwise: Any = None) -> Any:
         return self.doing[what](self.networks) if what in self.doing else otherwise
 
-    def before(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
-        self.networks = networks
+    def before(self, phases: Sequence[str], step: Step) -> None:
+        self.networks = step.networks
         self.do("before")
 
-    def after(self, phases: Sequence[str], networks: Networks, batch: Batch) -> None:
+    def after(self, phases: Sequence[str], step: Step) -> None:
         self.do("after")
 
     def compute(self) -> Any:
@@ -47,7 +47,7 @@ def probe(**doing: Callable[..., Any]) -> type[ProbeSpec]:
         type: ClassVar[str] = "strange"
 
         def build(self, context: BuildContext) -> Any:
-            return Looking(**doing)
+            return Doing(**doing)
 
     return Strange
 
@@ -61,7 +61,7 @@ def look(networks: Networks) -> None:
     network.train()
 
 
-@pytest.mark.parametrize("check", ["probe-figures", "probe-side-effects", "builds"])
+@pytest.mark.parametrize("check", ["probe-values", "probe-side-effects", "builds"])
 def test_a_probe_without_faults(check: str) -> None:
     passes(check, probe(before=look, after=look, draw=lambda _: Image.new("L", (2, 2))))
     passes(check, probe())
@@ -70,12 +70,12 @@ def test_a_probe_without_faults(check: str) -> None:
 @pytest.mark.parametrize(
     ("doing", "found"),
     [
-        ({"compute": lambda _: 1.0}, "compute() returns a float; return figures by name"),
-        ({"compute": lambda _: {"": 1.0}}, "compute() names a figure ''; take a word"),
+        ({"compute": lambda _: 1.0}, "compute() returns a float; return values by name"),
+        ({"compute": lambda _: {"": 1.0}}, "compute() names a value ''; take a word"),
         ({"compute": lambda _: {"gap": "1"}}, "'gap' is a str; return a float"),
         (
             {"compute": lambda _: {"gap": math.nan}},
-            "'gap' is nan; return a finite number, or leave the figure out",
+            "'gap' is nan; return a finite number, or leave the value out",
         ),
         (
             {"draw": lambda _: np.zeros((2, 2))},
@@ -83,8 +83,8 @@ def test_a_probe_without_faults(check: str) -> None:
         ),
     ],
 )
-def test_figures_of_probes_that_cannot_be_used(doing: Any, found: str) -> None:
-    assert fault("probe-figures", probe(**doing)) == found
+def test_values_of_probes_that_cannot_be_used(doing: Any, found: str) -> None:
+    assert fault("probe-values", probe(**doing)) == found
 
 
 def weight(networks: Networks) -> nn.Parameter:
@@ -103,23 +103,23 @@ BACK = "; put it back as it was, and train nothing"
 @pytest.mark.parametrize(
     ("action", "changed"),
     [
-        (step, "the value of generator.layers.0.weight"),
+        (step, "the value of generator.first.weight"),
         (lambda networks: networks.generator.eval(), "the mode (train or eval) of generator"),
         (
-            lambda networks: networks.discriminator.layers[1].eval(),
-            "the mode (train or eval) of discriminator.layers.1",
+            lambda networks: networks.discriminator.last.eval(),
+            "the mode (train or eval) of discriminator.last",
         ),
         (
             lambda networks: weight(networks).requires_grad_(False),
-            "requires_grad of generator.layers.0.weight",
+            "requires_grad of generator.first.weight",
         ),
         (
             lambda networks: weight(networks).sum().backward(),
-            "the gradient of generator.layers.0.weight",
+            "the gradient of generator.first.weight",
         ),
         (
             lambda networks: networks.generator.zero_grad(),
-            "the gradient of generator.layers.0.weight",
+            "the gradient of generator.first.weight",
         ),
     ],
 )

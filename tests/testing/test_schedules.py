@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
-import torch
 from kit import fault, passes
 
 from ganzoo.api import BuildContext, ScheduleSpec
-from ganzoo.builtin.schedules import AdaptiveSchedule, AlternatingSchedule, Course
+from ganzoo.builtin.schedules import AdaptiveSchedule, AlternatingSchedule, RuleSchedule
 from ganzoo.specs import ComponentSpec
-from ganzoo.testing.schedules import Observed
+from ganzoo.testing.schedule_checks import Observed
 
-CHECKS = (
-    "known-phases",
-    "learning-rate-range",
-    "learning-rate-keys",
-    "pure-schedule",
-    "resumed-schedule",
-)
+CHECKS = ("known-phases", "pure-schedule", "resumed-schedule")
 BOTH = (("discriminator",), ("generator",))
 
 Phases = Callable[[int], Any]
-Factor = Callable[[int], Any]
 
 
 def always(iteration: int) -> Any:
     return BOTH
 
 
-def schedule(
-    phases: Phases = always, factor: Factor | None = None, observed: Any = 0
-) -> type[ComponentSpec]:
+def schedule(phases: Phases = always, observed: Any = 0) -> type[ComponentSpec]:
     """A schedule with these answers; each build of a class has its own `phases` if it is one."""
 
     class Strange(ScheduleSpec):
@@ -50,12 +39,7 @@ def schedule(
 
         def build(self, context: BuildContext) -> Any:
             answers = phases() if isinstance(phases, type) else phases
-            made = Course(lambda iteration, _: answers(iteration), self.learning_rate, 100)
-            if factor is not None:
-                object.__setattr__(made, "lr_factor", lambda phase, iteration: factor(iteration))
-            else:
-                object.__setattr__(made, "iterations", context.iterations)
-            return made
+            return RuleSchedule(lambda iteration, _: answers(iteration))
 
     return Strange
 
@@ -87,6 +71,11 @@ def test_a_schedule_without_faults(declared: type[ComponentSpec], check: str) ->
             "there, or do not run it",
         ),
         (
+            lambda n: [["generator", "discriminator", "generator"]],
+            "phases(0) names a phase twice in the group ['generator', 'discriminator', "
+            "'generator']; two groups of one phase each are two steps",
+        ),
+        (
             lambda n: (),
             "it runs no phase in a run of 100 iterations; return one group at least",
         ),
@@ -107,77 +96,14 @@ def test_iterations_may_rest() -> None:
     passes("known-phases", schedule(lambda n: () if n else BOTH))
 
 
-@pytest.mark.parametrize(
-    ("factor", "found"),
-    [
-        (
-            lambda n: 1 + n / 100,
-            "lr_factor('discriminator', 1) of a run of 100 iterations is 1.01; stay between 0 and "
-            "1, parts of the optimizer's own learning rate",
-        ),
-        (lambda n: -0.5, "is -0.5; stay between 0 and 1"),
-        (lambda n: math.nan if n == 99 else 1.0, "99) of a run of 100 iterations is nan; stay"),
-        (lambda n: torch.tensor(1.0), "is tensor(1.); return a float"),
-    ],
-)
-def test_factors_that_are_no_shares(factor: Factor, found: str) -> None:
-    assert found in fault("learning-rate-range", schedule(factor=factor))
-
-
 def test_a_run_of_one_iteration_is_tried() -> None:
     class Divided(AlternatingSchedule):
         """Divides by the length of the run."""
 
         def build(self, context: BuildContext) -> Any:
-            return Course(lambda *_: BOTH, self.learning_rate, 1 // (context.iterations - 1))
+            return RuleSchedule(lambda *_: BOTH[: 2 - 1 // (context.iterations - 1)])
 
     assert "ZeroDivisionError" in fault("known-phases", Divided)
-
-
-def test_a_schedule_that_passes_over_its_keys() -> None:
-    assert fault("learning-rate-keys", schedule(factor=lambda n: 1.0)) == (
-        "with learning_rate = { course = 'linear', final = 0.25 } lr_factor('discriminator', 99) "
-        "of 100 iterations is 1, not 0.25; multiply by the course of `self.learning_rate`"
-    )
-
-
-def test_a_schedule_that_passes_over_the_warm_up() -> None:
-    class Cold(AlternatingSchedule):
-        """Cold."""
-
-        def build(self, context: BuildContext) -> Any:
-            course = self.learning_rate.model_copy(update={"warm_up": 0})
-            return Course(lambda *_: BOTH, course, context.iterations)
-
-    assert fault("learning-rate-keys", Cold) == (
-        "with learning_rate = { warm_up = 50 } lr_factor('discriminator', 0) of 100 iterations is "
-        "1, not 0.02; multiply by the course of `self.learning_rate`"
-    )
-
-
-def test_a_schedule_that_counts_iterations_from_one() -> None:
-    class Later(AlternatingSchedule):
-        """Later."""
-
-        def build(self, context: BuildContext) -> Any:
-            return Course(lambda *_: BOTH, self.learning_rate, context.iterations + 1)
-
-    passes("learning-rate-keys", Later)
-
-
-def test_a_schedule_may_have_a_course_of_its_own() -> None:
-    class Halved(AlternatingSchedule):
-        """Half of what its keys say."""
-
-        def build(self, context: BuildContext) -> Any:
-            return _Halved(lambda *_: BOTH, self.learning_rate, context.iterations)
-
-    passes("learning-rate-keys", Halved)
-
-
-class _Halved(Course):
-    def lr_factor(self, phase: str, iteration: int) -> float:
-        return super().lr_factor(phase, iteration) / 2
 
 
 class Counter:
@@ -206,9 +132,9 @@ class Remembering(Counter):
 
 def test_a_schedule_that_counts_calls() -> None:
     assert fault("pure-schedule", schedule(Counter)) == (
-        "in iteration 97 it answers discriminator (learning rate x 1), and when it is asked once "
-        "more discriminator; generator (learning rate x 1, 1); compute the answer from the "
-        "arguments alone"
+        "in iteration 97 it answers discriminator, and when it is asked once "
+        "more discriminator; generator; compute the answer from the arguments alone, or give it "
+        "`state_dict` and `load_state_dict`"
     )
 
 
@@ -222,9 +148,9 @@ def test_a_schedule_that_depends_on_where_it_began() -> None:
     remembering = schedule(Remembering)
     passes("pure-schedule", remembering)
     assert fault("resumed-schedule", remembering) == (
-        "resumed at iteration 1 it answers discriminator (learning rate x 1) in iteration 2, and "
-        "discriminator; generator (learning rate x 1, 1) in a run of one piece; compute the answer "
-        "from the arguments alone"
+        "resumed at iteration 1 it answers discriminator in iteration 2, and "
+        "discriminator; generator in a run of one piece; compute the answer "
+        "from the arguments alone, or give it `state_dict` and `load_state_dict`"
     )
 
 
@@ -239,7 +165,7 @@ def test_statistics_that_a_schedule_may_be_shown() -> None:
                 seen.append(statistics)
                 return BOTH if statistics.get("any", 0.0) < 0.5 else BOTH[:1]
 
-            return Course(rule, self.learning_rate, context.iterations)
+            return RuleSchedule(rule)
 
     for check in CHECKS:
         passes(check, Watching)

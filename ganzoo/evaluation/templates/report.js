@@ -1,6 +1,6 @@
 "use strict";
 
-/* Sorts a table by the column of the button that was pressed; rows without a figure come last. */
+/* Sorts a table by the column whose button is clicked; rows without a value are last. */
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
   const headers = [...table.tHead.rows[0].cells];
@@ -16,18 +16,18 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
         if (each.hasAttribute("aria-sort")) each.setAttribute("aria-sort", "none");
       }
       header.setAttribute("aria-sort", order);
-      const figure = (row) => row.cells[column].dataset.value;
+      const value = (row) => row.cells[column].dataset.value;
       const sign = order === "ascending" ? 1 : -1;
       const rows = [...body.rows].sort((a, b) => {
-        if (figure(a) === "" || figure(b) === "") return (figure(a) === "") - (figure(b) === "");
-        return sign * (Number(figure(a)) - Number(figure(b)));
+        if (value(a) === "" || value(b) === "") return (value(a) === "") - (value(b) === "");
+        return sign * (Number(value(a)) - Number(value(b)));
       });
       body.append(...rows);
     });
   });
 }
 
-/* Shows each model as it was at the slider's step. */
+/* Shows each model at the snapshot of the slider's step. */
 const slider = document.getElementById("step");
 if (slider) {
   const where = document.getElementById("where");

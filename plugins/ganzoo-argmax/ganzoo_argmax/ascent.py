@@ -1,7 +1,7 @@
 """Gradient ascent on the discriminator's logit, from a start to a sample.
 
-Shapes: N samples `(N, *sample_shape)`, float32. A logit depends on its own sample only, unless D
-normalises over the batch: D is therefore climbed in evaluation mode.
+Shapes: N samples `(N, *sample_shape)`, float32. D is in evaluation mode, so that a logit depends on
+its own sample only, also where D normalises over the batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def input_gradient(discriminator: nn.Module, x: Tensor) -> Tensor:
 def shortened(gradient: Tensor, longest: float) -> Tensor:
     """`gradient` with each sample's Euclidean norm, over all its values, at most `longest`."""
     norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-    # The small number keeps 0 / 0 away; no norm that matters is near it.
+    # The small number avoids 0 / 0; it is far below every norm that matters.
     factors = (longest / (norms + 1e-12)).clamp(max=1)
     return gradient * factors.view(-1, *[1] * (gradient.dim() - 1))
 

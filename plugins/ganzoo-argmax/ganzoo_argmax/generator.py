@@ -1,4 +1,4 @@
-"""A generator that climbs the discriminator instead of having learned where its top is.
+"""A generator that computes maxima of the discriminator instead of having learned them.
 
 Shapes: N samples of `sample_shape`, `(C, H, W)` or `(D,)`; P solutions in the pool.
 """
@@ -11,23 +11,37 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine import evaluating, to_unit
+from ganzoo.engine import Samples, Stream, evaluating, to_unit
 
 from .ascent import climb
 
 CHUNK = 1000
-"""Solutions that D judges at once."""
+"""Solutions that go through D at once."""
+UNKNOWN = 10.0
+"""Half the side of the box of points until it is set from the data."""
+
+
+def chosen_samples(part: Samples | Stream, count: int) -> Tensor:
+    """`count` > 0 samples `(count, *sample_shape)`, images in uint8, in the data set's order.
+
+    A random choice without repetition, from torch's default random stream.
+    """
+    indices = torch.randperm(len(part))[:count].sort().values
+    if isinstance(part, Samples):
+        return part.values[indices]
+    return torch.stack([part[index][0] for index in indices.tolist()])
 
 
 class ArgmaxGenerator(nn.Module):
     """z `(N, latent_dim)` to x `(N, *sample_shape)` near local maxima of D, within a box.
 
-    It has no weights. The discriminator that it climbs is not a part of it: `parameters()` and
-    `state_dict()` know only the pool of earlier solutions. A call in training mode changes the
-    pool; one in evaluation mode changes nothing and draws nothing, so z decides the sample.
+    It has no weights, and the discriminator is not a part of it: `state_dict()` holds the pool of
+    earlier solutions, the real samples to start from and the box of points. A call in training
+    mode changes the pool; one in evaluation mode changes nothing and draws no random numbers, so
+    that the sample is a function of z.
     """
 
-    data: Tensor | None
+    data: Tensor
     pool: Tensor
     low: Tensor
     high: Tensor
@@ -37,10 +51,8 @@ class ArgmaxGenerator(nn.Module):
         *,
         discriminator: nn.Module,
         sample_shape: tuple[int, ...],
-        low: Tensor,
-        high: Tensor,
         latent_distribution: Literal["normal", "uniform"] = "normal",
-        data: Tensor | None = None,
+        data_size: int = 0,
         pool_size: int = 0,
         restarts: float = 0.05,
         best_share: float = 1.0,
@@ -52,14 +64,14 @@ class ArgmaxGenerator(nn.Module):
         longest_gradient: float = 0.0,
         noise: float = 0.0,
     ) -> None:
-        """`low` and `high`, shaped to broadcast with a sample, are the corners of the box.
+        """Every ascent starts from the pool, or without one (`pool_size` 0) from one of `data_size`
+        real samples, or with neither from noise.
 
-        Without a pool (`pool_size` 0) every start is noise, or one of `data` `(M, *sample_shape)`,
-        images in uint8. The pool's first solutions are noise, too, drawn from torch's default
-        stream.
+        The first solutions of the pool are noise, drawn from torch's default random stream. Real
+        samples and the box of points are set later: see `data` and `set_box`.
         """
         super().__init__()
-        # In a tuple, a module is not registered as a part of this one.
+        # A module in a tuple is not registered as a part of this one.
         self._discriminator = (discriminator,)
         self.sample_shape = sample_shape
         self.normal = latent_distribution == "normal"
@@ -68,14 +80,29 @@ class ArgmaxGenerator(nn.Module):
         self.sampling_steps = steps if sampling_steps is None else sampling_steps
         self.step_size, self.momentum = step_size, momentum
         self.longest_gradient, self.noise = longest_gradient, noise
-        self.register_buffer("low", low, persistent=False)
-        self.register_buffer("high", high, persistent=False)
-        self.register_buffer("data", data, persistent=False)
-        drawn = torch.rand(pool_size, *sample_shape)
-        self.register_buffer("pool", torch.lerp(low, high, drawn))
+        images = len(sample_shape) == 3
+        high = torch.ones(()) if images else torch.full(sample_shape, UNKNOWN)
+        # The box of images is always the same one.
+        self.register_buffer("low", -high, persistent=not images)
+        self.register_buffer("high", high, persistent=not images)
+        kind = torch.uint8 if images else torch.float32
+        self.register_buffer("data", torch.zeros(data_size, *sample_shape, dtype=kind))
+        self.register_buffer("pool", torch.empty(pool_size, *sample_shape))
+        self._fill_pool()
+
+    def set_box(self, low: Tensor, high: Tensor) -> None:
+        """Set the corners of the box of points, both `(D,)`, and fill the pool with noise in it."""
+        self.low.copy_(low)
+        self.high.copy_(high)
+        self._fill_pool()
+
+    def _fill_pool(self) -> None:
+        # Drawn on the CPU, so that the pool is the same on every device.
+        noise = torch.rand(self.pool.shape)
+        self.pool.copy_(torch.lerp(self.low.cpu(), self.high.cpu(), noise))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Climb from starts made of z, in training from the pool's and into it."""
+        """Climb from starts computed from z; in training solutions go into the pool."""
         if self.training:
             starts, slots = self._training_starts(z)
             x = self._climb(starts, self.steps, self.noise)
@@ -97,10 +124,10 @@ class ArgmaxGenerator(nn.Module):
         )
 
     def _training_starts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Starts `(N, ...)` and the pool's places that the first min(N, P) solutions go to.
+        """Starts `(N, ...)`, and the slots of the pool for the first min(N, P) solutions.
 
-        Those first ones start from the solutions in these places, all different ones, but for
-        a share of restarts from noise.
+        Those start from the solutions in their slots, which are all different, except for a share
+        of restarts from noise.
         """
         starts = self._fresh(z)
         slots = torch.randperm(len(self.pool), device=z.device)[: len(z)]
@@ -114,25 +141,25 @@ class ArgmaxGenerator(nn.Module):
         return starts, slots
 
     def _sampling_starts(self, z: Tensor) -> Tensor:
-        """Starts `(N, ...)` that depend on z alone: the pool's solution that z chooses, if any."""
+        """Starts `(N, ...)` that depend on z alone; z chooses solutions where there is a pool."""
         if not len(self.pool):
             return self._fresh(z)
         best = self._best()
         return self.pool[best[self._chosen(z, len(best))]] + self._shift(z)
 
     def _fresh(self, z: Tensor) -> Tensor:
-        """Starts `(N, ...)` without a pool: real samples chosen and moved by z, or noise of z."""
-        if self.data is None:
+        """Starts `(N, ...)` without a pool: real samples chosen and moved by z, or noise from z."""
+        if not len(self.data):
             return self._noise(z)
         return to_unit(self.data[self._chosen(z, len(self.data))]) + self._shift(z)
 
     def _chosen(self, z: Tensor, count: int) -> Tensor:
-        """Places `(N,)` below `count`, chosen evenly by the first value of z."""
+        """Indices `(N,)` below `count`, uniform for random z, from the first value of z."""
         return (self._unit(z[:, 0]) * count).long().clamp(max=count - 1)
 
     @torch.no_grad()
     def _best(self) -> Tensor:
-        """Places of the pool's best share by the logits of D, in the pool's order."""
+        """Indices of the solutions with the highest logits, in the pool's order."""
         count = max(1, round(self.best_share * len(self.pool)))
         if count == len(self.pool):
             return torch.arange(count, device=self.pool.device)
@@ -152,5 +179,5 @@ class ArgmaxGenerator(nn.Module):
         return torch.lerp(self.low, self.high, self._unit(z).view(-1, *self.sample_shape))
 
     def _shift(self, z: Tensor) -> Tensor:
-        """What is added to solutions and real samples, so that equal ones part."""
+        """What is added to solutions and real samples, so that equal ones become different."""
         return self.start_noise * z.view(-1, *self.sample_shape)

@@ -57,45 +57,45 @@ def test_the_gradient_is_the_slope_of_a_samples_own_logit() -> None:
 def test_the_top_of_a_quadratic_is_reached() -> None:
     top, scales = torch.tensor([0.3, -0.8]), torch.tensor([1.0, 2.0])
     x = torch.rand(16, 2) * 2 - 1
-    found = climb(Quadratic(top, scales), x, low=LOW, high=HIGH, steps=200, step_size=0.2)
-    torch.testing.assert_close(found, top.expand(16, 2))
+    end = climb(Quadratic(top, scales), x, low=LOW, high=HIGH, steps=200, step_size=0.2)
+    torch.testing.assert_close(end, top.expand(16, 2))
 
 
 def test_the_top_of_the_box_is_reached_where_the_top_lies_outside() -> None:
     discriminator = Quadratic(torch.tensor([5.0, 0.5]), torch.ones(2))
     low, high = torch.tensor([-1.0, -3.0]), torch.tensor([2.0, 0.0])
     x = torch.zeros(8, 2)
-    found = climb(discriminator, x, low=low, high=high, steps=200, step_size=0.2)
-    torch.testing.assert_close(found, torch.tensor([2.0, 0.0]).expand(8, 2))
+    end = climb(discriminator, x, low=low, high=high, steps=200, step_size=0.2)
+    torch.testing.assert_close(end, torch.tensor([2.0, 0.0]).expand(8, 2))
 
 
 def test_plain_steps_on_a_quadratic_have_their_closed_form() -> None:
     """Every value of x - top shrinks by the factor 1 - step_size scale^2 in a step."""
     top, scales = torch.tensor([0.3, -0.8]), torch.tensor([1.0, 2.0])
     x = torch.tensor([[-0.5, 0.25]])
-    found = climb(Quadratic(top, scales), x, low=LOW, high=HIGH, steps=5, step_size=0.1)
-    torch.testing.assert_close(found, top + (x - top) * (1 - 0.1 * scales**2) ** 5)
+    end = climb(Quadratic(top, scales), x, low=LOW, high=HIGH, steps=5, step_size=0.1)
+    torch.testing.assert_close(end, top + (x - top) * (1 - 0.1 * scales**2) ** 5)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_on_a_slope_the_way_is_a_geometric_sum(momentum: float, steps: int) -> None:
+def test_on_a_slope_the_distance_is_a_geometric_sum(momentum: float, steps: int) -> None:
     """v_k = g (1 + m + ... + m^(k-1)); x moves by step_size times the sum of all v_k."""
     gradient = torch.tensor([1.0, -2.0, 0.5])
     x = torch.zeros(2, 3)
     low, high = FAR
-    found = climb(
+    end = climb(
         Slope(gradient), x, low=low, high=high, steps=steps, step_size=0.1, momentum=momentum
     )
     way = sum(momentum**j for k in range(steps) for j in range(k + 1))
-    torch.testing.assert_close(found, (0.1 * way * gradient).expand(2, 3))
+    torch.testing.assert_close(end, (0.1 * way * gradient).expand(2, 3))
 
 
 def test_logits_rise() -> None:
     discriminator = network()
     x = torch.rand(64, 3) * 2 - 1
-    found = climb(discriminator, x, low=LOW, high=HIGH, steps=10, step_size=0.1)
-    rise = (discriminator(found) - discriminator(x)).detach()
+    end = climb(discriminator, x, low=LOW, high=HIGH, steps=10, step_size=0.1)
+    rise = (discriminator(end) - discriminator(x)).detach()
     assert (rise > 0).all()
 
 
@@ -108,11 +108,11 @@ def test_noise_has_its_size_and_its_stream() -> None:
         start = torch.zeros(20_000, 3)
         return climb(flat, start, low=low, high=high, steps=4, step_size=0.5, noise=0.1)
 
-    found = walked(1)
-    assert found.std().item() == pytest.approx(0.1 * math.sqrt(4), rel=0.02)
-    assert abs(found.mean().item()) < 0.005
-    assert torch.equal(found, walked(1))
-    assert not torch.equal(found, walked(2))
+    end = walked(1)
+    assert end.std().item() == pytest.approx(0.1 * math.sqrt(4), rel=0.02)
+    assert abs(end.mean().item()) < 0.005
+    assert torch.equal(end, walked(1))
+    assert not torch.equal(end, walked(2))
 
 
 def test_without_noise_nothing_is_drawn() -> None:
@@ -123,19 +123,19 @@ def test_without_noise_nothing_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
-def test_the_box_holds_at_every_step(noise: float) -> None:
-    seen: list[Tensor] = []
+def test_samples_are_in_the_box_at_every_step(noise: float) -> None:
+    inputs: list[Tensor] = []
 
-    class Watched(Slope):
+    class Recorder(Slope):
         def forward(self, x: Tensor) -> Tensor:
-            seen.append(x.detach().clone())
+            inputs.append(x.detach().clone())
             return super().forward(x)
 
     start = torch.randn(32, 2) * 5
-    discriminator = Watched(torch.tensor([100.0, -100.0]))
-    found = climb(discriminator, start, low=LOW, high=HIGH, steps=4, step_size=1.0, noise=noise)
-    assert len(seen) == 4
-    for x in (*seen, found):
+    discriminator = Recorder(torch.tensor([100.0, -100.0]))
+    end = climb(discriminator, start, low=LOW, high=HIGH, steps=4, step_size=1.0, noise=noise)
+    assert len(inputs) == 4
+    for x in (*inputs, end):
         assert x.min() >= -1
         assert x.max() <= 1
 
@@ -152,7 +152,7 @@ def test_shortened_gradients_keep_their_direction() -> None:
 def test_a_step_is_no_longer_than_the_bound_on_the_gradient_says() -> None:
     x = torch.zeros(2, 3)
     low, high = FAR
-    found = climb(
+    end = climb(
         Slope(torch.tensor([30.0, 0.0, 40.0])),
         x,
         low=low,
@@ -162,7 +162,7 @@ def test_a_step_is_no_longer_than_the_bound_on_the_gradient_says() -> None:
         longest_gradient=2.0,
     )
     expected = 3 * 0.5 * 2.0 * torch.tensor([0.6, 0.0, 0.8])
-    torch.testing.assert_close(found, expected.expand(2, 3))
+    torch.testing.assert_close(end, expected.expand(2, 3))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -175,10 +175,10 @@ def test_the_discriminators_gradients_and_flags_are_untouched(frozen: bool) -> N
         weight.grad.clone() for weight in discriminator.parameters() if weight.grad is not None
     ]
     with torch.no_grad():
-        found = climb(discriminator, torch.zeros(2, 3), low=LOW, high=HIGH, steps=3, step_size=0.1)
-    assert not found.requires_grad
-    assert found.grad_fn is None
-    assert found.abs().sum() > 0
+        end = climb(discriminator, torch.zeros(2, 3), low=LOW, high=HIGH, steps=3, step_size=0.1)
+    assert not end.requires_grad
+    assert end.grad_fn is None
+    assert end.abs().sum() > 0
     assert len(before) == 4
     for weight, gradient in zip(discriminator.parameters(), before, strict=True):
         assert weight.grad is not None
@@ -186,7 +186,7 @@ def test_the_discriminators_gradients_and_flags_are_untouched(frozen: bool) -> N
         assert weight.requires_grad is not frozen
 
 
-def test_what_is_handed_in_is_not_changed() -> None:
+def test_the_start_is_not_changed() -> None:
     x = torch.full((2, 3), 7.0, requires_grad=True)
     climb(network(), x, low=LOW, high=HIGH, steps=2, step_size=0.1, noise=0.1)
     assert (x == 7).all()
@@ -196,13 +196,13 @@ def test_what_is_handed_in_is_not_changed() -> None:
 def test_every_part_of_the_discriminator_gets_its_mode_back() -> None:
     modes: list[bool] = []
 
-    class Watched(nn.Module):
+    class Recorder(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             modes.append(self.training)
             return x.sum(1)
 
     resting = nn.Dropout(0.5).eval()
-    discriminator = nn.Sequential(nn.Dropout(0.5), resting, Watched())
+    discriminator = nn.Sequential(nn.Dropout(0.5), resting, Recorder())
     climb(discriminator, torch.zeros(2, 3), low=LOW, high=HIGH, steps=2, step_size=0.1)
     assert modes == [False, False]
     assert [part.training for part in discriminator.modules()] == [True, True, False, True]
@@ -211,7 +211,7 @@ def test_every_part_of_the_discriminator_gets_its_mode_back() -> None:
     assert [part.training for part in discriminator.modules()] == [True, True, False, True]
 
 
-def test_spectral_normalisation_is_not_moved_on() -> None:
+def test_spectral_normalisation_is_not_updated() -> None:
     layer = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)).train()
     discriminator = nn.Sequential(layer, nn.Linear(4, 1), nn.Flatten(0))
     before = {name: value.clone() for name, value in discriminator.state_dict().items()}

@@ -31,25 +31,31 @@ class Bowl(nn.Module):
         return -self.dropout(x - self.top).square().flatten(1).sum(1) / 2
 
 
-def context(data: Data = POINTS, **changes: Any) -> BuildContext:
+def context(data: Any = POINTS, **changes: Any) -> BuildContext:
     shape = changes.pop("sample_shape", (2,))
     discriminator = changes.pop("discriminator", Bowl(MIDDLE))
     return BuildContext(
         sample_shape=shape,
         latent_dim=changes.pop("latent_dim", math.prod(shape)),
         networks={"discriminator": discriminator},
+        training_samples=len(data.train),
         data=data,
         **changes,
     )
 
 
-def built(told: BuildContext | None = None, **keys: Any) -> Any:
+def built(where: BuildContext | None = None, **keys: Any) -> Any:
+    """A generator as it is before training."""
+    where = where or context()
+    spec = ArgmaxGenerator(**{"pool_size": 50, **keys})
+    network = spec.build(replace(where, data=None))
     torch.manual_seed(0)
-    return ArgmaxGenerator(**{"pool_size": 50, **keys}).build(told or context())
+    spec.initialize(network, where)
+    return network
 
 
 def still(**keys: Any) -> Any:
-    """A generator whose steps are too short to be seen, so that samples are their starts."""
+    """A generator whose steps are negligibly short, so that samples are their starts."""
     return built(**{"steps": 1, "step_size": 1e-12, **keys})
 
 
@@ -69,7 +75,7 @@ def test_images_stay_within_one_and_points_near_the_data() -> None:
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_noise_is_uniform_in_the_box(distribution: Any) -> None:
-    generator = still(told=context(latent_distribution=distribution), start="noise")
+    generator = still(where=context(latent_distribution=distribution), start="noise")
     z = torch.randn(20_000, 2) if distribution == "normal" else torch.rand(20_000, 2) * 2 - 1
     for mode in (True, False):
         shares = unit(generator.train(mode)(z)).sort(dim=0).values
@@ -81,22 +87,22 @@ def test_the_middle_of_the_latents_is_the_middle_of_the_box() -> None:
     assert torch.equal(still(start="noise")(torch.zeros(1, 2)), MIDDLE[None])
 
 
-def test_the_discriminator_is_no_part_of_the_generator() -> None:
+def test_the_discriminator_is_not_a_part_of_the_generator() -> None:
     generator = built()
     assert list(generator.parameters()) == []
     assert list(generator.children()) == []
-    assert list(generator.state_dict()) == ["pool"]
+    assert set(generator.state_dict()) == {"pool", "data", "low", "high"}
     discriminator = generator._discriminator[0].train()
     generator.eval()
     assert discriminator.training, "modes are each network's own"
 
 
-def test_samples_are_climbed_to_with_the_discriminator_at_rest() -> None:
+def test_the_ascent_has_the_discriminator_in_evaluation_mode() -> None:
     generator = built(steps=100)
     with torch.no_grad():
-        found = generator(torch.randn(8, 2))
-    torch.testing.assert_close(found, MIDDLE.expand(8, 2), atol=1e-3, rtol=0)
-    assert not found.requires_grad
+        samples = generator(torch.randn(8, 2))
+    torch.testing.assert_close(samples, MIDDLE.expand(8, 2), atol=1e-3, rtol=0)
+    assert not samples.requires_grad
     assert generator._discriminator[0].training
 
 
@@ -109,25 +115,25 @@ def test_the_pool_begins_as_noise_in_the_box() -> None:
 def test_training_replaces_as_many_solutions_as_it_draws() -> None:
     generator = built(steps=3, noise=0.5)
     before = generator.pool.clone()
-    found = generator(torch.randn(8, 2))
+    samples = generator(torch.randn(8, 2))
     changed = (generator.pool != before).any(1)
     assert changed.sum() == 8
     assert generator.pool.shape == (50, 2)
-    order = found[:, 0].argsort()
+    order = samples[:, 0].argsort()
     kept = generator.pool[changed]
-    assert torch.equal(kept[kept[:, 0].argsort()], found[order]), "by the solutions themselves"
+    assert torch.equal(kept[kept[:, 0].argsort()], samples[order]), "by the solutions themselves"
     assert ((unit(generator.pool) >= 0) & (unit(generator.pool) <= 1)).all()
 
 
 def test_solutions_go_back_to_where_their_starts_came_from() -> None:
     generator = still(restarts=0.0)
     before = generator.pool.clone()
-    found = generator(torch.randn(50, 2))
+    samples = generator(torch.randn(50, 2))
     torch.testing.assert_close(generator.pool, before)
-    assert not torch.equal(found, before), "in another order"
+    assert not torch.equal(samples, before), "in another order"
 
 
-def test_every_solution_has_its_turn() -> None:
+def test_every_solution_is_improved() -> None:
     generator = built(restarts=0.0, steps=30)
     for _ in range(60):
         generator(torch.randn(8, 2))
@@ -138,11 +144,11 @@ def test_a_batch_may_be_larger_than_the_pool() -> None:
     generator = still(pool_size=5, restarts=0.0)
     before = generator.pool.clone()
     z = torch.randn(8, 2)
-    found = generator(z)
+    samples = generator(z)
     assert generator.pool.shape == (5, 2)
     torch.testing.assert_close(generator.pool, before)
-    torch.testing.assert_close(found[:5].sum(0), before.sum(0))
-    torch.testing.assert_close(found[5:], still(start="noise")(z[5:]))
+    torch.testing.assert_close(samples[:5].sum(0), before.sum(0))
+    torch.testing.assert_close(samples[5:], still(start="noise")(z[5:]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -157,21 +163,21 @@ def test_evaluation_changes_nothing_and_draws_nothing() -> None:
     generator = built(noise=0.5, start_noise=0.1).eval()
     before, stream = generator.pool.clone(), torch.get_rng_state()
     z = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
-    found = generator(z)
+    samples = generator(z)
     assert torch.equal(generator.pool, before)
     assert torch.equal(torch.get_rng_state(), stream)
-    assert torch.equal(generator(z), found), "the same z gives the same sample"
-    torch.testing.assert_close(generator(z.flip(0)).flip(0), found, msg="whatever stands beside it")
+    assert torch.equal(generator(z), samples), "the same z gives the same sample"
+    torch.testing.assert_close(generator(z.flip(0)).flip(0), samples, msg="whatever the others are")
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_in_evaluation_the_first_value_of_z_chooses_a_solution(distribution: Any) -> None:
-    generator = still(told=context(latent_distribution=distribution)).eval()
+    generator = still(where=context(latent_distribution=distribution)).eval()
     quantiles = (torch.arange(50) + 0.5) / 50
     first = math.sqrt(2) * torch.erfinv(2 * quantiles - 1)
     first = first if distribution == "normal" else 2 * quantiles - 1
     z = torch.stack([first, torch.randn(50)], dim=1)
-    torch.testing.assert_close(generator(z), generator.pool, msg="one place for each")
+    torch.testing.assert_close(generator(z), generator.pool, msg="one interval for each")
     ends = torch.tensor(
         [[-9.0, 0.0], [9.0, 0.0]] if distribution == "normal" else [[-1.0, 0], [1, 0]]
     )
@@ -191,13 +197,13 @@ def test_samples_are_drawn_from_the_best_share_of_the_pool(share: float, count: 
     assert generator(z).grad_fn is None
 
 
-def test_training_goes_on_from_the_whole_pool() -> None:
+def test_training_starts_from_the_whole_pool() -> None:
     generator = still(best_share=0.1, restarts=0.0)
-    found = generator(torch.randn(50, 2))
-    assert len(found.unique(dim=0)) == 50
+    samples = generator(torch.randn(50, 2))
+    assert len(samples.unique(dim=0)) == 50
 
 
-def test_z_parts_samples_from_the_same_solution() -> None:
+def test_z_makes_samples_from_the_same_solution_different() -> None:
     generator = still(start_noise=0.01, pool_size=1, restarts=0.0)
     z = torch.randn(6, 2)
     expected = (generator.pool + 0.01 * z).clamp(torch.tensor([-1.0, -1.5]), torch.tensor([5, 1.5]))
@@ -230,14 +236,55 @@ def test_training_follows_torchs_default_stream() -> None:
     assert not torch.equal(trained(2).pool, first.pool)
 
 
-def test_the_state_is_the_pool() -> None:
-    generator = built()
+@pytest.mark.parametrize("start", ["pool", "noise", "data"])
+def test_the_state_is_all_that_was_set_from_the_data(start: Any) -> None:
+    generator = built(start=start)
     generator(torch.randn(8, 2))
-    other = built()
-    assert not torch.equal(other.pool, generator.pool)
-    other.load_state_dict(generator.state_dict())
+    spec = ArgmaxGenerator(start=start, pool_size=50)
+    other = spec.build(replace(context(discriminator=generator._discriminator[0]), data=None))
     z = torch.randn(8, 2)
+    assert not torch.equal(other.eval()(z), generator.eval()(z))
+    other.load_state_dict(generator.state_dict())
     assert torch.equal(other.eval()(z), generator.eval()(z))
+
+
+def test_before_the_data_are_known_the_box_is_wide_and_its_noise_finite() -> None:
+    generator: Any = ArgmaxGenerator(pool_size=500).build(replace(context(), data=None))
+    assert generator.pool.abs().amax(0).tolist() == pytest.approx([10, 10], rel=0.1)
+    assert generator(torch.randn(8, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize(("pool_size", "count"), [(2, 2), (3, 3), (50, 3)])
+def test_no_more_real_samples_are_kept_than_the_key_says(pool_size: int, count: int) -> None:
+    generator = built(start="data", pool_size=pool_size)
+    assert generator.data.shape == (count, 2)
+    assert isinstance(POINTS.train, Samples)
+    points = POINTS.train.values.tolist()
+    rows = [points.index(row) for row in generator.data.tolist()]
+    assert rows == sorted(set(rows)), "different ones, in the order of the data"
+
+
+class Disk:
+    """Samples that are read one by one."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.values[index], -1
+
+
+def test_real_images_to_start_from_may_be_on_disk() -> None:
+    images = torch.randint(0, 256, (9, 1, 4, 4), dtype=torch.uint8)
+    memory, disk = (
+        built(context(Data(part), sample_shape=(1, 4, 4)), start="data", pool_size=4)
+        for part in (Samples(images), Disk(images))
+    )
+    assert memory.data.dtype == torch.uint8
+    assert torch.equal(memory.data, disk.data)
 
 
 @pytest.mark.parametrize(("shape", "wanted", "written"), [((2,), 2, "2"), ((1, 8, 8), 64, "1x8x8")])
@@ -253,43 +300,29 @@ def test_latents_of_another_size_are_refused(
     assert caught.value.hint == f"latent.dim = {wanted}"
 
 
-@pytest.mark.parametrize(
-    ("keys", "shape", "what"),
-    [({}, (2,), "the box of its samples"), ({"start": "data"}, (1, 4, 4), "its starts")],
-)
-def test_what_is_taken_from_the_data_must_be_in_memory(
-    keys: dict[str, Any], shape: tuple[int, ...], what: str
-) -> None:
-    class Stream:
-        def __len__(self) -> int:
-            return 1
-
-        def __getitem__(self, index: int) -> tuple[Tensor, int]:
-            return torch.zeros(2), -1
-
+def test_points_on_disk_are_refused() -> None:
     with pytest.raises(UserError) as caught:
-        ArgmaxGenerator(**keys).build(context(Data(Stream()), sample_shape=shape))
+        built(context(Data(Disk(torch.zeros(5, 2)))))
     assert caught.value.message == (
-        f"generator 'argmax' takes {what} from data in memory, but these are read from disk"
+        "generator 'argmax' computes the box of its samples from points in memory, but these are "
+        "read from disk"
     )
-    assert caught.value.hint == "data.in_memory=true where there is such a key"
-    ArgmaxGenerator().build(context(Data(Stream()), sample_shape=(1, 4, 4)))
+    assert caught.value.hint == "data.in_memory = true where there is such a key"
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_starts_at_real_samples_chosen_and_moved_by_z(training: bool) -> None:
     generator = still(start="data", start_noise=0.1).train(training)
-    # The first value chooses a third of the law each, whatever the second is.
+    # The first value chooses one of three samples, whatever the second is.
     z = torch.tensor([[-2.0, 1.0], [0.0, -1.0], [2.0, 0.0]])
     torch.testing.assert_close(generator(z), POINTS.train.values + 0.1 * z)
-    assert list(generator.state_dict()) == ["pool"]
 
 
-def test_real_images_are_brought_to_the_range_of_samples() -> None:
+def test_real_images_are_scaled_to_the_range_of_samples() -> None:
     images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 4, 4)
-    told = context(Data(Samples(images.contiguous())), sample_shape=(1, 4, 4))
-    told = replace(told, networks={"discriminator": Bowl(torch.tensor(0.0))})
+    where = context(Data(Samples(images.contiguous())), sample_shape=(1, 4, 4))
+    where = replace(where, networks={"discriminator": Bowl(torch.tensor(0.0))})
     z = torch.zeros(2, 16)
     z[:, 0] = torch.tensor([-1.0, 1.0])
     expected = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4)
-    torch.testing.assert_close(still(told=told, start="data")(z), expected)
+    torch.testing.assert_close(still(where=where, start="data")(z), expected)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import ganzoo
-from ganzoo.api import BuildContext
+from ganzoo.api import BuildContext, Networks
 from ganzoo.engine.checkpoints import newest_checkpoint
+from ganzoo.engine.step import Batch, Step
 from ganzoo.errors import InterruptedRun
 
 RECIPE = """
@@ -52,35 +53,42 @@ def recipe(
 
 
 def terms(real: list[float], fake: list[float], **keys: float) -> dict[str, Any]:
-    """The loss of a D that returns what it is shown."""
-    calls: list[Tensor] = []
-
-    def generator(z: Tensor) -> Tensor:
-        calls.append(z)
-        return torch.tensor(fake, requires_grad=True)
-
+    """The loss of a D that returns its input."""
+    generator = Counted(torch.tensor(fake, requires_grad=True))
     loss = ArgmaxLoss(**keys).build(BuildContext(sample_shape=(1,), latent_dim=1))
-    networks: Any = SimpleNamespace(generator=generator, discriminator=nn.Identity())
-    batch: Any = SimpleNamespace(x=torch.tensor(real), z=torch.zeros(len(fake)))
-    found = dict(loss.compute("discriminator", networks, batch))
-    assert len(calls) == 1, "D is climbed once"
-    return found
+    networks = Networks({"generator": generator, "discriminator": nn.Identity()})
+    batch = Batch(torch.tensor(real), torch.zeros(len(fake), 1))
+    values = loss.compute(Step("discriminator", networks, batch, trains={"discriminator"}))
+    assert generator.calls == 1, "one ascent"
+    return dict(values)
+
+
+class Counted(nn.Module):
+    """A generator of always the same samples."""
+
+    def __init__(self, samples: Tensor) -> None:
+        super().__init__()
+        self.samples, self.calls = samples, 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.calls += 1
+        return self.samples
 
 
 def test_the_terms_are_cross_entropies_of_logits() -> None:
-    found = terms([2.0, -1.0], [0.5, 3.0], logit_weight=0.1)
+    values = terms([2.0, -1.0], [0.5, 3.0], logit_weight=0.1)
     probability = torch.tensor([2.0, -1.0, 0.5, 3.0]).sigmoid()
-    torch.testing.assert_close(found["real"], -probability[:2].log().mean())
-    torch.testing.assert_close(found["fake"], -(1 - probability[2:]).log().mean())
-    assert found["logits"].item() == pytest.approx(0.1 * ((4 + 1) / 2 + (0.25 + 9) / 2))
-    torch.testing.assert_close(found["D(x)"], probability[:2].mean())
-    torch.testing.assert_close(found["D(G(z))"], probability[2:].mean())
+    torch.testing.assert_close(values["real"], -probability[:2].log().mean())
+    torch.testing.assert_close(values["fake"], -(1 - probability[2:]).log().mean())
+    assert values["logits"].item() == pytest.approx(0.1 * ((4 + 1) / 2 + (0.25 + 9) / 2))
+    torch.testing.assert_close(values["D(x)"], probability[:2].mean())
+    torch.testing.assert_close(values["D(G(z))"], probability[2:].mean())
     assert "logits" not in terms([0.0], [0.0], logit_weight=0.0)
 
 
 def test_a_logit_of_any_size_has_a_finite_loss() -> None:
-    found = terms([-1e4], [1e4], logit_weight=0.0)
-    assert found["real"].item() == found["fake"].item() == 1e4
+    values = terms([-1e4], [1e4], logit_weight=0.0)
+    assert values["real"].item() == values["fake"].item() == 1e4
 
 
 def test_the_generator_is_not_differentiated() -> None:
@@ -104,7 +112,7 @@ def test_the_generator_is_not_differentiated() -> None:
         (ArgmaxLoss, {"logit_weight": -1.0}),
     ],
 )
-def test_values_without_sense_are_refused(spec: Any, keys: dict[str, object]) -> None:
+def test_invalid_values_are_refused(spec: Any, keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         spec(**keys)
 
@@ -124,24 +132,34 @@ def test_declarations_do_not_import_torch() -> None:
 @pytest.mark.parametrize("data", ["ring", "digits"])
 @pytest.mark.parametrize("loss", ["argmax", "non-saturating", "minimax"])
 @pytest.mark.parametrize("start", ["pool", "noise", "data"])
-def test_a_run_trains_and_is_sampled_from(tmp_path: Path, data: str, loss: str, start: str) -> None:
+def test_a_run_trains_and_is_sampled_without_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, loss: str, start: str
+) -> None:
     loaded = recipe(tmp_path, f"generator.start={start}", data=data, loss=loss)
     run = ganzoo.train(loaded, runs=tmp_path / "runs")
     assert run.status["state"] == "done"
-    for row in run.metrics:
+    for row in run.statistics:
         assert all(math.isfinite(value) for value in row["statistics"].values())
         assert {"discriminator/D(x)", "discriminator/D(G(z))"} <= set(row["statistics"])
+    monkeypatch.setattr(
+        "ganzoo_data.Ring.build" if data == "ring" else "ganzoo_data.Digits.build", None
+    )
     samples = ganzoo.open_run(run.path).sample(6, seed=3)
     assert samples.shape == (6, *((2,) if data == "ring" else (1, 8, 8)))
     assert torch.equal(samples, ganzoo.open_run(run.path).sample(6, seed=3))
     assert not torch.equal(samples, ganzoo.open_run(run.path).sample(6, seed=4))
 
 
-def test_a_pool_of_a_run_lies_with_its_weights(tmp_path: Path) -> None:
+def test_packs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ganzoo.RecipeError, match="'argmax' needs the logits of single samples"):
+        recipe(tmp_path, "discriminator.pack=2")
+
+
+def test_the_pool_of_a_run_is_saved_with_its_weights(tmp_path: Path) -> None:
     run = ganzoo.train(recipe(tmp_path), runs=tmp_path / "runs")
     state = newest_checkpoint(run.folder, print)
     assert state is not None
-    assert list(state["networks"]["generator"]) == ["pool"]
+    assert set(state["networks"]["generator"]) == {"low", "high", "data", "pool"}
     assert state["networks"]["generator"]["pool"].shape == (64, 2)
 
 
@@ -161,11 +179,10 @@ def test_a_run_that_was_stopped_ends_the_same(
     loaded = recipe(tmp_path, data="digits")
     whole = ganzoo.train(loaded, runs=tmp_path / "runs", identity="whole")
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "ganzoo.engine.training.stop_requested", lambda session, *_: session.iteration == 13
-        )
+        iterations = itertools.count(1)
+        patch.setattr("ganzoo.engine.training.stop_requested", lambda *_: next(iterations) == 13)
         with pytest.raises(InterruptedRun):
             ganzoo.train(loaded, runs=tmp_path / "runs", identity="stopped")
     stopped = ganzoo.zoo.resume(tmp_path / "runs" / "argmax" / "stopped")
-    for name in ("generator.safetensors", "discriminator.safetensors", "metrics.jsonl"):
+    for name in ("generator.safetensors", "discriminator.safetensors", "statistics.jsonl"):
         assert (stopped.path / name).read_bytes() == (whole.path / name).read_bytes(), name

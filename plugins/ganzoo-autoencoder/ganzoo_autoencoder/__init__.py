@@ -1,8 +1,8 @@
 """Autoencoders and generators regressed on codes, as losses for ganzoo, and metrics of them.
 
 Only declarations stand here; each `build` imports the file that does the work. The decoder is
-whatever `[generator]` names, the encoder is `[encoder]`; both are trained together in the one
-phase `joint`. A reconstruction is summed over the values of a sample and averaged over the
+whatever `[generator]` names, the encoder is `[encoder]`; both are trained together in the phase
+`joint`. A reconstruction is summed over the values of a sample and averaged over the
 batch.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ganzoo.api import (
     BuildContext,
@@ -21,6 +21,7 @@ from ganzoo.api import (
     MetricSpec,
     Phase,
     UserError,
+    Value,
     hookimpl,
 )
 
@@ -38,9 +39,9 @@ class ReconstructionLoss(LossSpec):
 
     Hinton and Salakhutdinov 2006 (doi:10.1126/science.1127647), without their pretraining. The
     term `reconstruction` is `distance` summed over the values of a sample, mean over the batch;
-    with `bernoulli` as in `elbo`. Nothing pulls the codes `(N, latent_dim)` towards the law of
-    the latents: what G makes of a latent from that law is left open. Raises `UserError` for
-    `bernoulli` with points.
+    with `bernoulli` as in `elbo`. Nothing pulls the codes `(N, latent_dim)` towards the
+    distribution of the latents, so G is not trained on latents from that distribution. Raises
+    `UserError` for `bernoulli` with points.
     """
 
     type: ClassVar[str] = "reconstruction"
@@ -63,14 +64,14 @@ class ElboLoss(LossSpec):
 
     Kingma and Welling 2014 (arXiv:1312.6114), equations 3 and 10: one draw z of the encoder's
     normal q for each x, p(z) the standard normal. `beta` as in Higgins et al. 2017 (beta-VAE),
-    its rise as in Bowman et al. 2016 (arXiv:1511.06349), `free_bits` as in Kingma et al. 2016
-    (arXiv:1606.04934). The term `loss` is minimised. The statistics are what it
-    is made of before beta and free bits, in nats per sample: `reconstruction`
-    E -log p(x | z), `kl`, and `elbo`, minus their sum. The `gaussian` one is a density and may
-    be negative; the `bernoulli` one is the cross-entropy of pixels taken from [-1, 1] to [0, 1],
-    not below their own entropy, and no density where pixels are grey (Loaiza-Ganem and
-    Cunningham 2019, arXiv:1907.06845). Raises `UserError` for uniform latents, and for
-    `bernoulli` with points.
+    a ramp from 0 as in Bowman et al. 2016 (arXiv:1511.06349), `free_bits` as in Kingma et al.
+    2016 (arXiv:1606.04934). The term `loss` is minimised. The statistics are its parts without
+    beta and free bits, in nats per sample: `reconstruction` E -log p(x | z), `kl`, and `elbo`,
+    minus their sum. The `gaussian` reconstruction is minus the logarithm of a density, and may be
+    negative; the `bernoulli` one is the cross-entropy of pixels mapped from [-1, 1] to [0, 1],
+    not below their own entropy, and no density where pixels are grey (Loaiza-Ganem and Cunningham
+    2019, arXiv:1907.06845). Raises `UserError` for uniform latents, and for `bernoulli` with
+    points.
     """
 
     type: ClassVar[str] = "elbo"
@@ -79,24 +80,21 @@ class ElboLoss(LossSpec):
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
 
     likelihood: Literal["bernoulli", "gaussian"] = Field(
-        "bernoulli", description="law of x given z; bernoulli is for images only"
+        "bernoulli", description="distribution of x given z; bernoulli is for images only"
     )
     std: PositiveFloat = Field(
         0.5, description="gaussian: standard deviation around G(z), in units of the data"
     )
-    beta: NonNegativeFloat = Field(1.0, description="weight of the KL divergence")
-    warm_up: NonNegativeInt = Field(
-        0, description="iterations in which beta rises linearly from 0; 0 for none"
-    )
+    beta: Value = Field(1.0, ge=0, description="weight of the KL divergence")
     free_bits: NonNegativeFloat = Field(
         0.0,
-        description="nats of KL, mean over the batch, that each latent dimension has for free",
+        description="nats of KL, mean over the batch, up to which a latent dimension costs nothing",
     )
 
     def build(self, context: BuildContext) -> Loss:
         if context.latent_distribution != "normal":
             raise UserError(
-                f"loss '{self.type}' holds codes to a standard normal, but"
+                f"loss '{self.type}' compares codes with a standard normal, but"
                 f" latent.distribution is '{context.latent_distribution}'",
                 hint="write latent.distribution = 'normal', or take the loss 'mmd'",
             )
@@ -106,14 +104,13 @@ class ElboLoss(LossSpec):
 
         return Elbo(
             bernoulli if self.likelihood == "bernoulli" else gaussian(self.std),
-            beta=self.beta,
-            warm_up=self.warm_up,
+            beta=context.value(self.beta),
             free_bits=self.free_bits,
         )
 
 
 class MmdLoss(LossSpec):
-    """WAE-MMD: an autoencoder whose codes, as a set, should look like draws of the latents.
+    """WAE-MMD: an autoencoder whose codes, as a set, should be distributed as the latents are.
 
     Tolstikhin et al. 2018 (arXiv:1711.01558), algorithm 2. The term `loss` is the statistic
     `reconstruction` plus `weight` times the statistic `mmd`: the unbiased estimate, which may be
@@ -129,7 +126,7 @@ class MmdLoss(LossSpec):
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
 
     distance: Distance = Field("l2", description=DISTANCE)
-    weight: NonNegativeFloat = Field(10.0, description="weight of the discrepancy")
+    weight: Value = Field(10.0, ge=0, description="weight of the discrepancy")
 
     def build(self, context: BuildContext) -> Loss:
         _check_bernoulli(self.type, "distance", self.distance, context)
@@ -138,24 +135,24 @@ class MmdLoss(LossSpec):
         from .distances import DISTANCES
 
         widths = kernel_widths(context.latent_dim, context.latent_distribution)
-        return Mmd(DISTANCES[self.distance], weight=self.weight, widths=widths)
+        weight = context.value(self.weight)
+        return Mmd(DISTANCES[self.distance], weight=weight, widths=widths)
 
 
 class PairedCodesLoss(LossSpec):
     """A generator regressed on codes, one for each training sample; no encoder, no game.
 
-    The codes are drawn once from the law of the latents and stay, or with `learned` are weights
-    of the loss: GLO, Bojanowski et al. 2018 (arXiv:1707.05776). Learned codes stay
-    in the paper's ball, here of radius sqrt(latent_dim), where the normal law has its mass; with
-    uniform latents in their cube [-1, 1]. The term `reconstruction` is `distance` summed over the
-    values of a sample, mean over the batch, so that a code's own gradient is divided by the
-    batch size. `laplacian` is the paper's distance, for images only. Learned codes
-    take memory as weights do: latent_dim numbers for each training sample, and what the
-    optimizer keeps. Raises `UserError` for `laplacian` with points.
+    The codes are drawn once from the distribution of the latents and stay fixed, or with
+    `learned` are weights of the loss: GLO, Bojanowski et al. 2018 (arXiv:1707.05776). Learned
+    codes stay in the paper's ball, here of radius sqrt(latent_dim), where a normal distribution
+    has its mass; with uniform latents in their cube [-1, 1]. The term `reconstruction` is
+    `distance` summed over the values of a sample, mean over the batch, so that the gradient of a
+    code is divided by the batch size. `laplacian` is the paper's distance, for images only.
+    Learned codes take memory as weights do: latent_dim numbers for each training sample, and the
+    state of the optimizer. Raises `UserError` for `laplacian` with points.
     """
 
     type: ClassVar[str] = "paired-codes"
-    needs: ClassVar[frozenset[str]] = frozenset({"data"})
     provides: ClassVar[frozenset[str]] = CODES
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
 
@@ -188,7 +185,7 @@ class PairedCodesLoss(LossSpec):
                 hint="loss.distance = 'l1' takes points",
             )
         return PairedCodes(
-            count=len(context.data.train),
+            count=context.training_samples,
             latent_dim=context.latent_dim,
             distribution=context.latent_distribution,
             learned=self.learned,
@@ -199,21 +196,21 @@ class PairedCodesLoss(LossSpec):
 class LikelihoodMetric(MetricSpec):
     """Log-likelihood of held-out samples under a VAE, bounded from below, in nats per sample.
 
-    For losses that provide `likelihood`. The figure `log-likelihood` is the log of the mean weight
+    For losses that provide `likelihood`. The value `log-likelihood` is the log of the mean weight
     of `importance_samples` draws of q(z | x), mean over x: Burda et al. 2016 (arXiv:1509.00519),
     equation 8. `elbo` is the looser bound that the loss trains, with beta 1 and no free bits;
-    `reconstruction`, E -log p(x | z), and `kl` are what it is made of. Latents are standard normal
-    here whatever `[prior]` says. Taken on training samples where none are held out.
+    `reconstruction`, E -log p(x | z), and `kl` are its two parts. Latents are standard normal
+    here whatever `[prior]` is. Training samples are measured where none are held out.
 
-    With `gaussian` the figures are of a density of values in [-1, 1]: more than 0 is possible.
-    With `bernoulli` grey pixels have no density; the figures are lower bounds, by Hoelder's
-    inequality, of the mean log-probability of images made black and white at random, each pixel
-    white with the probability that is its grey. Figures of the two do not compare.
+    With `gaussian` the values are of a density of samples in [-1, 1], and may be above 0. With
+    `bernoulli` grey pixels have no density; the values are lower bounds, by Hoelder's inequality,
+    of the mean log-probability of binarized images, in which each pixel is white with a
+    probability equal to its grey level. Values of the two cannot be compared.
     """
 
     type: ClassVar[str] = "likelihood"
     judges_samples: ClassVar[bool] = False
-    needs: ClassVar[frozenset[str]] = frozenset({"data", "generator", "encoder", "loss.likelihood"})
+    needs: ClassVar[frozenset[str]] = frozenset({"data", "encoder", "loss.likelihood"})
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {
         "log-likelihood": "higher",
         "elbo": "higher",
@@ -229,27 +226,21 @@ class LikelihoodMetric(MetricSpec):
     def build(self, context: BuildContext) -> Metric:
         from .metrics import Likelihood
 
-        return Likelihood(
-            loss=context.loss,
-            data=context.data,
-            networks=context.networks,
-            samples=self.samples,
-            importance_samples=self.importance_samples,
-        )
+        return Likelihood(context, samples=self.samples, importance_samples=self.importance_samples)
 
 
 class ReconstructionErrorMetric(MetricSpec):
-    """Mean squared error of what the codes of held-out samples decode to.
+    """Mean squared error of the reconstructions of held-out samples.
 
-    For losses that know codes and have an encoder. An error is per value of a sample: of pixels
+    For losses that know codes and have an encoder. The error is per value of a sample: of pixels
     in [0, 1], of points in their own units, squared. `training` is the same on as many training
-    samples; where it is much lower, the networks have learned these by heart. A VAE's code is a
-    draw of q(z | x). Both are of training samples where none are held out. Raises `UserError`
+    samples; where it is much lower, the networks overfit. A VAE's code is a draw of q(z | x).
+    Both are of training samples where none are held out. Raises `UserError`
     where the codes do not come from the encoder.
     """
 
     type: ClassVar[str] = "reconstruction-error"
-    needs: ClassVar[frozenset[str]] = frozenset({"data", "generator", "encoder", "loss.codes"})
+    needs: ClassVar[frozenset[str]] = frozenset({"data", "encoder", "loss.codes"})
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"reconstruction-error": "lower"}
     bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {
         "reconstruction-error": (0, None)
@@ -263,21 +254,15 @@ class ReconstructionErrorMetric(MetricSpec):
     def build(self, context: BuildContext) -> Metric:
         from .metrics import ReconstructionError
 
-        return ReconstructionError(
-            loss=context.loss,
-            data=context.data,
-            networks=context.networks,
-            latent_dim=context.latent_dim,
-            samples=self.samples,
-        )
+        return ReconstructionError(context, samples=self.samples)
 
 
 def _check_bernoulli(loss: str, key: str, value: str, context: BuildContext) -> None:
-    """Raise `UserError` where values that are no pixels would be taken for probabilities."""
+    """Raise `UserError` for `bernoulli` with data that are no images."""
     if value == "bernoulli" and len(context.sample_shape) != 3:
         other = "gaussian" if key == "likelihood" else "l2"
         raise UserError(
-            f"loss '{loss}' with {key} = 'bernoulli' takes pixels for probabilities, but the data"
+            f"loss '{loss}' with {key} = 'bernoulli' reads pixels as probabilities, but the data"
             f" are of shape {context.sample_shape}",
             hint=f"loss.{key} = '{other}' takes points",
         )

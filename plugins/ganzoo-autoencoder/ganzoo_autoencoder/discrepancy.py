@@ -28,7 +28,7 @@ def kernel_widths(latent_dim: int, distribution: str) -> tuple[float, ...]:
 
 def kernel(x: Tensor, y: Tensor, widths: Sequence[float]) -> Tensor:
     """Sum over the widths C of C / (C + ||x - y||^2) for all pairs, `(N, M)`."""
-    # Differences, not products of matrices: those lose what is left of nearby points.
+    # Differences, not products of matrices, which cancel badly for points close together.
     distances = (x[:, None] - y[None]).square().sum(2)
     return torch.stack([width / (width + distances) for width in widths]).sum(0)
 
@@ -37,7 +37,7 @@ def squared_mmd(x: Tensor, y: Tensor, widths: Sequence[float]) -> Tensor:
     """Unbiased estimate of the squared discrepancy of two sets of N points, N > 1; 0-d.
 
     The mean kernel of different points of x, plus that of y, minus twice that of all pairs
-    (x, y). It is 0 on average for sets of the same law, and negative as often as not.
+    (x, y). It is 0 on average for sets of the same distribution, and may be negative.
     """
     N = len(x)
     others = 1 - torch.eye(N, dtype=x.dtype, device=x.device)

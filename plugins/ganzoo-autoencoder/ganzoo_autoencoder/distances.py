@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d
+
+from ganzoo.api import Step
 
 FLOOR = 1e-6
 """Pixels are probabilities in [FLOOR, 1 - FLOOR]; log FLOOR is about -14 nats."""
@@ -71,11 +73,11 @@ def gaussian(std: float) -> Distance:
     """-log N(x; decoded, std^2) in nats, the constant included: `std` in units of the data."""
 
     @Distance
-    def surprise(decoded: Tensor, x: Tensor) -> Tensor:
+    def negative_log_density(decoded: Tensor, x: Tensor) -> Tensor:
         constant = x[0].numel() * (math.log(std) + math.log(2 * math.pi) / 2)
         return squared.of_each(decoded, x) / (2 * std**2) + constant
 
-    return surprise
+    return negative_log_density
 
 
 @Distance
@@ -83,8 +85,8 @@ def laplacian_pyramid(decoded: Tensor, x: Tensor) -> Tensor:
     """Absolute differences of the levels of two Laplacian pyramids, level j weighted by 4^j.
 
     Bojanowski et al. 2018 (Ling and Okada 2006). Each level is what the next coarser
-    picture lacks, the last is the coarsest picture itself, with a side of 4 pixels or less. A
-    level has 4^-j as many values as the picture, so that all of them weigh alike.
+    picture lacks, the last is the coarsest picture itself, with a side of 4 pixels or less. Level
+    j has 4^-j times as many values as the picture, so the weights make all levels count alike.
     """
     # A pyramid is linear: that of the difference is the difference of the two.
     difference = decoded - x
@@ -122,21 +124,22 @@ def halved(x: Tensor) -> tuple[Tensor, Tensor]:
     return coarse.reshape(N, C, *coarse.shape[2:]), expanded.reshape(x.shape)
 
 
-def reconstructions(distance: Distance, generator: nn.Module, codes: Tensor, x: Tensor) -> Tensor:
-    """`distance` between each of G(codes) and of `x`, `(N,)`; codes `(N, latent_dim)`.
+def reconstructions(distance: Distance, step: Step, codes: Tensor) -> Tensor:
+    """`distance` between what each code decodes to and the real sample of its place, `(N,)`.
 
-    For `bernoulli` G computes in float32 whatever the run's precision: in bfloat16 a tanh is
-    rounded to 1 beyond 3.5, and its gradient to 0.
+    Codes are `(N, latent_dim)`; a conditional generator gets the classes of the real samples. For
+    `bernoulli` G computes in float32 whatever the run's precision: in bfloat16 a tanh is rounded
+    to 1 beyond 3.5, and its gradient to 0.
     """
     if distance is not bernoulli:
-        return distance.of_each(generator(codes), x)
+        return distance.of_each(step.generate(codes, step.labels), step.x)
     with torch.autocast(codes.device.type, enabled=False):
-        return distance.of_each(generator(codes), x)
+        return distance.of_each(step.generate(codes, step.labels), step.x)
 
 
-def reconstruction(distance: Distance, generator: nn.Module, codes: Tensor, x: Tensor) -> Tensor:
+def reconstruction(distance: Distance, step: Step, codes: Tensor) -> Tensor:
     """The mean of `reconstructions` over the batch, a 0-d tensor."""
-    return reconstructions(distance, generator, codes, x).mean()
+    return reconstructions(distance, step, codes).mean()
 
 
 DISTANCES: dict[str, Distance] = {"l2": squared, "l1": absolute, "bernoulli": bernoulli}

@@ -1,22 +1,21 @@
 """How well held-out samples are reconstructed, and how likely they are under a VAE.
 
-Both metrics read the data, the networks and the loss themselves; generated samples say nothing
-about either. Their draws come from a random stream of their own, so that the figures of the same
-weights are the same each time, on the same samples for every run.
+Both metrics read the data and the loss themselves; generated samples say nothing about either.
+Their draws come from a random stream of their own, so that the values of the same weights are the
+same each time, on the same samples for every run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganzoo.api import Batch, CodingLoss, Networks, UserError
-from ganzoo.engine import Data, Samples, Stream, generator_for, to_unit
+from ganzoo.api import BuildContext, CodingLoss, Step, UserError
+from ganzoo.engine import Data, Samples, Stream, generator_for, real_samples, take
 from ganzoo.engine.random import seeded
 
 from .autoencoders import draw, kl_by_dimension
@@ -26,44 +25,28 @@ CHUNK = 100
 
 
 class LikelihoodLoss(Protocol):
-    """A loss with a law of x given z and a normal q(z | x); it provides `"likelihood"`.
+    """A loss with a distribution of x given z and a normal q(z | x); it provides `"likelihood"`.
 
-    The latents' own law, p(z), is the standard normal.
+    The distribution of the latents, p(z), is the standard normal.
     """
 
-    def posterior(self, networks: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, step: Step) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x) for each x, both `(N, latent_dim)`."""
         ...
 
-    def log_likelihood(self, networks: Networks, z: Tensor, x: Tensor) -> Tensor:
+    def log_likelihood(self, step: Step, z: Tensor) -> Tensor:
         """log p(x | z) of each pair in nats, `(N,)`, with its constant."""
         ...
 
 
-def chunks(part: Samples | Stream, count: int, device: torch.device) -> Iterator[Tensor]:
-    """At most `count` samples, drawn without replacement and always the same.
-
-    `(N, *sample_shape)` float32 on the device, N at most CHUNK; images in [-1, 1].
-    """
-    chosen = torch.randperm(len(part), generator=generator_for(0, "measured"))[:count]
-    for indices in chosen.split(CHUNK):
-        if isinstance(part, Samples):
-            values = part.values[indices]
-        else:
-            values = torch.stack([part[index][0] for index in indices.tolist()])
-        yield to_unit(values).to(device)
-
-
-def log_weights(
-    loss: LikelihoodLoss, networks: Networks, x: Tensor, posterior: tuple[Tensor, Tensor]
-) -> Tensor:
+def log_weights(loss: LikelihoodLoss, step: Step, posterior: tuple[Tensor, Tensor]) -> Tensor:
     """log p(x | z) p(z) / q(z | x) in nats, one draw z of q for each x; float64 `(N,)` on the CPU.
 
     `posterior` is the mean and the log-variance of q(z | x).
     """
     z = draw(*posterior)
-    # Not on the device, which may know no float64.
-    likelihood = loss.log_likelihood(networks, z, x).cpu().double()
+    # Not on the device, which may not have float64.
+    likelihood = loss.log_likelihood(step, z).cpu().double()
     mean, log_variance = (part.cpu().double() for part in posterior)
     z = z.cpu().double()
     # log p(z) / q(z | x): the constants of the two normals are the same.
@@ -81,62 +64,58 @@ def importance_bound(weights: Tensor) -> Tensor:
 
 
 class _OnHeldOut:
-    """What both metrics have to go by."""
+    """What both metrics have in common: they measure real samples, of which there are steps."""
 
-    def __init__(self, *, data: Data, networks: Mapping[str, nn.Module], samples: int) -> None:
-        """`networks` are a generator and an encoder, in evaluation mode."""
-        self.train = data.train
-        self.held_out = data.train if data.held_out is None else data.held_out
-        self.networks = Networks(
-            generator=networks["generator"],
-            discriminator=None,  # type: ignore[arg-type]
-            encoder=networks["encoder"],
-        )
-        weights = chain.from_iterable(network.parameters() for network in networks.values())
-        self.device = next((weight.device for weight in weights), torch.device("cpu"))
-        self.count = min(samples, len(self.held_out))
+    def __init__(self, context: BuildContext, samples: int) -> None:
+        assert context.step is not None  # the engine makes steps for every metric
+        self.step: Callable[..., Step] = context.step
+        self.device = context.device or torch.device("cpu")
+        self.labelled = context.num_classes is not None
+        self.data: Data = context.data
+        self.count = min(samples, len(real_samples(self.data)))
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
-        """Nothing: neither generated samples nor those that others measure are looked at."""
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
+        """Ignore the samples: the metric takes real ones from the data set itself."""
+
+    def steps(self, part: Samples | Stream) -> Iterator[Step]:
+        """Steps on at most `count` samples, drawn without replacement and always the same.
+
+        Each has `CHUNK` samples or fewer.
+        """
+        chosen = torch.randperm(len(part), generator=generator_for(0, "measured"))[: self.count]
+        for indices in chosen.split(CHUNK):
+            x, labels = (each.to(self.device) for each in take(part, indices))
+            yield self.step(x, labels if self.labelled else None)
 
 
 class Likelihood(_OnHeldOut):
     """The log-likelihood of held-out samples, bounded in two ways."""
 
-    def __init__(
-        self,
-        *,
-        loss: LikelihoodLoss,
-        data: Data,
-        networks: Mapping[str, nn.Module],
-        samples: int,
-        importance_samples: int,
-    ) -> None:
-        super().__init__(data=data, networks=networks, samples=samples)
-        self.loss = loss
+    def __init__(self, context: BuildContext, *, samples: int, importance_samples: int) -> None:
+        super().__init__(context, samples)
+        self.loss: LikelihoodLoss = context.loss
         self.draws = importance_samples
 
     @torch.no_grad()
     def compute(self) -> dict[str, float]:
-        """The figures, in nats per sample.
+        """The values, in nats per sample.
 
         - `log-likelihood`: `importance_bound`, never less than `elbo`;
         - `elbo`: the mean log-weight of all draws, with beta 1 and no free bits;
         - `kl`: KL(q(z | x) || p(z)), in closed form;
-        - `reconstruction`: E -log p(x | z), as what `elbo` and `kl` leave for it. So they add up,
-          and the draws err little where q is near the exact posterior, by nothing where it is.
+        - `reconstruction`: E -log p(x | z), computed as minus `elbo` minus `kl`. So the three add
+          up, and the error from the draws is small where q is near the exact posterior, and zero
+          where it is exact.
         """
         bounds, elbos, kls = [], [], []
         with seeded(0, "likelihood", device=self.device):
-            for x in chunks(self.held_out, self.count, self.device):
-                posterior = self.loss.posterior(self.networks, x)
-                rows = [
-                    log_weights(self.loss, self.networks, x, posterior) for _ in range(self.draws)
-                ]
+            for step in self.steps(real_samples(self.data)):
+                posterior = self.loss.posterior(step)
+                rows = [log_weights(self.loss, step, posterior) for _ in range(self.draws)]
                 weights = torch.stack(rows)
                 bounds.append(importance_bound(weights))
                 elbos.append(weights.mean(0))
-                kls.append(float(kl_by_dimension(*posterior).sum()) * len(x))
+                kls.append(float(kl_by_dimension(*posterior).sum()) * len(step.x))
         elbo, kl = float(torch.cat(elbos).mean()), sum(kls) / self.count
         return {
             "log-likelihood": float(torch.cat(bounds).mean()),
@@ -149,22 +128,13 @@ class Likelihood(_OnHeldOut):
 class ReconstructionError(_OnHeldOut):
     """The mean squared error of decoded codes, on held-out and on training samples."""
 
-    def __init__(
-        self,
-        *,
-        loss: CodingLoss,
-        data: Data,
-        networks: Mapping[str, nn.Module],
-        latent_dim: int,
-        samples: int,
-    ) -> None:
-        super().__init__(data=data, networks=networks, samples=samples)
-        self.loss = loss
-        self.latent_dim = latent_dim
+    def __init__(self, context: BuildContext, *, samples: int) -> None:
+        super().__init__(context, samples)
+        self.loss: CodingLoss = context.loss
 
     @torch.no_grad()
     def compute(self) -> dict[str, float]:
-        """`reconstruction-error` on held-out samples, `training` on as many others.
+        """`reconstruction-error` on held-out samples, `training` on as many training samples.
 
         Per value of a sample: of pixels in [0, 1], of points in their own units, squared.
 
@@ -172,32 +142,24 @@ class ReconstructionError(_OnHeldOut):
             UserError: the loss has no codes for samples that it was not trained on.
         """
         return {
-            "reconstruction-error": self._error(self.held_out),
-            "training": self._error(self.train),
+            "reconstruction-error": self._error(real_samples(self.data)),
+            "training": self._error(self.data.train),
         }
 
     def _error(self, part: Samples | Stream) -> float:
         total, values = 0.0, 0
         with seeded(0, "reconstruction-error", device=self.device):
-            for x in chunks(part, self.count, self.device):
-                decoded = self.networks.generator(self._codes(x))
-                # Pixels are in [-1, 1] here.
-                scale = 4 if x.ndim == 4 else 1
+            for step in self.steps(part):
+                x = step.x
+                decoded = step.generate(self._codes(step), step.labels)
+                scale = 4 if x.ndim == 4 else 1  # from pixels in [-1, 1] to pixels in [0, 1]
                 total += float((decoded - x).square().mean()) / scale * x.numel()
                 values += x.numel()
         return total / values
 
-    def _codes(self, x: Tensor) -> Tensor:
-        batch = Batch(
-            x=x,
-            z=x.new_zeros(len(x), self.latent_dim),
-            labels=None,
-            # Samples outside the training set have no position in it: nothing can be looked up.
-            indices=torch.empty(0, dtype=torch.int64, device=self.device),
-            iteration=torch.zeros((), device=self.device),
-        )
-        codes = self.loss.codes(self.networks, batch)
-        if len(codes) != len(x):
+    def _codes(self, step: Step) -> Tensor:
+        codes = self.loss.codes(step)
+        if len(codes) != len(step.x):
             raise UserError(
                 "metric 'reconstruction-error' needs codes of held-out samples, but the loss"
                 " knows those of training samples only",

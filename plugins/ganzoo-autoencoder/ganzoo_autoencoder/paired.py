@@ -8,31 +8,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ganzoo.api import Batch, Networks
+from ganzoo.api import Step
 
 from .distances import Distance, reconstruction
 
 
-def within_law(codes: Tensor, distribution: str) -> Tensor:
-    """Codes `(M, latent_dim)` moved to the nearest place that they may have.
+def within_support(codes: Tensor, distribution: str) -> Tensor:
+    """Codes `(M, latent_dim)` projected onto the region that learned codes stay in.
 
     The ball of radius sqrt(latent_dim) for normal latents, the cube [-1, 1] for uniform ones.
-    Codes that may stay where they are come back bit for bit, and so do those moved before.
+    Codes inside the region are returned unchanged, bit for bit, also those projected before.
     """
     if distribution == "uniform":
         return codes.clamp(-1, 1)
     radius = math.sqrt(codes.shape[1])
     norms: Tensor = torch.linalg.vector_norm(codes, dim=1, keepdim=True)
-    # Just inside, so that rounding does not put a code beyond again.
+    # Just inside, so that rounding does not put a code outside again.
     return torch.where(norms > radius, codes * (radius * (1 - 1e-6) / norms), codes)
 
 
 class PairedCodes(nn.Module):
     """The distance between x and G of its own code: the term `reconstruction`.
 
-    The table `(count, latent_dim)` is drawn from torch's default random stream: a parameter
-    where the codes are `learned`, otherwise a buffer that no checkpoint holds, since the seed
-    brings it back.
+    The table `(count, latent_dim)`, a row for each training sample, is drawn from torch's default
+    random stream: a parameter where the codes are `learned`, otherwise a buffer that is not
+    saved, since the engine seeds that stream and so the same table is drawn again.
     """
 
     table: Tensor
@@ -47,22 +47,24 @@ class PairedCodes(nn.Module):
         table = torch.empty(count, latent_dim)
         table = table.uniform_(-1, 1) if distribution == "uniform" else table.normal_()
         if learned:
-            self.table = nn.Parameter(within_law(table, distribution))
+            self.table = nn.Parameter(within_support(table, distribution))
         else:
             self.register_buffer("table", table, persistent=False)
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
-        """The term; see `ganzoo.api.Loss`. Learned codes are put back where they may be first.
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
+        """The term; see `ganzoo.api.Loss`. Learned codes are projected first.
 
-        All of them, not only the batch's: every process must find the same table.
+        All of them, not only the batch's: the table must be the same on every process.
         """
         if self.learned:
             with torch.no_grad():
-                self.table.copy_(within_law(self.table, self.distribution))
-        codes = self.table[batch.indices]
-        return {"reconstruction": reconstruction(self.distance, networks.generator, codes, batch.x)}
+                self.table.copy_(within_support(self.table, self.distribution))
+        return {"reconstruction": reconstruction(self.distance, step, self.table[step.indices])}
 
-    def codes(self, networks: Networks, batch: Batch) -> Tensor:
-        """The rows of the batch's samples, where they may be; the table stays as it is."""
-        codes = self.table[batch.indices]
-        return within_law(codes, self.distribution) if self.learned else codes
+    def codes(self, step: Step) -> Tensor:
+        """The rows of the step's samples, projected if learned; the table is not changed.
+
+        No rows for samples that are not from the training set.
+        """
+        codes = self.table[step.indices]
+        return within_support(codes, self.distribution) if self.learned else codes

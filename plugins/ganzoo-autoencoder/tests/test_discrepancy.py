@@ -40,13 +40,13 @@ def test_widths_are_multiples_of_the_mean_squared_distance_of_two_latents() -> N
         ("uniform", torch.rand(2, 100_000, 3) * 2 - 1),
     ):
         measured = (z[0] - z[1]).square().sum(1).mean().item()
-        found = kernel_widths(3, distribution)
-        assert [width / measured for width in found] == pytest.approx(SCALES, rel=0.02)
+        widths = kernel_widths(3, distribution)
+        assert [width / measured for width in widths] == pytest.approx(SCALES, rel=0.02)
     assert kernel_widths(3, "normal") == pytest.approx([6 * scale for scale in SCALES])
 
 
 def test_it_is_unbiased() -> None:
-    """Means over many small batches agree with one large batch; 0 for equal laws."""
+    """Means over many small batches agree with one large batch; 0 for equal distributions."""
     torch.manual_seed(0)
     widths = kernel_widths(2, "normal")
 
@@ -63,7 +63,7 @@ def test_it_is_unbiased() -> None:
     assert mean > 10 * error
 
 
-def test_a_large_sample_of_the_same_law_is_near_zero_and_may_be_below() -> None:
+def test_a_large_sample_of_the_same_distribution_is_near_zero_and_may_be_below() -> None:
     torch.manual_seed(0)
     widths = kernel_widths(4, "normal")
     values = [
@@ -76,7 +76,7 @@ def test_a_large_sample_of_the_same_law_is_near_zero_and_may_be_below() -> None:
 @pytest.mark.parametrize(
     ("spread", "shift", "towards_zero"), [(1.0, 3.0, True), (3.0, 0.0, True), (0.3, 0.0, False)]
 )
-def test_it_pulls_codes_to_the_place_and_spread_of_latents(
+def test_it_pulls_codes_to_the_mean_and_spread_of_latents(
     spread: float, shift: float, towards_zero: bool
 ) -> None:
     torch.manual_seed(0)

@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ganzoo.api import Networks
+from ganzoo.engine.step import Batch, Step
+
 ALL = [*DISTANCES.values(), gaussian(0.3), laplacian_pyramid]
 
 
@@ -39,8 +42,8 @@ def test_sums_over_values_and_means_over_the_batch() -> None:
 
 def test_bernoulli_is_a_likelihood_of_black_and_white_pixels() -> None:
     decoded, x = images(5, 1, 4, 4), images(5, 1, 4, 4, seed=1).sign()
-    law = Bernoulli(probs=(1 + decoded) / 2)
-    nats = -law.log_prob((1 + x) / 2).flatten(1).sum(1).mean()
+    distribution = Bernoulli(probs=(1 + decoded) / 2)
+    nats = -distribution.log_prob((1 + x) / 2).flatten(1).sum(1).mean()
     torch.testing.assert_close(bernoulli(decoded, x), nats, atol=1e-3, rtol=0)
 
 
@@ -60,7 +63,7 @@ def test_bernoulli_passes_through_a_tanh_as_logits_would(logit: float) -> None:
     torch.testing.assert_close(logits.grad, expected.detach(), atol=1e-5, rtol=0.05)
 
 
-def test_bernoulli_is_finite_and_leads_back_from_saturation() -> None:
+def test_bernoulli_is_finite_and_has_a_gradient_at_saturation() -> None:
     logits = torch.tensor([8.0, -8.0, 30.0, -30.0], requires_grad=True)
     wrong = torch.tensor([-1.0, 1.0, -1.0, 1.0])
     nats = bernoulli(logits.tanh()[None], wrong[None])
@@ -74,19 +77,24 @@ def test_bernoulli_is_finite_and_leads_back_from_saturation() -> None:
 
 
 def test_bernoulli_decodes_in_float32_and_the_others_as_the_run_does() -> None:
-    seen = []
+    dtypes = []
 
     class Decoder(nn.Linear):
         def forward(self, z: Tensor) -> Tensor:
             y = super().forward(z).tanh()
-            seen.append(y.dtype)
+            dtypes.append(y.dtype)
             return y.float().view(-1, 1, 2, 2)
 
-    decoder, z, x = Decoder(3, 4), torch.randn(2, 3), torch.zeros(2, 1, 2, 2)
+    step = Step(
+        "joint",
+        Networks({"generator": Decoder(3, 4)}),
+        Batch(torch.zeros(2, 1, 2, 2), torch.zeros(2, 3)),
+    )
+    codes = torch.randn(2, 3)
     with torch.autocast("cpu", torch.bfloat16):
         for distance in (squared, bernoulli, absolute):
-            assert reconstruction(distance, decoder, z, x).dtype == torch.float32
-    assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
+            assert reconstruction(distance, step, codes).dtype == torch.float32
+    assert dtypes == [torch.bfloat16, torch.float32, torch.bfloat16]
 
 
 def test_gaussian_is_the_likelihood_with_its_constant() -> None:
@@ -103,7 +111,7 @@ def test_gradients(distance: object) -> None:
 
 
 @pytest.mark.parametrize("distance", [squared, absolute, laplacian_pyramid])
-def test_nothing_is_nearer_than_the_sample_itself(distance: object) -> None:
+def test_the_distance_of_a_sample_to_itself_is_zero(distance: object) -> None:
     x = images(2, 3, 8, 8)
     assert distance(x, x) == 0  # type: ignore[operator]
     assert distance(x + 0.1, x) > 0  # type: ignore[operator]
@@ -116,7 +124,7 @@ def test_the_two_probabilities_of_a_pixel_add_up_to_one() -> None:
         assert float(total) == pytest.approx(1, abs=1e-12)
 
 
-def test_bernoulli_is_least_at_the_sample_itself() -> None:
+def test_bernoulli_has_its_minimum_at_the_sample_itself() -> None:
     x = images(2, 1, 4, 4)
     decoded = x.clone().requires_grad_()
     bernoulli(decoded, x).backward()

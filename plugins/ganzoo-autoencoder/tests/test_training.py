@@ -19,7 +19,7 @@ schedule = {{ type = "joint" }}
 train = {{ iterations = {iterations}, batch_size = 32 }}
 log = {{ every = 20, samples = 1 }}
 checkpoint = {{ every = 20, keep = 2 }}
-prior = {{ components = 2, codes = 200 }}
+prior = {{ type = "latent" }}
 engine = {{ device = "cpu", precision = "{precision}" }}
 
 [optimizer]
@@ -51,7 +51,7 @@ WITH_ENCODER = [
     'type = "reconstruction"\ndistance = "l1"',
     'type = "reconstruction"\ndistance = "bernoulli"',
     'type = "elbo"',
-    'type = "elbo"\nlikelihood = "gaussian"\nwarm_up = 30\nbeta = 2.0\nfree_bits = 0.1',
+    'type = "elbo"\nlikelihood = "gaussian"\nbeta = { from = 0.0, to = 2.0 }\nfree_bits = 0.1',
     'type = "mmd"',
     'type = "mmd"\ndistance = "bernoulli"',
 ]
@@ -91,7 +91,7 @@ def reconstructions(loaded: ganzoo.Recipe, folder: Path) -> list[float]:
     """The statistic `reconstruction` at each reading of a run."""
     run = ganzoo.train(loaded, runs=folder / "runs")
     assert run.status["state"] == "done"
-    rows = [row["statistics"] for row in run.metrics]
+    rows = [row["statistics"] for row in run.statistics]
     assert all(math.isfinite(value) for row in rows for value in row.values())
     return [row["joint/reconstruction"] for row in rows]
 
@@ -131,7 +131,7 @@ def test_bfloat16(tmp_path: Path) -> None:
 
 def test_the_logged_terms_of_the_elbo_add_up(tmp_path: Path) -> None:
     run = ganzoo.train(recipe(tmp_path, 'type = "elbo"'), runs=tmp_path / "runs")
-    row = run.metrics[-1]["statistics"]
+    row = run.statistics[-1]["statistics"]
     assert set(row) == {"joint/loss", "joint/reconstruction", "joint/kl", "joint/elbo"}
     assert row["joint/elbo"] == pytest.approx(-row["joint/reconstruction"] - row["joint/kl"])
     assert row["joint/loss"] == pytest.approx(-row["joint/elbo"])
@@ -144,7 +144,7 @@ def test_a_run_with_paired_codes_repeats_itself(learned: bool, tmp_path: Path) -
         ganzoo.train(recipe(tmp_path, loss, iterations=40), runs=tmp_path / place)
         for place in ("a", "b")
     ]
-    assert runs[0].metrics == runs[1].metrics
+    assert runs[0].statistics == runs[1].statistics
 
 
 def test_learned_codes_are_in_the_checkpoint_and_move(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_learned_codes_are_in_the_checkpoint_and_move(tmp_path: Path) -> None:
     assert 0.3 < moved <= 21 * 32 / 1500
 
 
-def test_uniform_latents_are_not_for_the_elbo(tmp_path: Path) -> None:
+def test_the_elbo_refuses_uniform_latents(tmp_path: Path) -> None:
     loaded = recipe(tmp_path, 'type = "elbo"', latent=', distribution = "uniform"')
-    with pytest.raises(ganzoo.UserError, match="holds codes to a standard normal"):
+    with pytest.raises(ganzoo.UserError, match="compares codes with a standard normal"):
         ganzoo.train(loaded, runs=tmp_path / "runs")
 
 
@@ -174,24 +174,24 @@ def test_a_run_is_measured_at_every_snapshot(
     loss = 'type = "elbo"\nlikelihood = "gaussian"\nstd = 0.1\nbeta = 2.0'
     loaded = recipe(tmp_path, loss, data=data, metrics=METRICS + "[evaluate]\nsamples = 30")
     evaluation = ganzoo.train(loaded, runs=tmp_path / "runs").evaluation
-    figures = evaluation["figures"]
-    assert set(figures) == {
+    values = evaluation["values"]
+    assert set(values) == {
         *("likelihood/log-likelihood", "likelihood/elbo"),
         *("likelihood/reconstruction", "likelihood/kl"),
         *("reconstruction-error", "reconstruction-error/training"),
     }
-    assert figures["likelihood/elbo"] == pytest.approx(
-        -figures["likelihood/reconstruction"] - figures["likelihood/kl"]
+    assert values["likelihood/elbo"] == pytest.approx(
+        -values["likelihood/reconstruction"] - values["likelihood/kl"]
     )
-    assert figures["likelihood/elbo"] < figures["likelihood/log-likelihood"]
+    assert values["likelihood/elbo"] < values["likelihood/log-likelihood"]
     assert evaluation["better"] == {
         "likelihood/log-likelihood": "higher",
         "likelihood/elbo": "higher",
         "reconstruction-error": "lower",
     }
-    first = evaluation["course"][0]["figures"]
-    assert first["likelihood/elbo"] < figures["likelihood/elbo"]
-    assert first["reconstruction-error"] > figures["reconstruction-error"]
+    first = evaluation["history"][0]["values"]
+    assert first["likelihood/elbo"] < values["likelihood/elbo"]
+    assert first["reconstruction-error"] > values["reconstruction-error"]
 
 
 def test_only_a_loss_with_a_likelihood_is_measured_by_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data sets for ganzoo, and a metric that counts the modes a generator holds.
+"""Data sets for ganzoo, and a metric that counts the modes that a generator covers.
 
 Only declarations stand here; each `build` imports the file that does the work.
 """
@@ -55,7 +55,7 @@ class TorchvisionSpec(DatasetSpec):
     """Base of the sets that torchvision reads from, or downloads into, `GANZOO_DATA`."""
 
     download: bool = Field(
-        True, description="download the files into GANZOO_DATA where they are not there yet"
+        True, description="download the files into GANZOO_DATA if they are not there"
     )
 
 
@@ -64,7 +64,7 @@ class Mnist(TorchvisionSpec):
 
     Images uint8 `(M, 1, 28, 28)`, 10 classes; the test split is held out. Source: LeCun et al.
     1998, "Gradient-based learning applied to document recognition". Raises `UserError` where
-    the files are neither there nor to be had, or are damaged.
+    the files are missing and cannot be downloaded, or are damaged.
     """
 
     type: ClassVar[str] = "mnist"
@@ -130,7 +130,8 @@ class CelebA(TorchvisionSpec):
         None, description="train on the first so many pictures only; all if left out"
     )
     in_memory: Literal["auto"] | bool = Field(
-        "auto", description="decode everything at the start; auto: if it takes less than 4 GiB"
+        "auto",
+        description="decode all pictures before training; auto: if they take less than 4 GiB",
     )
 
     @property
@@ -157,8 +158,8 @@ class ImageFolder(DatasetSpec):
     Images uint8 `(M, channels, size, size)` without labels. A picture is turned as its EXIF
     orientation says, transparency becomes white, an animation gives its first frame, and
     scaling is bicubic and antialiased. Files that cannot be read are skipped and named in one
-    warning; a stream only looks at headers for that, so a JPEG that was cut short is found when
-    it is read and stops the run. Which pictures are held out depends on their names alone.
+    warning; for a stream only headers are read for that, so a truncated JPEG stops the run when
+    it is read. Which pictures are held out depends on their names alone.
     Raises `UserError` where there is no such folder, no picture in it, or none that can be read.
     """
 
@@ -186,7 +187,8 @@ class ImageFolder(DatasetSpec):
         None, description="use a fixed choice of so many pictures only; all if left out"
     )
     in_memory: Literal["auto"] | bool = Field(
-        "auto", description="decode everything at the start; auto: if it takes less than 4 GiB"
+        "auto",
+        description="decode all pictures before training; auto: if they take less than 4 GiB",
     )
 
     @property
@@ -210,7 +212,7 @@ class ImageFolder(DatasetSpec):
 
 
 class Gaussian1D(DatasetSpec):
-    """One normal law on the line, with its density.
+    """A normal distribution on the line, with its density.
 
     Points float32 `(samples, 1)` without labels, and as many held out, always the same ones.
     """
@@ -218,8 +220,8 @@ class Gaussian1D(DatasetSpec):
     type: ClassVar[str] = "gaussian-1d"
     provides: ClassVar[frozenset[str]] = frozenset({"points", "density"})
 
-    mean: float = Field(0.0, description="mean of the law")
-    std: PositiveFloat = Field(1.0, description="standard deviation of the law")
+    mean: float = Field(0.0, description="mean of the distribution")
+    std: PositiveFloat = Field(1.0, description="standard deviation of the distribution")
     samples: PositiveInt = Field(50_000, description="points to train on; as many are held out")
 
     @property
@@ -303,26 +305,26 @@ class Grid(DatasetSpec):
 
 
 class Modes(MetricSpec):
-    """How many modes of a known mixture the samples hold, how good they are, how even.
+    """How many modes of a known mixture the samples cover, and how evenly.
 
-    Figures `modes`, `good` and `kl` (nats), as Lin et al. 2018 (PacGAN, arXiv:1712.04086,
-    section 4) count them; see `ganzoo_data.modes.ModeCount`. It needs data that provide
-    `modes`, which promises a density with `means` `(K, D)` and `std`.
+    Values `covered`, `high-quality` and `kl` (nats), as Lin et al. 2018 (PacGAN,
+    arXiv:1712.04086, section 4) define them; see `ganzoo_data.modes.ModeCount`. It needs data
+    that provide `modes`, which promises a density with `means` `(K, D)` and `std`.
     """
 
     type: ClassVar[str] = "modes"
     needs: ClassVar[frozenset[str]] = frozenset({"data.modes"})
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {
-        "modes": "higher",
-        "good": "higher",
+        "covered": "higher",
+        "high-quality": "higher",
         "kl": "lower",
     }
     bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {
-        "modes": (0, None),
-        "good": (0, 1),
+        "covered": (0, None),
+        "high-quality": (0, 1),
         "kl": (0, None),
     }
-    collapse: ClassVar[Mapping[str, float]] = {"modes": 1.25}
+    collapse: ClassVar[Mapping[str, float]] = {"covered": 1.25}
 
     def build(self, context: BuildContext) -> Metric:
         """A count around the means of the built data's density."""

@@ -27,10 +27,10 @@ def load_folder(
     limit: int | None,
     in_memory: Literal["auto"] | bool,
 ) -> Data:
-    """Pictures below `path`, a share `held_out` of them set apart.
+    """Pictures below `path`, of which a share `held_out` is held out.
 
-    The split is made over names before anything is read, so that it is the same in memory and
-    streamed, and a file that breaks later moves no other.
+    The split is over names, before anything is read, so that it is the same in memory and
+    streamed, and does not depend on which files can be read.
 
     Raises:
         UserError: there is no such folder, no picture in it, or none that can be read.
@@ -38,8 +38,8 @@ def load_folder(
     folder = find_folder(path, data_root)
     names = list_pictures(folder)
     order = torch.randperm(len(names), generator=generator_for(0, NAME, "split"))[:limit]
-    apart = min(int(held_out * len(order)), len(order) - 1)
-    parts = [[names[index] for index in part] for part in (order[apart:], order[:apart])]
+    count = min(int(held_out * len(order)), len(order) - 1)
+    parts = [[names[index] for index in part] for part in (order[count:], order[:count])]
     train, rest = load_parts(NAME, folder, parts, reader, in_memory)
     return Data(train=train, held_out=rest if len(rest) else None)
 
@@ -48,28 +48,28 @@ def find_folder(path: str, data_root: Path) -> Path:
     """The folder that `path` means, absolute.
 
     Raises:
-        UserError: it is in none of the places looked at, or is a file.
+        UserError: it is in neither place, or is a file.
     """
     places = [Path.cwd(), data_root.absolute()]
     candidates = list(dict.fromkeys(place / os.path.expanduser(path) for place in places))
-    found = next((candidate for candidate in candidates if candidate.exists()), None)
-    if found is None:
+    folder = next((candidate for candidate in candidates if candidate.exists()), None)
+    if folder is None:
         raise UserError(
             f"{NAME}: there is no folder {' nor '.join(map(str, candidates))}",
             hint="set data.path to a folder of pictures: an absolute path, or one relative to "
             "the working directory or to GANZOO_DATA",
         )
-    if not found.is_dir():
+    if not folder.is_dir():
         raise UserError(
-            f"{NAME}: {found} is a file", hint="set data.path to the folder that holds it"
+            f"{NAME}: {folder} is a file", hint="set data.path to the folder that holds it"
         )
-    return found
+    return folder
 
 
 def list_pictures(folder: Path) -> list[str]:
     """Names of the pictures below `folder`, relative to it, sorted.
 
-    Links to files are followed, links to folders are not: they could lead round in a circle.
+    Links to files are followed, links to folders are not: they could form a cycle.
 
     Raises:
         UserError: there is none, or a folder cannot be listed.

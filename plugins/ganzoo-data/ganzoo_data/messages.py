@@ -7,7 +7,7 @@ import sys
 
 
 def reason(error: Exception) -> str:
-    """What an exception says, on one line; its name where it says nothing."""
+    """The message of an exception on one line, or its name if it has none."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return " ".join(text.split()) or type(error).__name__
 

@@ -1,4 +1,4 @@
-"""A mixture of equal Gaussians, as the known law of points."""
+"""A mixture of equal Gaussians, as the known distribution of points."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ class GaussianMixture:
         return self.means[chosen] + self.std * noise, chosen
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """`n` points of the law, float32 `(n, D)`, on the CPU."""
+        """`n` points of the mixture, float32 `(n, D)`, on the CPU."""
         return self.draw(n, generator)[0]

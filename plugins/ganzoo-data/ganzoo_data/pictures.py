@@ -22,7 +22,7 @@ from .messages import announce, reason
 MEMORY_LIMIT = 4 * 2**30
 """Decoded bytes below which `in_memory = "auto"` means yes."""
 MANY = 20_000
-"""Pictures above which reading them is announced, because it takes a while."""
+"""Number of pictures above which reading them is announced, because it takes a while."""
 NAMED = 10
 """How many unreadable files a message names."""
 
@@ -42,7 +42,7 @@ class PictureReader:
         return (self.channels, self.size, self.size)
 
     def __call__(self, file: Path) -> Tensor:
-        """Decode, turn upright, put on white, cut and scale."""
+        """Decode, apply the orientation, fill transparency with white, crop and resize."""
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
         image = _opaque(image, "L" if self.channels == 1 else "RGB")
@@ -60,9 +60,9 @@ class PictureReader:
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:
-    """The picture in `mode` (`"L"` or `"RGB"`), anything transparent on white."""
+    """The picture in `mode` (`"L"` or `"RGB"`), transparency filled with white."""
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion cuts at 255, which turns nearly all of it white.
+        # Pillow's own conversion clips at 255, which makes nearly all pixels white.
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
@@ -90,7 +90,7 @@ class PictureStream:
         file = self.files[index]
         try:
             return self.reader(file), -1
-        except Exception as error:  # Pillow's decoders raise whatever bad bytes lead them to
+        except Exception as error:  # Pillow's decoders raise errors of any type
             raise RunError(
                 f"{file} could not be read in the middle of a run: {picture_reason(error)}",
                 hint="remove that file, or set in_memory = true, which finds such files first",
@@ -149,14 +149,14 @@ def _load_part(
                 image.verify()
 
     reasons = _attempt(take, len(files))
-    good = [place for place, text in enumerate(reasons) if not text]
+    readable = [place for place, text in enumerate(reasons) if not text]
     if not decode:
-        return PictureStream([files[place] for place in good], reader), reasons
-    # Closed up in place: a copy of what is left would take the memory twice.
-    for new, old in enumerate(good):
+        return PictureStream([files[place] for place in readable], reader), reasons
+    # Moved in place: a copy of the readable ones would take twice the memory.
+    for new, old in enumerate(readable):
         if new != old:
             values[new] = values[old]
-    return Samples(values[: len(good)]), reasons
+    return Samples(values[: len(readable)]), reasons
 
 
 def _attempt(action: Callable[[int], None], number: int) -> list[str]:
@@ -165,7 +165,7 @@ def _attempt(action: Callable[[int], None], number: int) -> list[str]:
     def attempt(place: int) -> str:
         try:
             action(place)
-        except Exception as error:  # Pillow's decoders raise whatever bad bytes lead them to
+        except Exception as error:  # Pillow's decoders raise errors of any type
             return picture_reason(error)
         return ""
 

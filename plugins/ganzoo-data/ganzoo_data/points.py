@@ -1,4 +1,4 @@
-"""Points drawn from known laws."""
+"""Points drawn from known distributions."""
 
 from __future__ import annotations
 

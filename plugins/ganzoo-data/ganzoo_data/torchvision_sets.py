@@ -1,4 +1,4 @@
-"""The sets that torchvision knows: found in the data folder, or downloaded into it."""
+"""The sets that torchvision knows, read from the data folder or downloaded into it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def load_celeba(
 
     def read(root: Path, download: bool) -> list[list[str]]:
         datasets.CelebA(root, split="all", target_type=[], download=download)
-        # torchvision keeps one split per object and reads all tables anew for each.
+        # torchvision has one split per object and reads all tables again for each.
         lines = (root / "celeba" / "list_eval_partition.txt").read_text().splitlines()
         table = [line.split() for line in lines]
         parts = [[file for file, part in table if (part == "2") is test] for test in (False, True)]
@@ -126,7 +126,7 @@ def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: 
         announce(f"{name}: not in {root / folder}; downloading it")
     try:
         return read(root, download)
-    except Exception as error:  # torchvision raises whatever a damaged file leads it to
+    except Exception as error:  # torchvision raises errors of any type for damaged files
         missing = [file.relative_to(root / folder) for file in files if not file.exists()]
         if not missing:
             raise UserError(

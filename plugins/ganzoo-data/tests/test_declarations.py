@@ -17,8 +17,8 @@ from ganzoo_data import Digits, Gaussian1D, Grid, ImageFolder, Ring
 from pydantic import ValidationError
 
 from ganzoo.api import DatasetSpec
+from ganzoo.declarations import declaration_problem
 from ganzoo.engine import Data, Samples
-from ganzoo.specs import declaration_problem
 
 Build = Callable[..., Data]
 
@@ -37,14 +37,14 @@ OFFLINE = [
 
 
 def contents(data: Data) -> list[torch.Tensor]:
-    found = []
+    tensors = []
     for part in (data.train, data.held_out):
         assert part is not None
         if isinstance(part, Samples):
-            found += [part.values] if part.labels is None else [part.values, part.labels]
+            tensors += [part.values] if part.labels is None else [part.values, part.labels]
         else:
-            found.append(torch.stack([part[index][0] for index in range(len(part))]))
-    return found
+            tensors.append(torch.stack([part[index][0] for index in range(len(part))]))
+    return tensors
 
 
 @pytest.fixture(params=OFFLINE, ids=lambda spec: f"{spec.type}-{len(spec.sample_shape)}")
@@ -53,7 +53,7 @@ def spec(request: pytest.FixtureRequest, faces: Path) -> DatasetSpec:
     return request.param
 
 
-def test_the_offer() -> None:
+def test_the_types_that_the_package_offers() -> None:
     assert [spec.type for spec in DATASETS] == [
         "digits",
         "mnist",
@@ -70,12 +70,12 @@ def test_the_offer() -> None:
 
 
 def test_the_entry_point_names_the_package() -> None:
-    (found,) = entry_points(group="ganzoo", name="data")
-    assert found.load() is ganzoo_data
+    (entry,) = entry_points(group="ganzoo", name="data")
+    assert entry.load() is ganzoo_data
 
 
 @pytest.mark.parametrize("spec", [*DATASETS, *METRICS], ids=lambda spec: spec.type)
-def test_declarations_are_whole(spec: type[DatasetSpec]) -> None:
+def test_declarations_are_complete(spec: type[DatasetSpec]) -> None:
     assert declaration_problem(spec.kind, spec) is None
     assert spec.summary().endswith(".")
     undescribed = [name for name, field in spec.model_fields.items() if not field.description]
@@ -108,7 +108,7 @@ def test_importing_the_declarations_imports_nothing_heavy() -> None:
         (ImageFolder, '{"path": "a", "size": 64, "in_memory": "no"}', "'auto'"),
     ],
 )
-def test_bad_keys(spec: type[DatasetSpec], table: str, message: str) -> None:
+def test_invalid_keys(spec: type[DatasetSpec], table: str, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec.model_validate_json(table)
 
@@ -149,10 +149,10 @@ def test_shape_type_range_and_labels(spec: DatasetSpec, build: Build) -> None:
 
 def test_held_out_samples_are_not_trained_on(spec: DatasetSpec, build: Build) -> None:
     data = build(spec)
-    found = contents(data)
-    train, held_out = found[0], found[len(found) // 2]
-    seen = {sample.numpy().tobytes() for sample in train}
-    shared = sum(sample.numpy().tobytes() in seen for sample in held_out)
+    tensors = contents(data)
+    train, held_out = tensors[0], tensors[len(tensors) // 2]
+    training = {sample.numpy().tobytes() for sample in train}
+    shared = sum(sample.numpy().tobytes() in training for sample in held_out)
     assert len(held_out) == len(data.held_out)
     assert shared == 0
 

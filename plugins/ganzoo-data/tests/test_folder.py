@@ -16,7 +16,7 @@ from PIL import Image
 
 from ganzoo.api import RunError, UserError
 from ganzoo.engine import Data, Samples
-from ganzoo.engine.data import Feed
+from ganzoo.engine.loader import BatchLoader
 
 Build = Callable[..., Data]
 
@@ -48,9 +48,9 @@ def test_every_picture_is_in_exactly_one_part(faces: Path, build: Build) -> None
         np.asarray(Image.open(file)).transpose(2, 0, 1).tobytes()
         for file in sorted(faces.rglob("*.png"))
     ]
-    found = pictures_of(data.train) + pictures_of(data.held_out)
+    pixels = pictures_of(data.train) + pictures_of(data.held_out)
     assert (len(data.train), len(data.held_out)) == (16, 4)
-    assert sorted(found) == sorted(expected)
+    assert sorted(pixels) == sorted(expected)
 
 
 def test_names_are_sorted_whatever_the_file_system_says(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_split_depends_on_names_and_not_on_a_file_that_breaks(
     assert len(after.train) + len(after.held_out) == 19
 
 
-def test_places_looked_at(
+def test_folders_are_searched_in_order(
     faces: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
@@ -122,7 +122,7 @@ def test_places_looked_at(
 
 
 @pytest.mark.parametrize("keys", [{}, {"size": 7}, {"channels": 1}, {"crop": "none", "size": 9}])
-def test_a_stream_gives_what_memory_holds(
+def test_a_stream_gives_the_same_samples_as_memory(
     faces: Path, build: Build, keys: dict[str, object]
 ) -> None:
     memory, stream = build(folder(in_memory=True, **keys)), build(folder(in_memory=False, **keys))
@@ -141,9 +141,9 @@ def test_the_engine_feeds_both_alike(faces: Path, build: Build) -> None:
     batches = []
     for in_memory in (True, False):
         data = build(folder(in_memory=in_memory))
-        feed = Feed(data.train, (3, 12, 12), 6, seed=0, device=torch.device("cpu"))
-        feed.fill(0)
-        batches.append(feed.x.clone())
+        loader = BatchLoader(data.train, (3, 12, 12), 6, seed=0, device=torch.device("cpu"))
+        loader.fill(0)
+        batches.append(loader.x.clone())
     assert torch.equal(*batches)
     assert batches[0].min() < -0.9
     assert batches[0].max() > 0.9
@@ -229,9 +229,9 @@ def test_colours(
     tmp_path: Path, image: Image.Image, file: str, expected: tuple[int, int, int]
 ) -> None:
     image.save(tmp_path / file)
-    found = read(tmp_path / file, size=4).astype(int)
-    assert found.shape == (4, 4, 3)
-    assert abs(found - np.array(expected)).max() <= 1
+    pixels = read(tmp_path / file, size=4).astype(int)
+    assert pixels.shape == (4, 4, 3)
+    assert abs(pixels - np.array(expected)).max() <= 1
 
 
 def test_a_transparent_palette_is_white(tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_a_transparent_palette_is_white(tmp_path: Path) -> None:
     image.putpalette([0, 0, 0, 200, 0, 0])
     image.putpixel((0, 0), 0)
     image.save(tmp_path / "a.gif", transparency=0)
-    found = read(tmp_path / "a.gif", size=4)
-    assert found[0, 0].tolist() == [255, 255, 255]
-    assert found[1, 1].tolist() == [200, 0, 0]
+    pixels = read(tmp_path / "a.gif", size=4)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[1, 1].tolist() == [200, 0, 0]
 
 
 def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
@@ -265,9 +265,9 @@ def test_the_orientation_of_a_camera_is_honoured(tmp_path: Path, extension: str)
     exif[0x0112] = 6
     file = tmp_path / f"turned.{extension}"
     Image.fromarray(pixels).save(file, exif=exif, quality=95)
-    found = read(file, size=16).astype(int)
-    assert (found[:, 10:] > 230).all()
-    assert (found[:, :6] < 20).all()
+    pixels = read(file, size=16).astype(int)
+    assert (pixels[:, 10:] > 230).all()
+    assert (pixels[:, :6] < 20).all()
 
 
 # What is said when it fails
@@ -322,7 +322,7 @@ def test_at_most_ten_are_named(
     assert err.endswith(" and 3 more\n")
 
 
-def test_only_the_first_rank_talks(
+def test_only_the_first_process_prints(
     faces: Path,
     build: Build,
     monkeypatch: pytest.MonkeyPatch,
@@ -352,7 +352,7 @@ def test_a_file_that_breaks_in_the_middle_of_a_run(faces: Path, build: Build) ->
         data.train[2]
 
 
-def test_no_such_folder_says_where_it_looked(
+def test_a_missing_folder_is_named_with_all_places(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
@@ -377,7 +377,7 @@ def test_a_file_is_no_folder(build: Build, tmp_path: Path) -> None:
     assert "set data.path to the folder that holds it" in str(raised.value)
 
 
-def test_no_pictures_says_which_kinds_were_looked_for(build: Build, tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_named_with_the_kinds(build: Build, tmp_path: Path) -> None:
     (tmp_path / "faces" / "deep").mkdir(parents=True)
     (tmp_path / "faces" / "deep" / "a.tiff").write_text("")
     with pytest.raises(UserError) as raised:

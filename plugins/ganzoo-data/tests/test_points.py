@@ -1,4 +1,4 @@
-"""The known laws and the points drawn from them."""
+"""The known distributions and the points drawn from them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Build = Callable[..., Data]
 SPECS = [Gaussian1D(mean=4.0, std=0.5, samples=20_000), Ring(), Grid()]
 
 
-def reference(law: GaussianMixture) -> distributions.Distribution:
-    means = law.means.double()
+def reference(mixture: GaussianMixture) -> distributions.Distribution:
+    means = mixture.means.double()
     return distributions.MixtureSameFamily(
         distributions.Categorical(torch.ones(len(means), dtype=torch.float64)),
-        distributions.Independent(distributions.Normal(means, law.std), 1),
+        distributions.Independent(distributions.Normal(means, mixture.std), 1),
     )
 
 
@@ -51,8 +51,8 @@ def test_density_integrates_to_one_on_the_line(means: list[list[float]]) -> None
 
 def test_density_integrates_to_one_in_the_plane() -> None:
     x = torch.linspace(-4, 4, 401, dtype=torch.float64)
-    law = GaussianMixture(torch.tensor(ring_means(8, 1.0)), 0.2)
-    density = law.log_prob(torch.cartesian_prod(x, x)).exp().view(401, 401)
+    mixture = GaussianMixture(torch.tensor(ring_means(8, 1.0)), 0.2)
+    density = mixture.log_prob(torch.cartesian_prod(x, x)).exp().view(401, 401)
     total = torch.trapezoid(torch.trapezoid(density, x), x)
     assert total.item() == pytest.approx(1, abs=1e-9)
 
@@ -77,7 +77,7 @@ def test_places_of_the_modes() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.type)
-def test_points_follow_their_law(spec: Ring, build: Build) -> None:
+def test_points_follow_their_distribution(spec: Ring, build: Build) -> None:
     data = build(spec)
     for part in (data.train, data.held_out):
         assert len(part) == spec.samples
@@ -92,10 +92,10 @@ def test_points_follow_their_law(spec: Ring, build: Build) -> None:
 
 
 def test_sample_and_draw_agree() -> None:
-    law = GaussianMixture(torch.tensor(ring_means(8, 1.0)), 0.01)
-    points, modes = law.draw(50, torch.Generator().manual_seed(3))
-    assert torch.equal(law.sample(50, torch.Generator().manual_seed(3)), points)
-    assert (points - law.means[modes]).norm(dim=1).max() < 0.06
+    mixture = GaussianMixture(torch.tensor(ring_means(8, 1.0)), 0.01)
+    points, modes = mixture.draw(50, torch.Generator().manual_seed(3))
+    assert torch.equal(mixture.sample(50, torch.Generator().manual_seed(3)), points)
+    assert (points - mixture.means[modes]).norm(dim=1).max() < 0.06
 
 
 def test_every_set_and_part_has_points_of_its_own() -> None:

@@ -186,7 +186,9 @@ def test_celeba_names_the_pictures_it_cannot_read(
         (CelebA, "celeba", "list_eval_partition.txt"),
     ],
 )
-def test_absent(spec: type[Mnist], folder: str, file: str, build: Build, tmp_path: Path) -> None:
+def test_missing_files(
+    spec: type[Mnist], folder: str, file: str, build: Build, tmp_path: Path
+) -> None:
     with pytest.raises(UserError) as raised:
         build(spec(download=False))
     text = str(raised.value)

@@ -67,11 +67,13 @@ class DCGANGenerator(_Layers, GeneratorSpec):
     """Transposed convolutions from latents to square pictures (Radford et al. 2016).
 
     z `(N, latent_dim)` to x `(N, C, S, S)` in [-1, 1], for S from 8 to 128; arXiv:1511.06434.
-    Raises `UserError` for pictures of another shape.
+    With classes, an embedding of the class is joined to z (Mirza and Osindero 2014,
+    arXiv:1411.1784). Raises `UserError` for pictures of another shape.
     """
 
     type: ClassVar[str] = "dcgan"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     activation: Activation = Field(
         "relu", description="function after each hidden layer (leaky-relu has slope 0.2)"
@@ -87,7 +89,11 @@ class DCGANGenerator(_Layers, GeneratorSpec):
         from .networks import Generator
 
         return Generator(
-            channels=channels, size=size, latent_dim=context.latent_dim, **self.model_dump()
+            channels=channels,
+            size=size,
+            latent_dim=context.latent_dim,
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
         )
 
 
@@ -97,12 +103,15 @@ class DCGANDiscriminator(_Layers, DiscriminatorSpec):
     x `(N, C, S, S)` to logits `(N,)`, for S from 8 to 128; arXiv:1511.06434. With normalisation
     `batch`, the paper's own, or with `minibatch_std`, a logit depends on the whole batch while
     training: real and fake batches are seen through other statistics, and a gradient penalty is
-    no longer one per sample. Take `none` with R1, R2 and gradient penalties. Raises `UserError`
-    for pictures of another shape.
+    no longer one per sample. Take `none` with R1, R2 and gradient penalties. With classes, the
+    product of an embedding of the class with the inputs of the last layer is added to the logit
+    (Miyato and Koyama 2018, arXiv:1802.05637, equation 3). Raises `UserError` for pictures of
+    another shape.
     """
 
     type: ClassVar[str] = "dcgan"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout after each hidden layer")
     minibatch_std: bool = Field(
@@ -115,7 +124,12 @@ class DCGANDiscriminator(_Layers, DiscriminatorSpec):
         channels, size = _picture(self.type, context.sample_shape)
         from .networks import Discriminator
 
-        return Discriminator(channels=channels, size=size, **self.model_dump())
+        return Discriminator(
+            channels=channels,
+            size=size,
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
+        )
 
 
 class DCGANEncoder(_Layers, EncoderSpec):
@@ -123,12 +137,13 @@ class DCGANEncoder(_Layers, EncoderSpec):
 
     x `(N, C, S, S)` to one tensor `(N, latent_dim)`, or to two where a loss asks for a variance;
     S from 8 to 128. The discriminator of Radford et al. 2016 (arXiv:1511.06434) with more
-    outputs. Raises `UserError` for pictures of another shape.
+    outputs. With classes, an embedding of the class is joined to the inputs of the last layer.
+    Raises `UserError` for pictures of another shape.
     """
 
     type: ClassVar[str] = "dcgan"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
-    provides: ClassVar[frozenset[str]] = frozenset({"variance"})
+    provides: ClassVar[frozenset[str]] = frozenset({"variance", "classes"})
 
     def build(self, context: BuildContext) -> nn.Module:
         channels, size = _picture(self.type, context.sample_shape)
@@ -138,8 +153,9 @@ class DCGANEncoder(_Layers, EncoderSpec):
             channels=channels,
             size=size,
             latent_dim=context.latent_dim,
-            variance="variance" in context.asked,
-            **self.model_dump(),
+            variance="variance" in context.requested,
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
         )
 
 

@@ -20,6 +20,9 @@ A side is halved, rounding up, until it is 4 or less, and at least twice: 64-32-
 9-5-3, 8-4-2. The last convolution covers what is left, with k = i, s = 1 and p = 0: o = 1, and
 back to k.
 
+Built with `num_classes` K, a network is conditional: it is called with labels, int64 `(N,)` in
+[0, K), as a second argument.
+
 Source of the layers: Radford et al. 2016, arXiv:1511.06434. For 64x64 pictures and 64 base
 channels they are, weight for weight, those of the DCGAN in pytorch/examples.
 """
@@ -39,6 +42,9 @@ SMALLEST_SIDE = 4
 
 FEWEST_HALVINGS = 2
 """With one, a discriminator of 8x8 pictures is too shallow to teach anything."""
+
+EMBEDDING_DIM = 32
+"""Length of the vector that stands for a class where it joins other values."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -103,8 +109,34 @@ def after(channels: int, *, normalization: str, activation: str) -> list[nn.Modu
     return [*normalizations, ACTIVATIONS[activation]()]
 
 
+def embedding(num_classes: int | None) -> nn.Embedding | None:
+    """A learned vector of each class, N(0, 1) at first; None for a network without classes."""
+    return None if num_classes is None else nn.Embedding(num_classes, EMBEDDING_DIM)
+
+
+def last_inputs(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """What the last of some layers reads."""
+    *hidden, _ = layers  # a slice would be a new module
+    for layer in hidden:
+        x = layer(x)
+    return x
+
+
+class Projection(nn.Embedding):
+    """A learned vector of each class, to be multiplied with feature maps."""
+
+    def reset_parameters(self) -> None:
+        """Start as torch's convolutions do."""
+        bound = self.embedding_dim**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
+        """<embed(y), phi(x)> `(N,)` of maps phi(x) `(N, C, H, W)` and labels y `(N,)`."""
+        return (super().forward(labels) * features.flatten(1)).sum(dim=1)
+
+
 def prepare(network: nn.Module, *, initialization: str, spectral_norm: bool) -> None:
-    """Draw the first weights as the paper does, and bound the convolutions' singular values.
+    """Draw the first weights as the paper does, and bound the singular values of what multiplies.
 
     Spectral normalisation: Miyato et al. 2018, arXiv:1802.05957. The weight as a matrix of one
     row an output channel is divided by its largest singular value, which one step of power
@@ -112,14 +144,14 @@ def prepare(network: nn.Module, *, initialization: str, spectral_norm: bool) -> 
     """
     for layer in list(network.modules()):
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
-        if not isinstance(weight, Tensor):
+        multiplies = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | Projection)
+        if not isinstance(weight, Tensor) or (isinstance(layer, nn.Embedding) and not multiplies):
             continue
-        convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
         if initialization == "dcgan":
-            nn.init.normal_(weight, 0.0 if convolution else 1.0, 0.02)
+            nn.init.normal_(weight, 0.0 if multiplies else 1.0, 0.02)
             if isinstance(bias, Tensor):
                 nn.init.zeros_(bias)
-        if spectral_norm and convolution:
+        if spectral_norm and multiplies:
             parametrizations.spectral_norm(layer)
 
 
@@ -147,8 +179,12 @@ def contraction(
     activation: str,
     dropout: float = 0.0,
     minibatch_std: bool = False,
+    joined: int = 0,
 ) -> nn.Sequential:
-    """Layers from pictures `(N, channels, size, size)` to `(N, outputs, 1, 1)`."""
+    """Layers from pictures `(N, channels, size, size)` to `(N, outputs, 1, 1)`.
+
+    The last one reads `joined` channels more.
+    """
     bias = normalization == "none"
     *halved, last = sides(size)
     layers: list[nn.Module] = []
@@ -162,15 +198,15 @@ def contraction(
             layers.append(nn.Dropout(dropout))
     if minibatch_std:
         layers.append(MinibatchStd())
-    return nn.Sequential(
-        *layers, nn.Conv2d(hidden[-1] + minibatch_std, outputs, kernel_size=last, bias=bias)
-    )
+    channels_in = hidden[-1] + minibatch_std + joined
+    return nn.Sequential(*layers, nn.Conv2d(channels_in, outputs, kernel_size=last, bias=bias))
 
 
 class Generator(nn.Module):
     """z `(N, latent_dim)` to pictures `(N, channels, size, size)` in [-1, 1].
 
-    Convolutions have a bias only where nothing normalises, for the paper's number of weights.
+    Convolutions have a bias only where nothing normalises, for the paper's number of weights. The
+    embedding of a class is joined to z (Mirza and Osindero 2014, arXiv:1411.1784).
     """
 
     def __init__(
@@ -179,6 +215,7 @@ class Generator(nn.Module):
         channels: int,
         size: int,
         latent_dim: int,
+        num_classes: int | None = None,
         base_channels: int = 64,
         max_channels: int = 512,
         normalization: str = "batch",
@@ -191,7 +228,8 @@ class Generator(nn.Module):
         bias = normalization == "none"
         first, *doubled = reversed(sides(size))
         hidden = widths(size, base_channels, max_channels)[::-1]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, hidden[0], first, bias=bias)]
+        length = latent_dim + (0 if num_classes is None else EMBEDDING_DIM)
+        layers: list[nn.Module] = [nn.ConvTranspose2d(length, hidden[0], first, bias=bias)]
         for side, (channels_in, channels_out) in zip(
             doubled, pairwise([*hidden, channels]), strict=True
         ):
@@ -200,9 +238,12 @@ class Generator(nn.Module):
                 channels_in, channels_out, side=side, bias=bias, upsampling=upsampling
             )
         self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.classes = embedding(num_classes)
         prepare(self, initialization=initialization, spectral_norm=spectral_norm)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.classes is not None:
+            z = torch.cat([z, self.classes(labels)], dim=1)
         x: Tensor = self.layers(z[:, :, None, None])
         return x
 
@@ -211,6 +252,8 @@ class Discriminator(nn.Module):
     """Pictures `(N, channels, size, size)` to logits `(N,)`.
 
     Convolutions have a bias only where nothing normalises, for the paper's number of weights.
+    With classes, the logit is psi(phi(x)) + <embed(y), phi(x)>, where phi(x) `(N, C, H, W)` are
+    the inputs of the last layer psi: Miyato and Koyama 2018 (arXiv:1802.05637), equation 3.
     """
 
     def __init__(
@@ -218,6 +261,7 @@ class Discriminator(nn.Module):
         *,
         channels: int,
         size: int,
+        num_classes: int | None = None,
         base_channels: int = 64,
         max_channels: int = 512,
         normalization: str = "batch",
@@ -239,17 +283,23 @@ class Discriminator(nn.Module):
             dropout=dropout,
             minibatch_std=minibatch_std,
         )
+        features = self.layers[-1].weight[0].numel()
+        self.classes = None if num_classes is None else Projection(num_classes, features)
         prepare(self, initialization=initialization, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)
-        return logits.flatten()
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = last_inputs(self.layers, x)
+        logits: Tensor = self.layers[-1](features).flatten()
+        if self.classes is not None:
+            logits = logits + self.classes(features, labels)
+        return logits
 
 
 class Encoder(nn.Module):
     """Pictures `(N, channels, size, size)` to a code `(N, latent_dim)`.
 
-    With `variance` to a pair of mean and log-variance, each of that shape.
+    With `variance` to a pair of mean and log-variance, each of that shape. The embedding of a
+    class is joined to the inputs of the last layer, the same at every pixel.
     """
 
     def __init__(
@@ -259,6 +309,7 @@ class Encoder(nn.Module):
         size: int,
         latent_dim: int,
         variance: bool = False,
+        num_classes: int | None = None,
         base_channels: int = 64,
         max_channels: int = 512,
         normalization: str = "batch",
@@ -276,11 +327,17 @@ class Encoder(nn.Module):
             max_channels=max_channels,
             normalization=normalization,
             activation=activation,
+            joined=0 if num_classes is None else EMBEDDING_DIM,
         )
+        self.classes = embedding(num_classes)
         prepare(self, initialization=initialization, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        code: Tensor = self.layers(x).flatten(1)
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        features = last_inputs(self.layers, x)
+        if self.classes is not None:
+            joined = self.classes(labels)[:, :, None, None].expand(-1, -1, *features.shape[2:])
+            features = torch.cat([features, joined], dim=1)
+        code: Tensor = self.layers[-1](features).flatten(1)
         if not self.variance:
             return code
         mean, log_variance = code.chunk(2, dim=1)

@@ -44,8 +44,8 @@ def combinations(kind: str) -> Iterator[dict[str, Any]]:
         yield dict(zip(keys, values, strict=True))
 
 
-def build(kind: str, shape: tuple[int, ...] = (1, 8, 8), *asked: str, **keys: Any) -> nn.Module:
-    context = BuildContext(sample_shape=shape, latent_dim=6, asked=frozenset(asked))
+def build(kind: str, shape: tuple[int, ...] = (1, 8, 8), *requested: str, **keys: Any) -> nn.Module:
+    context = BuildContext(sample_shape=shape, latent_dim=6, requested=frozenset(requested))
     return KINDS[kind](**{"base_channels": 4, **keys}).build(context)
 
 

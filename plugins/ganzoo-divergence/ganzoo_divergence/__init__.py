@@ -26,10 +26,10 @@ GANZOO_API_VERSION = 1
 
 
 class DivergenceProbe(ProbeSpec):
-    """How far p_G is from p, how far D from p / (p + p_G), and what a step of G does to both.
+    """How far p_G is from p, how far D is from p / (p + p_G), and what a step of G changes.
 
     By quadrature on a line; p_G is exact where the generator has a density, otherwise estimated
-    from samples, as `ganzoo_divergence.line.Law` says. Networks are taken as they are trained
+    from samples, see `ganzoo_divergence.line.Distribution`. The networks are those in training
     (no moving average, no augmentation), in evaluation mode, after the iteration:
 
     - `kl(P||G)`, `kl(G||P)`, `js`, `tv`: Kullback-Leibler, Jensen-Shannon, total variation;
@@ -37,14 +37,14 @@ class DivergenceProbe(ProbeSpec):
     - `discriminator_gap`: the mean of |D(x) - p(x) / (p(x) + p_G(x))| under (p + p_G) / 2;
     - `value`: V(D, G); `optimal_value`: 2 js - 2 log 2, its maximum over D (theorem 1 of the
       paper); `value_gap`: how far V is below it;
-    - `step/value`, `step/js`: changes across the iteration's last step of G, D being held as it
-      was before the step: what the loss says, and what is true. Both ends are seen through the
-      same latents; `step/value_noise` and `step/js_noise` are standard errors of the changes;
+    - `step/value`, `step/js`: changes of V and JS in the iteration's last step of G, with D as it
+      was before the step: what G minimises, and the divergence. The latents are the same before
+      and after; `step/value_noise` and `step/js_noise` are standard errors of the changes;
     - `step/raised`: 1 where js rose although V fell, each by more than twice its error; else 0.
 
     V is what G minimises with the loss `minimax`. Recipes without a discriminator have the first
-    five figures. Raises `UserError` where samples are no points on a line, or the density is not
-    one.
+    five values. Raises `UserError` where samples are no points on a line, the density does not
+    integrate to 1, the recipe is conditional, or D packs samples.
     """
 
     type: ClassVar[str] = "divergence"
@@ -55,28 +55,29 @@ class DivergenceProbe(ProbeSpec):
     )
     discriminator: bool = Field(
         True,
-        description="look at D too; false where the loss makes its sigmoid no probability, as "
-        "wasserstein does",
+        description="measure D too; false where its sigmoid is no probability, as with the loss "
+        "wasserstein",
     )
 
     def build(self, context: BuildContext) -> Probe:
-        """The probe; its latents are fixed by one draw from torch's default random stream."""
+        """The probe; the seed of its latents is drawn from torch's default random stream."""
         if tuple(context.sample_shape) != (1,):
             shape = ", ".join(map(str, context.sample_shape))
             raise UserError(
-                f"probe 'divergence' looks at points on a line, `(1,)`; those of these data are "
+                f"probe 'divergence' measures points on a line, of shape (1,), but the samples are "
                 f"of shape ({shape})",
-                hint="data.type = 'gaussian-1d' has them",
+                hint="data.type = 'gaussian-1d' has such points",
             )
         import torch
+
+        from ganzoo.engine import Latent
 
         from .line import Line
         from .probe import DivergenceProbe
 
         return DivergenceProbe(
             Line.over(context.data),
-            latent_dim=context.latent_dim,
-            latent_distribution=context.latent_distribution,
+            latent=Latent(dim=context.latent_dim, distribution=context.latent_distribution),
             samples=self.samples,
             seed=int(torch.randint(2**62, ())),
             discriminator=self.discriminator,
@@ -87,9 +88,10 @@ class Divergence(MetricSpec):
     """How far the generated points are from the known density of data on a line, in nats.
 
     `kl(P||G)`, `kl(G||P)`, `js` (at most log 2) and `tv` (half the integral of |p - p_G|, at most
-    1), by quadrature; the density of the samples is estimated as `ganzoo_divergence.line.Law`
-    says. The bias of few samples is taken out, so that figures of a perfect generator lie around
-    0, also below it. Data in two or more dimensions have none of the figures.
+    1), by quadrature; the density of the samples is estimated, see
+    `ganzoo_divergence.line.Distribution`. The estimates are corrected for the bias of few samples,
+    so that values of a perfect generator scatter around 0. Data in two or more dimensions have
+    none of the values.
     """
 
     type: ClassVar[str] = "divergence"

@@ -1,4 +1,4 @@
-"""Densities on a line: that of the data at evenly spaced nodes, and what is known of another.
+"""Densities on a line: that of the data at evenly spaced nodes, and others, known or estimated.
 
 M is the number of nodes. Everything is float64 on the CPU.
 """
@@ -16,15 +16,15 @@ from ganzoo.api import Density, UserError
 from ganzoo.engine import Data, Samples
 
 REACH = 5
-"""The line goes this many times as far from the middle of the data as the data do."""
+"""Length of the line, as a multiple of the range of the data."""
 NODES_PER_SCALE = 400
 MOST_NODES = 2**17
 BANDWIDTH = 0.05
 """Width of the kernel of a density estimate, in the data's scale."""
 BLOCKS = 10
 """Parts of the samples, each of which is left out once."""
-LOOKED_AT = 10_000
-"""Points of the data from which the scale is taken."""
+SCALE_POINTS = 10_000
+"""Points of the data from which their scale is computed."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Line:
         low, high = points.min().item(), points.max().item()
         if not high > low:
             raise UserError(
-                f"the training points all lie at {low:.4g}: that is no picture of a density",
+                f"the training points all lie at {low:.4g}, which is no sample of a density",
                 hint="data.samples=50000 is usual",
             )
         middle, half = (low + high) / 2, (high - low) / 2
-        scale = scale_of(density, points[torch.linspace(0, len(points) - 1, LOOKED_AT).long()])
+        scale = scale_of(density, points[torch.linspace(0, len(points) - 1, SCALE_POINTS).long()])
         count = int(min(2 * REACH * half / scale * NODES_PER_SCALE, MOST_NODES))
         nodes = torch.linspace(
             middle - REACH * half, middle + REACH * half, count + 1, dtype=torch.float64
@@ -73,8 +73,8 @@ class Line:
                 f"the data's density integrates to {total:.4g} on the line from "
                 f"{nodes[0]:.4g} to {nodes[-1]:.4g}, in {count} steps of {line.spacing:.3g}; its "
                 f"finest detail is of {scale:.3g}",
-                hint="the integral must be 1, and a detail 40 steps at least; a smaller distance "
-                "between the modes, or wider modes, would do",
+                hint="the integral must be 1, and the finest detail at least 40 steps wide; use a "
+                "smaller distance between the modes, or wider modes",
             )
         return line
 
@@ -102,36 +102,36 @@ def training_points(data: Data) -> Tensor:
     train = data.train
     if isinstance(train, Samples):
         return train.values.reshape(-1).double().cpu()
-    return torch.cat([train[index][0] for index in range(min(len(train), LOOKED_AT))]).double()
+    return torch.cat([train[index][0] for index in range(min(len(train), SCALE_POINTS))]).double()
 
 
 def scale_of(density: Density, points: Tensor) -> float:
     """The scale of the data, as `Line` describes it, from points `(M,)` that follow the density.
 
-    Derivatives are central differences; where one is not finite, it is left out.
+    Derivatives are central differences; those that are not finite are left out.
     """
     std = points.std()
     step = 1e-4 * std
-    high, low = (density.log_prob((points + way)[:, None]) for way in (step, -step))
+    high, low = (density.log_prob((points + shift)[:, None]) for shift in (step, -step))
     slopes = (high - low).double() / (2 * step)
     fisher = slopes[slopes.isfinite()].square().mean()
     return min(float(std), float(fisher.rsqrt()))
 
 
 @dataclass(frozen=True)
-class Law:
-    """A density q at the nodes of a line, and what it would be with one block of samples less.
+class Distribution:
+    """A density q at the nodes of a line, and its estimates without one block of the samples.
 
-    A density that is known has no blocks. Of one that is estimated, each of the n samples is
-    spread by a Gaussian kernel a twentieth as wide as the data's scale: the estimate sees q
-    through a noise of that size, and nothing finer. To the n samples one is added that is spread
-    as p is, so that log q is finite wherever p is above zero: KL(P||G) comes out as log n + 1 at
-    most, and too low where the data reach farther than the samples.
+    A known density has no blocks. An estimate convolves the n samples with a Gaussian kernel a
+    twentieth as wide as the data's scale, and so does not resolve anything finer. One more
+    sample, distributed as p, is added to the n, so that log q is finite wherever p is above zero:
+    the estimate of KL(P||G) is log n + 1 at most, and too low where the data have mass where no
+    sample is.
 
-    With 100,000 samples of p itself JS comes out as 0 with a standard error of 1e-5 (10,000:
-    1e-4), either KL with one of 1e-4 (1e-3), and the total variation 0.003 (0.01) too high; with
-    those of a Gaussian of 0.8 or of 0.3 times the width of p, JS comes out 1 % too low, in the
-    middle of p and 0.024 times as wide, 13 %.
+    With 100,000 samples of p itself the estimate of JS is 0 with a standard error of 1e-5 (10,000:
+    1e-4), that of either KL 0 with one of 1e-4 (1e-3), and that of the total variation 0.003
+    (0.01) too high; with samples of a Gaussian of 0.8 or of 0.3 times the width of p, JS is 1 %
+    too low, of one in the middle of p and 0.024 times as wide, 13 %.
     """
 
     log_q: Tensor
@@ -140,13 +140,13 @@ class Law:
     """`(B, M)`: without each of the B blocks. B is 0 for a known density."""
 
     @classmethod
-    def known(cls, line: Line, log_q: Tensor) -> Law:
+    def known(cls, line: Line, log_q: Tensor) -> Distribution:
         """A density given by its logarithm at the nodes, `(M,)`.
 
-        What it holds beyond the line is put on the last node.
+        Its mass outside of the line is put on the last node.
         """
         total = line.integral(log_q.exp())
-        # Only a density with details finer than the nodes can seem to integrate to more than 1.
+        # The integral exceeds 1 only for a density with details finer than the nodes.
         log_q = log_q - total.clamp(min=1).log()
         if (missing := 1 - total) > 1e-3:
             log_q = log_q.clone()
@@ -154,7 +154,7 @@ class Law:
         return cls(log_q, log_q.new_empty(0, len(log_q)))
 
     @classmethod
-    def of_samples(cls, line: Line, samples: Tensor) -> Law:
+    def of_samples(cls, line: Line, samples: Tensor) -> Distribution:
         """The density of points `(N,)`, N >= 10, in blocks of samples that follow each other.
 
         Samples beyond the line count as lying at its end. Where one is not finite, all densities
@@ -177,9 +177,9 @@ def _binned(line: Line, samples: Tensor) -> Tensor:
     """Samples `(N,)` as masses at the nodes, `(M,)`: each shared by its two neighbours.
 
     Sharing makes the masses, and all that is computed from them, continuous in the samples, so
-    that two looks through the same latents differ by little where the generator moved by little.
+    that a small change of the generator changes them little, if the latents are the same.
     """
-    # The kernel must not reach over the ends.
+    # The kernel must not extend beyond the ends.
     room = 6 * line.bandwidth
     inside = samples.clamp(float(line.nodes[0]) + room, float(line.nodes[-1]) - room)
     places = (inside - line.nodes[0]) / line.spacing

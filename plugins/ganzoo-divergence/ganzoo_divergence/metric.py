@@ -7,27 +7,27 @@ from torch import Tensor
 
 from ganzoo.api import UserError
 
-from .figures import divergences
-from .line import BLOCKS, Law, Line
+from .divergences import divergences
+from .line import BLOCKS, Distribution, Line
 
 
 class DivergenceMetric:
     """Collects generated points `(N, 1)`; real ones are ignored.
 
-    `line` is None for data that are not on a line: there are no figures then.
+    `line` is None for data that are not on a line: there are no values then.
     """
 
     def __init__(self, line: Line | None) -> None:
         self.line = line
         self.samples: list[Tensor] = []
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
-        """Take in points; real ones are ignored."""
+    def update(self, samples: Tensor, *, real: bool, labels: Tensor | None = None) -> None:
+        """Take in points; real ones and labels are ignored."""
         if not real and self.line is not None:
             self.samples.append(samples.reshape(-1))
 
     def compute(self) -> dict[str, float]:
-        """`kl(P||G)`, `kl(G||P)`, `js`, `tv`: not a number where a sample is not finite.
+        """`kl(P||G)`, `kl(G||P)`, `js`, `tv`; all are not a number if a sample is not finite.
 
         Raises `UserError` where there are fewer than 10 samples.
         """
@@ -36,7 +36,7 @@ class DivergenceMetric:
         count = sum(map(len, self.samples))
         if count < BLOCKS:
             raise UserError(
-                f"metric 'divergence' needs {BLOCKS} generated samples at least, not {count}",
+                f"metric 'divergence' needs at least {BLOCKS} generated samples, not {count}",
                 hint="evaluate.samples=10000 is usual",
             )
-        return divergences(self.line, Law.of_samples(self.line, torch.cat(self.samples)))
+        return divergences(self.line, Distribution.of_samples(self.line, torch.cat(self.samples)))

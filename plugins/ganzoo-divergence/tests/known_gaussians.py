@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from ganzoo_divergence.line import Law, Line
+from ganzoo_divergence.line import Distribution, Line
 from torch import Tensor, nn
 
 from ganzoo.engine import Data, Samples
@@ -32,7 +32,7 @@ class Gaussians:
 
 
 class Shifted(nn.Module):
-    """A generator of mean + std z, which does not know its density."""
+    """A generator of mean + std z, without a density."""
 
     def __init__(self, mean: float = MEAN, std: float = STD) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Known(Shifted):
 
 
 class Best(nn.Module):
-    """The discriminator that is at its best against a Gaussian, however that one moves."""
+    """The optimal discriminator against a fixed Gaussian."""
 
     def __init__(self, mean: float, std: float = STD) -> None:
         super().__init__()
@@ -63,9 +63,9 @@ class Best(nn.Module):
         return self.weight * logits.float()
 
 
-def gaussian(line: Line, mean: float, std: float) -> Law:
-    """A Gaussian as a known law."""
-    return Law.known(line, Gaussians((mean,), std).log_prob(line.nodes[:, None]))
+def gaussian(line: Line, mean: float, std: float) -> Distribution:
+    """A Gaussian as a known distribution."""
+    return Distribution.known(line, Gaussians((mean,), std).log_prob(line.nodes[:, None]))
 
 
 def drawn(mean: float, std: float, count: int = 100_000, seed: int = 0) -> Tensor:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from ganzoo_divergence import Divergence, DivergenceProbe
-from ganzoo_divergence.figures import divergences
-from ganzoo_divergence.line import Law, Line
+from ganzoo_divergence.divergences import divergences
+from ganzoo_divergence.line import Distribution, Line
 from known_gaussians import Gaussians, drawn
 from PIL import Image
 
@@ -71,11 +71,11 @@ class TestDeclarations:
             assert field.description, key
 
     @pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
-    def test_samples_that_are_no_points_on_a_line_are_refused(self, shape: tuple[int]) -> None:
+    def test_samples_that_are_not_on_a_line_are_refused(self, shape: tuple[int]) -> None:
         written = ", ".join(map(str, shape))
         message = (
-            rf"looks at points on a line, `\(1,\)`; those of these data are of shape "
-            rf"\({written}\)\n  = data.type = 'gaussian-1d' has them"
+            rf"measures points on a line, of shape \(1,\), but the samples are of "
+            rf"shape \({written}\)\n  = data.type = 'gaussian-1d' has such points"
         )
         with pytest.raises(UserError, match=message):
             DivergenceProbe().build(BuildContext(sample_shape=shape, latent_dim=1))
@@ -94,31 +94,31 @@ class TestMetric:
         data = data or Gaussians().data()
         return Divergence().build(BuildContext(sample_shape=shape, latent_dim=1, data=data))
 
-    def test_its_figures_are_those_of_all_generated_samples(self) -> None:
+    def test_its_values_are_those_of_all_generated_samples(self) -> None:
         metric, points = self.metric(), drawn(3.0, 1.0, 2500)[:, None]
         for part in points.split(1000):
             metric.update(part, real=False)
             metric.update(part * 0, real=True)
-        found = metric.compute()
+        values = metric.compute()
         line = Line.over(Gaussians().data())
-        assert found == divergences(line, Law.of_samples(line, points[:, 0]))
-        assert set(found) == set(Divergence.better)
+        assert values == divergences(line, Distribution.of_samples(line, points[:, 0]))
+        assert set(values) == set(Divergence.better)
 
     def test_data_in_two_dimensions_have_none(self) -> None:
         metric = self.metric((2,), Data(Samples(torch.zeros(9, 2))))
         metric.update(torch.zeros(100, 2), real=False)
         assert metric.compute() == {}
 
-    def test_samples_that_are_not_finite_have_figures_that_are_no_numbers(self) -> None:
+    def test_samples_that_are_not_finite_have_values_that_are_no_numbers(self) -> None:
         metric = self.metric()
         metric.update(torch.full((20, 1), math.nan), real=False)
         assert all(math.isnan(value) for value in metric.compute().values())
 
-    def test_ten_samples_are_the_least(self) -> None:
+    def test_fewer_than_ten_samples_are_refused(self) -> None:
         metric = self.metric()
         metric.update(drawn(3.0, 1.0, 9)[:, None], real=False)
         with pytest.raises(
-            UserError, match=r"needs 10 generated samples at least, not 9\n  = evaluate.samples"
+            UserError, match=r"needs at least 10 generated samples, not 9\n  = evaluate.samples"
         ):
             metric.compute()
         metric.update(drawn(3.0, 1.0, 1)[:, None], real=False)
@@ -131,58 +131,58 @@ class TestRuns:
             ganzoo.train(ganzoo.load_recipe(recipe, *more), runs=tmp_path / name)
             for name, more in (("with", [PROBE]), ("without", []))
         )
-        for file in ("metrics.jsonl", "generator.safetensors", "discriminator.safetensors"):
+        for file in ("statistics.jsonl", "generator.safetensors", "discriminator.safetensors"):
             assert (with_probe.path / file).read_bytes() == (without.path / file).read_bytes()
         assert not (without.path / "probes").exists()
 
-    def test_figures_frames_and_the_animation(self, recipe: Path, tmp_path: Path) -> None:
+    def test_values_frames_and_the_animation(self, recipe: Path, tmp_path: Path) -> None:
         run = ganzoo.train(ganzoo.load_recipe(recipe, PROBE), runs=tmp_path / "runs")
-        found = rows(run)
-        assert [row["iteration"] for row in found] == [4, 8, 12]
-        for row in found:
-            figures = row["figures"]
-            assert len(figures) == 14
-            assert all(math.isfinite(value) for value in figures.values())
-            assert 0 < figures["js"] < math.log(2) + 1e-3
-            assert figures["value"] < figures["optimal_value"]
+        measured = rows(run)
+        assert [row["iteration"] for row in measured] == [4, 8, 12]
+        for row in measured:
+            values = row["values"]
+            assert len(values) == 14
+            assert all(math.isfinite(value) for value in values.values())
+            assert 0 < values["js"] < math.log(2) + 1e-3
+            assert values["value"] < values["optimal_value"]
         frames = sorted((run.path / "probes" / "divergence").glob("*.png"))
         assert [frame.stem for frame in frames] == ["000004", "000008", "000012"]
         with Image.open(run.path / "probes" / "divergence.gif") as animation:
             assert animation.n_frames == 3
             assert animation.size == (640, 480)
 
-    def test_a_generator_that_stands_still_looks_the_same(
+    def test_a_generator_that_does_not_change_has_the_same_values(
         self, recipe: Path, tmp_path: Path
     ) -> None:
-        """The same latents at every look: only what moved can differ."""
+        """Every measurement has the same latents."""
         loaded = ganzoo.load_recipe(recipe, "optimizer.lr=1e-30", PROBE)
-        figures = [row["figures"] for row in rows(ganzoo.train(loaded, runs=tmp_path / "runs"))]
-        assert figures[0] == figures[1] == figures[2]
-        assert figures[0]["step/js"] == 0
+        values = [row["values"] for row in rows(ganzoo.train(loaded, runs=tmp_path / "runs"))]
+        assert values[0] == values[1] == values[2]
+        assert values[0]["step/js"] == 0
 
-    def test_likelihood_is_seen_exactly(self, recipe: Path, tmp_path: Path) -> None:
+    def test_a_mixture_is_measured_exactly(self, recipe: Path, tmp_path: Path) -> None:
         text = recipe.read_text().splitlines()
         recipe.write_text("\n".join(line for line in text if not line.startswith("discrim")))
         loaded = ganzoo.load_recipe(recipe, *LIKELIHOOD, PROBE)
         run = ganzoo.train(loaded, runs=tmp_path / "runs")
         for row in rows(run):
-            assert set(row["figures"]) == {"kl(P||G)", "kl(G||P)", "js", "tv", "js_noise"}
-            assert row["figures"]["js_noise"] == 0
-            assert row["figures"]["kl(P||G)"] > 0
+            assert set(row["values"]) == {"kl(P||G)", "kl(G||P)", "js", "tv", "js_noise"}
+            assert row["values"]["js_noise"] == 0
+            assert row["values"]["kl(P||G)"] > 0
 
     def test_the_metric_measures_a_run(self, recipe: Path, tmp_path: Path) -> None:
         run = ganzoo.train(ganzoo.load_recipe(recipe, METRIC), runs=tmp_path / "runs")
-        figures = run.evaluation["figures"]
-        assert set(figures) == {
+        values = run.evaluation["values"]
+        assert set(values) == {
             f"divergence/{name}" for name in ("kl(P||G)", "kl(G||P)", "js", "tv")
         }
-        assert run.evaluation["better"] == dict.fromkeys(figures, "lower")
+        assert run.evaluation["better"] == dict.fromkeys(values, "lower")
 
-    def test_on_a_ring_the_metric_has_no_figures_and_the_probe_says_why(
+    def test_on_a_ring_the_metric_has_no_values_and_the_probe_says_why(
         self, recipe: Path, tmp_path: Path
     ) -> None:
         run = ganzoo.train(ganzoo.load_recipe(recipe, RING, METRIC), runs=tmp_path / "runs")
         assert run.status["state"] == "done"
-        assert run.evaluation["figures"] == {}
-        with pytest.raises(UserError, match=r"those of these data are of shape \(2\)"):
+        assert run.evaluation["values"] == {}
+        with pytest.raises(UserError, match=r"the samples are of shape \(2\)"):
             ganzoo.train(ganzoo.load_recipe(recipe, RING, PROBE), runs=tmp_path / "runs")

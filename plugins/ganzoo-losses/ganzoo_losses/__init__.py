@@ -1,14 +1,16 @@
 """Adversarial losses, discriminator regularizers and augmentations for ganzoo.
 
 Only declarations stand here; each `build` imports the file that does the work. D(x) is the
-discriminator's logit, a number without bounds, and E a mean over the batch of N.
+discriminator's logit, a number without bounds, and E a mean over the batch of N. Logits are
+`(N,)`, or `(N / m,)` of a discriminator that packs m samples. A key of type `Value` may change
+over the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
@@ -20,13 +22,11 @@ from ganzoo.api import (
     Phase,
     Regularizer,
     RegularizerSpec,
+    Value,
     hookimpl,
 )
 
 from .augmentation_specs import DiffAugment, InstanceNoise
-
-if TYPE_CHECKING:
-    from .courses import Course
 
 GANZOO_API_VERSION = 1
 
@@ -63,19 +63,20 @@ class LeastSquaresLoss(LossSpec):
     type: ClassVar[str] = "least-squares"
     phases: ClassVar[Mapping[str, Phase]] = PHASES
 
-    a: float = Field(0.0, description="D's target for generated samples")
-    b: float = Field(1.0, description="D's target for real samples; 0.9 smooths their label")
-    c: float = Field(1.0, description="what G wants D to say of its samples")
+    a: Value = Field(0.0, description="D's target for generated samples")
+    b: Value = Field(1.0, description="D's target for real samples; 0.9 smooths their label")
+    c: Value = Field(1.0, description="G's target for D's logits of generated samples")
 
     def build(self, context: BuildContext) -> Loss:
         from .losses import TwoPlayerLoss, half_squared_distance
 
+        a, b, c = (context.value(target) for target in (self.a, self.b, self.c))
         return TwoPlayerLoss(
             lambda real, fake: {
-                "real": half_squared_distance(real, self.b),
-                "fake": half_squared_distance(fake, self.a),
+                "real": half_squared_distance(real, b),
+                "fake": half_squared_distance(fake, a),
             },
-            partial(half_squared_distance, target=self.c),
+            partial(half_squared_distance, target=c),
         )
 
 
@@ -86,7 +87,9 @@ class WassersteinLoss(LossSpec):
     steps of D for one of G and RMSprop with rate 5e-5. All weights of D are clipped in place to
     [-clip, clip] before each phase, the same as after each step of D. The statistic `distance`
     is E D(x) - E D(G(z)), in units of D: the Wasserstein-1 distance up to D's Lipschitz
-    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`.
+    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`: with the
+    clipping left on, D's gradients stay far below the norm of 1 that the penalty asks for, and
+    next to nothing is trained.
     """
 
     type: ClassVar[str] = "wasserstein"
@@ -175,7 +178,7 @@ class SmoothedNonSaturatingLoss(LossSpec):
     phases: ClassVar[Mapping[str, Phase]] = PHASES
     provides: ClassVar[frozenset[str]] = frozenset({"probabilities"})
 
-    real_label: float = Field(
+    real_label: Value = Field(
         0.9, gt=0.5, le=1, description="D's target for real samples, a probability; 1 for none"
     )
 
@@ -183,70 +186,62 @@ class SmoothedNonSaturatingLoss(LossSpec):
         from .losses import TwoPlayerLoss, probabilities, smoothed_terms, surprise
 
         return TwoPlayerLoss(
-            partial(smoothed_terms, real_label=self.real_label), surprise, probabilities
+            partial(smoothed_terms, real_label=context.value(self.real_label)),
+            surprise,
+            probabilities,
         )
 
 
 class _ZeroCentred(RegularizerSpec):
-    """The keys of the two penalties that want no gradient at all."""
+    """The key of the two penalties whose gradients should vanish."""
 
-    gamma: NonNegativeFloat = Field(
+    gamma: Value = Field(
         10.0,
+        ge=0,
         description="weight of the penalty; 1 to 100 for images, about 0.02 for points of the"
         " scale of 0.05",
     )
-    final_gamma: NonNegativeFloat | None = Field(
-        None, description="weight that gamma goes to along half a cosine; constant without it"
-    )
-    annealed: float = Field(
-        0.5, gt=0, le=1, description="share of the run until final_gamma is reached"
-    )
-
-    def course(self, context: BuildContext) -> float | Course:
-        """gamma, or its course where it goes to another."""
-        from .courses import cosine
-
-        if self.final_gamma is None:
-            return self.gamma
-        return cosine(self.gamma, self.final_gamma, self.annealed * context.iterations)
 
 
 class R1(_ZeroCentred):
     """gamma / 2 E ||grad D(x)||^2 at real samples, which flattens D where the data is.
 
     Mescheder et al. 2018 (arXiv:1801.04406), equation 9. The squared norm of the gradient of a
-    logit `(N,)` with regard to its sample, per unit of x squared; one for each sample. With
-    final_gamma the weight changes along a cosine, as in the burn-in of R3GAN (Huang et al.
-    2025, arXiv:2501.05441); it is then the statistic `gamma`.
+    logit with respect to the sample that it judges, or to the samples of its pack, per unit of x
+    squared. It is taken through the augmentations, of the logits that the loss uses, and costs
+    no forward pass. The burn-in of R3GAN (Huang et al. 2025, arXiv:2501.05441) is a ramp of
+    gamma: { from = 0.05, to = 0.005, shape = "cosine", over = [0.0, 0.3] }.
     """
 
     type: ClassVar[str] = "r1"
+    differentiates: ClassVar[frozenset[str]] = frozenset({"x"})
 
     def build(self, context: BuildContext) -> Regularizer:
         from .penalties import RealPenalty
 
-        return RealPenalty(self.course(context))
+        return RealPenalty(context.value(self.gamma))
 
 
 class R2(_ZeroCentred):
     """gamma / 2 E ||grad D(G(z))||^2 at generated samples; the partner of `r1`.
 
-    Mescheder et al. 2018 (arXiv:1801.04406), equation 10. The samples are taken as they are:
-    nothing reaches G.
+    Mescheder et al. 2018 (arXiv:1801.04406), equation 10. The squared norms are those of `r1`,
+    of the logits of fakes. Nothing reaches G.
     """
 
     type: ClassVar[str] = "r2"
+    differentiates: ClassVar[frozenset[str]] = frozenset({"fake"})
 
     def build(self, context: BuildContext) -> Regularizer:
         from .penalties import FakePenalty
 
-        return FakePenalty(self.course(context))
+        return FakePenalty(context.value(self.gamma))
 
 
 class _Norm(RegularizerSpec):
-    """The keys of the two penalties that want gradients of a given norm."""
+    """The keys of the two penalties whose gradients should have a certain norm."""
 
-    weight: NonNegativeFloat = Field(10.0, description="weight of the penalty")
+    weight: Value = Field(10.0, ge=0, description="weight of the penalty")
     target: NonNegativeFloat = Field(1.0, description="the norm that a gradient of D should have")
     one_sided: bool = Field(False, description="norms below the target cost nothing")
 
@@ -257,7 +252,9 @@ class GradientPenalty(_Norm):
     y = e x + (1 - e) G(z) with e uniform on [0, 1), one for each pair. WGAN-GP: Gulrajani et
     al. 2017 (arXiv:1704.00028), equation 3 and algorithm 1. One-sided,
     E max(0, ||grad D(y)|| - target)^2 (Petzka et al. 2018, arXiv:1709.08894). One norm for each
-    sample, of the gradient of a logit `(N,)`; D should have no batch normalisation.
+    logit, of its gradient with respect to its sample or pack; of a pack all samples have the same
+    e, and the norm is that of the whole pack. In a class-conditional recipe x is paired with
+    G(z, class of x), which costs a forward pass of G. D should have no batch normalisation.
     """
 
     type: ClassVar[str] = "gradient-penalty"
@@ -265,15 +262,18 @@ class GradientPenalty(_Norm):
     def build(self, context: BuildContext) -> Regularizer:
         from .penalties import GradientPenalty
 
-        return GradientPenalty(weight=self.weight, target=self.target, one_sided=self.one_sided)
+        return GradientPenalty(
+            weight=context.value(self.weight), target=self.target, one_sided=self.one_sided
+        )
 
 
 class Dragan(_Norm):
     """weight E (||grad D(y)|| - target)^2 at points y around real samples.
 
     y = x + a * scale * std * u: std of all numbers of the batch, u uniform on [0, 1) for each
-    of them, a uniform on [0, 1) for each sample. Kodali et al. 2017 (arXiv:1705.07215), with
-    the noise of the authors' code, where the paper's formula has a normal one.
+    of them, a uniform on [0, 1) for each sample, or pack of samples. Kodali et al. 2017
+    (arXiv:1705.07215), with the noise of the authors' code, where the paper's formula has a
+    normal one. D judges y as of the class of x. D should have no batch normalisation.
     """
 
     type: ClassVar[str] = "dragan"
@@ -286,7 +286,7 @@ class Dragan(_Norm):
         from .penalties import DraganPenalty
 
         return DraganPenalty(
-            weight=self.weight,
+            weight=context.value(self.weight),
             target=self.target,
             scale=self.scale,
             one_sided=self.one_sided,
@@ -299,15 +299,16 @@ class Consistency(RegularizerSpec):
     Balanced consistency, bCR: Zhao et al. 2021 (arXiv:2002.04724), algorithm 1; with
     fake_weight = 0 the CR of Zhang et al. 2020 (arXiv:1910.12027). D may be any
     discriminator, where the consistency term of CT-GAN needs one with dropout and with access
-    to its last hidden layer. Nothing reaches G. Images `(N, C, H, W)` only; logits `(N,)`.
+    to its last hidden layer. Augmentations come after T and draw anew, unless they are `paired`.
+    Nothing reaches G. Images `(N, C, H, W)` only.
     """
 
     type: ClassVar[str] = "consistency"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
 
-    weight: NonNegativeFloat = Field(10.0, description="weight of the term at real images")
-    fake_weight: NonNegativeFloat = Field(
-        10.0, description="weight of the term at generated images; 0 to leave it out"
+    weight: Value = Field(10.0, ge=0, description="weight of the term at real images")
+    fake_weight: Value = Field(
+        10.0, ge=0, description="weight of the term at generated images; 0 to leave it out"
     )
     shift: float = Field(
         0.125, gt=0, le=0.5, description="largest translation, as a share of the image's side"
@@ -318,7 +319,10 @@ class Consistency(RegularizerSpec):
         from .penalties import Consistency
 
         return Consistency(
-            weight=self.weight, fake_weight=self.fake_weight, shift=self.shift, flip=self.flip
+            weight=context.value(self.weight),
+            fake_weight=None if self.fake_weight == 0 else context.value(self.fake_weight),
+            shift=self.shift,
+            flip=self.flip,
         )
 
 

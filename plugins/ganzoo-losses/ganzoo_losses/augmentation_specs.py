@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
-from ganzoo.api import Augmentation, AugmentationSpec, BuildContext
+from ganzoo.api import Augmentation, AugmentationSpec, BuildContext, Value
 
 Policy = Literal["colour", "translation", "cutout"]
+
+FADING: Any = {"from": 0.1, "to": 0.0, "over": (0.0, 0.5)}
+"""Gone after half of the run."""
 
 
 class DiffAugment(AugmentationSpec):
@@ -30,59 +33,50 @@ class DiffAugment(AugmentationSpec):
         min_length=1,
         description="what is done to an image, in this order",
     )
-    brightness: NonNegativeFloat = Field(
-        0.5, description="colour: largest addition, of values in [-1, 1]"
+    brightness: Value = Field(
+        0.5, ge=0, description="colour: largest addition, of values in [-1, 1]"
     )
-    saturation: float = Field(
+    saturation: Value = Field(
         1.0, ge=0, le=1, description="colour: largest change of the factor 1 on the saturation"
     )
-    contrast: float = Field(
+    contrast: Value = Field(
         0.5, ge=0, le=1, description="colour: largest change of the factor 1 on the contrast"
     )
-    shift: float = Field(
+    shift: Value = Field(
         0.125, ge=0, le=1, description="largest translation, as a share of the image's side"
     )
-    cutout: float = Field(
+    cutout: Value = Field(
         0.5, ge=0, le=1, description="side of the cutout, as a share of the image's side"
     )
 
     def build(self, context: BuildContext) -> Augmentation:
-        from .augmentations import DiffAugment, recoloured, shifted, with_hole
+        from .augmentations import Colour, Cutout, DiffAugment, Translation
 
-        changes = {
-            "colour": partial(
-                recoloured,
-                brightness=self.brightness,
-                saturation=self.saturation,
-                contrast=self.contrast,
+        changes: Mapping[Policy, Callable[[], Augmentation]] = {
+            "colour": lambda: Colour(
+                brightness=context.value(self.brightness),
+                saturation=context.value(self.saturation),
+                contrast=context.value(self.contrast),
             ),
-            "translation": partial(shifted, shift=self.shift),
-            "cutout": partial(with_hole, cutout=self.cutout),
+            "translation": lambda: Translation(context.value(self.shift)),
+            "cutout": lambda: Cutout(context.value(self.cutout)),
         }
-        return DiffAugment([changes[policy] for policy in self.policies])
+        return DiffAugment([changes[policy]() for policy in self.policies])
 
 
 class InstanceNoise(AugmentationSpec):
-    """Normal noise on everything that D sees, real or generated, fading in the course of a run.
+    """Normal noise on everything that D sees, real or generated, by default fading over a run.
 
     It gives data and generator a common support, so that D cannot tell them apart for certain:
-    Sonderby et al. 2017 (arXiv:1610.04490), Arjovsky and Bottou 2017 (arXiv:1701.04862). The
-    standard deviation goes from `std` along a line to `final_std`. Images and points
-    `(N, *sample_shape)`; one draw for each number of a sample.
+    Sonderby et al. 2017 (arXiv:1610.04490), Arjovsky and Bottou 2017 (arXiv:1701.04862). Images
+    and points `(N, *sample_shape)`; one draw for each number of a sample.
     """
 
     type: ClassVar[str] = "instance-noise"
 
-    std: NonNegativeFloat = Field(
-        0.1, description="standard deviation at the start, in units of the samples"
-    )
-    final_std: NonNegativeFloat = Field(0.0, description="standard deviation at the end")
-    annealed: float = Field(
-        0.5, gt=0, le=1, description="share of the run until final_std is reached"
-    )
+    std: Value = Field(FADING, ge=0, description="standard deviation, in units of the samples")
 
     def build(self, context: BuildContext) -> Augmentation:
         from .augmentations import InstanceNoise
-        from .courses import linear
 
-        return InstanceNoise(linear(self.std, self.final_std, self.annealed * context.iterations))
+        return InstanceNoise(context.value(self.std))

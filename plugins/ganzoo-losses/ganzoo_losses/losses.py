@@ -1,6 +1,6 @@
 """Losses of the two-player game as functions of logits, and the objects that apply them.
 
-N is the batch size. Logits are what D returns, `(N,)`, never passed through a sigmoid; every
+N is the number of logits. They are what D returns, `(N,)`, never passed through a sigmoid; every
 function gives 0-d means over the batch and stays finite, with its gradient, for logits of
 +-1e4.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from ganzoo.api import Batch, Loss, Networks
+from ganzoo.api import Loss, Step
 
 Terms = dict[str, Tensor]
 
@@ -28,8 +28,8 @@ def negated_mean(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def half_squared_distance(logits: Tensor, target: float) -> Tensor:
-    """E (D(.) - target)^2 / 2 from logits `(N,)`."""
+def half_squared_distance(logits: Tensor, target: Tensor) -> Tensor:
+    """E (D(.) - target)^2 / 2 from logits `(N,)` and a 0-d target."""
     return (logits - target).square().mean() / 2
 
 
@@ -40,10 +40,11 @@ def wasserstein_terms(real: Tensor, fake: Tensor) -> Terms:
     return {**terms, "distance": distance}
 
 
-def smoothed_terms(real: Tensor, fake: Tensor, real_label: float) -> Terms:
+def smoothed_terms(real: Tensor, fake: Tensor, real_label: Tensor) -> Terms:
     """Cross-entropies in nats from logits `(N,)`, of D(x) against `real_label`, D(G(z)) against 0.
 
-    With the probability p = sigmoid(l): -log p = softplus(-l) and -log(1 - p) = softplus(l).
+    `real_label` is 0-d. With the probability p = sigmoid(l), -log p is softplus(-l) and
+    -log(1 - p) is softplus(l).
     """
     cross_entropy = real_label * softplus(-real) + (1 - real_label) * softplus(real)
     return {"real": cross_entropy.mean(), "fake": softplus(fake).mean()}
@@ -89,47 +90,45 @@ class TwoPlayerLoss:
         self.generator_term = generator_term
         self.statistics = statistics
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Terms of one phase; see `ganzoo.api.Loss`."""
-        samples = networks.generator(batch.z)
-        if phase == "generator":
-            return {"loss": self.generator_term(networks.discriminator(samples))}
-        fake = networks.discriminator(samples.detach())
-        real = networks.discriminator(batch.x)
+        fake = step.fake_logits
+        if step.phase == "generator":
+            return {"loss": self.generator_term(fake)}
+        real = step.real_logits
         return {**self.discriminator_terms(real, fake), **self.statistics(real, fake)}
 
 
 class RelativisticLoss:
     """A loss of pairs: in each, one network wants the real sample's logit higher, one the fake's.
 
-    Both phases have the term `loss` and read real samples; the i-th real sample is paired with
-    the i-th fake.
+    Both phases have the term `loss` and read real samples; the i-th real logit is paired with
+    the i-th of the fakes.
     """
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Terms of one phase; see `ganzoo.api.Loss`."""
-        samples = networks.generator(batch.z)
-        if phase == "generator":
-            fake, real = networks.discriminator(samples), networks.discriminator(batch.x)
+        fake, real = step.fake_logits, step.real_logits
+        if step.phase == "generator":
             return {"loss": paired(higher=fake, lower=real)}
-        fake, real = networks.discriminator(samples.detach()), networks.discriminator(batch.x)
         return {"loss": paired(higher=real, lower=fake), **mean_logits(real, fake)}
 
 
 class WeightClipping:
-    """A loss that finds D's weights within [-clip, clip] whenever it looks at D.
+    """A loss whose discriminator has its weights within [-clip, clip] whenever it is run.
 
-    They are clipped in place before either phase, so that nothing ever sees a weight that a
-    step has moved out of the range: the same updates as clipping after every step of D.
+    They are clipped in place before either phase, so that no forward pass of training uses a
+    weight that a step has moved out of the range: the same updates as clipping after every step
+    of D.
     """
 
     def __init__(self, loss: Loss, clip: float) -> None:
         self.loss = loss
         self.clip = clip
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Clip, then the terms of `loss`."""
         with torch.no_grad():
-            for weight in networks.discriminator.parameters():
+            for weight in step.networks.discriminator.parameters():
                 weight.clamp_(-self.clip, self.clip)
-        return self.loss.compute(phase, networks, batch)
+        return self.loss.compute(step)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from ganzoo_losses import DiffAugment, InstanceNoise
-from ganzoo_losses.augmentations import recoloured, shifted, with_hole
+from ganzoo_losses.augmentations import Colour, Cutout, Translation
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ganzoo.api import Augmentation, AugmentationSpec, BuildContext
+from ganzoo.ramps import Ramp, value_at
+
+from .conftest import Fakes, Quadratic, make_step
 
 CONTEXT = BuildContext(sample_shape=(3, 8, 8), latent_dim=2, iterations=1000)
-START = torch.tensor(0.0)
 ALL: list[AugmentationSpec] = [
     DiffAugment(),
     *(DiffAugment(policies=(policy,)) for policy in ("colour", "translation", "cutout")),
@@ -25,15 +26,34 @@ EVERY_AUGMENTATION = pytest.mark.parametrize("spec", ALL, ids=repr)
 NO_COLOUR = {"brightness": 0.0, "saturation": 0.0, "contrast": 0.0}
 
 
-def seeded(spec: AugmentationSpec, iteration: Tensor = START) -> Callable[[Tensor], Tensor]:
+def applied(augmentation: Augmentation, x: Tensor) -> Tensor:
+    """`x` changed by a draw of its own."""
+    return augmentation(x, augmentation.draw(x))
+
+
+def seeded(spec: AugmentationSpec) -> Callable[[Tensor], Tensor]:
     """The augmentation with the same draws at every call."""
     augmentation: Augmentation = spec.build(CONTEXT)
 
     def change(x: Tensor) -> Tensor:
         torch.manual_seed(5)
-        return augmentation(x, iteration)
+        return applied(augmentation, x)
 
     return change
+
+
+def recoloured(x: Tensor, *, brightness: float, saturation: float, contrast: float) -> Tensor:
+    strengths = {"brightness": brightness, "saturation": saturation, "contrast": contrast}
+    colour = Colour(**{name: torch.tensor(value) for name, value in strengths.items()})
+    return applied(colour, x)
+
+
+def shifted(x: Tensor, *, shift: float) -> Tensor:
+    return applied(Translation(torch.tensor(shift)), x)
+
+
+def with_hole(x: Tensor, *, cutout: float) -> Tensor:
+    return applied(Cutout(torch.tensor(cutout)), x)
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -79,8 +99,20 @@ class TestEveryAugmentation:
     @EVERY_AUGMENTATION
     def test_every_call_draws_anew_from_the_default_stream(self, spec: AugmentationSpec) -> None:
         x, augmentation = images(6, 3, 8, 8), spec.build(CONTEXT)
-        assert not torch.equal(augmentation(x, START), augmentation(x, START))
+        assert not torch.equal(applied(augmentation, x), applied(augmentation, x))
         assert torch.equal(seeded(spec)(x), seeded(spec)(x))
+
+    @EVERY_AUGMENTATION
+    def test_all_that_is_random_is_in_the_draw(self, spec: AugmentationSpec) -> None:
+        """The same draw gives the same change, of other samples too, and draws nothing more."""
+        x, augmentation = images(6, 3, 8, 8), spec.build(CONTEXT)
+        draw = augmentation.draw(x)
+        state = torch.get_rng_state()
+        first, second = (augmentation(x, draw) for _ in range(2))
+        assert torch.equal(first, second)
+        assert torch.equal(torch.get_rng_state(), state)
+        other = augmentation(x.flip(0), draw)
+        assert not torch.equal(other.flip(0), first), "a sample's change is that of its place"
 
     @EVERY_AUGMENTATION
     def test_gradients_of_any_order_flow_to_x(self, spec: AugmentationSpec) -> None:
@@ -112,7 +144,7 @@ class TestEveryAugmentation:
     def test_nothing_waits_for_the_device(self, spec: AugmentationSpec) -> None:
         """Tensors of the device `meta` have no values; asking for one raises."""
         x = torch.empty(4, 3, 8, 8, device="meta", requires_grad=True)
-        changed = spec.build(CONTEXT)(x, torch.empty((), device="meta"))
+        changed = applied(spec.build(CONTEXT), x)
         changed.sum().backward()
         assert x.grad is not None
         assert x.grad.device.type == "meta"
@@ -275,34 +307,23 @@ class TestCutout:
 
 class TestInstanceNoise:
     @pytest.mark.parametrize("shape", [(5000, 2), (500, 1, 8, 8), (200, 3, 8, 8)])
-    @pytest.mark.parametrize(
-        ("iteration", "std"), [(0, 0.4), (200, 0.25), (400, 0.1), (600, 0.1), (1000, 0.1)]
-    )
-    def test_the_deviation_follows_its_course(
-        self, shape: tuple[int, ...], iteration: int, std: float
+    @pytest.mark.parametrize("std", [0.1, 0.4])
+    def test_the_noise_is_normal_and_independent_of_the_samples(
+        self, shape: tuple[int, ...], std: float
     ) -> None:
         x = images(*shape)
-        spec = InstanceNoise(std=0.4, final_std=0.1, annealed=0.4)
-        noise = seeded(spec, torch.tensor(float(iteration)))(x) - x
+        noise = seeded(InstanceNoise(std=std))(x) - x
         assert noise.std().item() == pytest.approx(std, rel=0.03)
         assert noise.mean().item() == pytest.approx(0, abs=5 * std / noise.numel() ** 0.5)
         fourth = (noise / noise.std()).pow(4).mean().item()
-        assert fourth == pytest.approx(3, abs=0.3), "as a normal law has it"
+        assert fourth == pytest.approx(3, abs=0.3), "as of a normal distribution"
         both = torch.stack([noise.flatten(), x.flatten()])
         assert abs(torch.corrcoef(both)[0, 1].item()) < 0.05
 
-    def test_by_default_it_has_gone_after_half_of_the_run(self) -> None:
-        x = images(2000, 2)
-        for iteration, std in ((0.0, 0.1), (250.0, 0.05), (500.0, 0.0), (999.0, 0.0)):
-            noise = seeded(InstanceNoise(), torch.tensor(iteration))(x) - x
-            assert noise.std().item() == pytest.approx(std, rel=0.05, abs=1e-9)
-
-    def test_the_engines_counter_may_move_on_in_place(self) -> None:
-        x, iteration = images(500, 2), torch.tensor(0.0)
-        change = seeded(InstanceNoise(), iteration)
-        before = change(x) - x
-        iteration.fill_(250)
-        torch.testing.assert_close(change(x) - x, before / 2)
+    def test_by_default_it_fades_over_the_first_half_of_the_run(self) -> None:
+        assert isinstance(ramp := InstanceNoise().std, Ramp)
+        for iteration, std in ((0, 0.1), (250, 0.05), (500, 0.0), (1000, 0.0)):
+            assert value_at(ramp, iteration, 1001) == pytest.approx(std, abs=1e-12)
 
 
 def test_the_changes_are_those_of_the_declaration() -> None:
@@ -310,10 +331,54 @@ def test_the_changes_are_those_of_the_declaration() -> None:
     spec = DiffAugment(brightness=0.1, saturation=0.2, contrast=0.3, shift=0.25, cutout=0.75)
     result = seeded(spec)(x)
     torch.manual_seed(5)
-    for change in (
-        partial(recoloured, brightness=0.1, saturation=0.2, contrast=0.3),
-        partial(shifted, shift=0.25),
-        partial(with_hole, cutout=0.75),
-    ):
-        x = change(x)
+    colour = Colour(
+        brightness=torch.tensor(0.1), saturation=torch.tensor(0.2), contrast=torch.tensor(0.3)
+    )
+    changes = [colour, Translation(torch.tensor(0.25)), Cutout(torch.tensor(0.75))]
+    draws = [change.draw(x) for change in changes]
+    for change, draw in zip(changes, draws, strict=True):
+        x = change(x, draw)
     assert torch.equal(result, x)
+
+
+class TestPaired:
+    """What D reads of real samples and fakes that are equal before they are augmented."""
+
+    @staticmethod
+    def read(spec: AugmentationSpec, paired: bool) -> list[Tensor]:
+        inputs: list[Tensor] = []
+        critic = Quadratic(1.0)
+        critic.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+        x = images(6, 3, 8, 8)
+        step = make_step(
+            "discriminator",
+            Fakes((3, 8, 8)),
+            critic,
+            x,
+            x.flatten(1),
+            augmentations=[spec.build(CONTEXT)],
+            paired=paired,
+        )
+        assert step.real_logits.shape == step.fake_logits.shape
+        step.discriminate(x)
+        return inputs
+
+    @EVERY_AUGMENTATION
+    def test_the_samples_of_a_step_share_the_draw(self, spec: AugmentationSpec) -> None:
+        real, fake, others = self.read(spec, paired=True)
+        assert torch.equal(real, fake)
+        assert torch.equal(real, others)
+        assert not torch.equal(real, images(6, 3, 8, 8))
+
+    @EVERY_AUGMENTATION
+    def test_the_next_step_has_another(self, spec: AugmentationSpec) -> None:
+        first, second = (self.read(spec, paired=True)[0] for _ in range(2))
+        assert not torch.equal(first, second)
+
+    @EVERY_AUGMENTATION
+    def test_by_default_nothing_is_shared(self, spec: AugmentationSpec) -> None:
+        assert not spec.paired
+        real, fake, others = self.read(spec, paired=False)
+        assert not torch.equal(real, fake)
+        assert not torch.equal(real, others)
+        assert not torch.equal(fake, others)

@@ -57,7 +57,7 @@ def test_a_component_builds_from_its_defaults_and_explains_its_keys(spec: Any) -
         (WassersteinLoss, {"clip": 0.01}),
         (FDivergenceLoss, {"divergence": "jensen-shannon", "generator": "non-saturating"}),
         (SmoothedNonSaturatingLoss, {"real_label": 0.9}),
-        (R1, {"every": 1, "gamma": 10, "final_gamma": None, "annealed": 0.5}),
+        (R1, {"every": 1, "gamma": 10}),
         (GradientPenalty, {"every": 1, "weight": 10, "target": 1, "one_sided": False}),
         (Dragan, {"every": 1, "weight": 10, "target": 1, "one_sided": False, "scale": 0.5}),
         (
@@ -67,16 +67,23 @@ def test_a_component_builds_from_its_defaults_and_explains_its_keys(spec: Any) -
         (
             DiffAugment,
             {
+                "paired": False,
                 "policies": ("colour", "translation", "cutout"),
                 **{"brightness": 0.5, "saturation": 1, "contrast": 0.5},
                 **{"shift": 0.125, "cutout": 0.5},
             },
         ),
-        (InstanceNoise, {"std": 0.1, "final_std": 0, "annealed": 0.5}),
+        (
+            InstanceNoise,
+            {
+                "paired": False,
+                "std": {"from": 0.1, "to": 0, "shape": "linear", "over": (0, 0.5)},
+            },
+        ),
     ],
 )
 def test_the_defaults_are_the_papers(spec: Any, defaults: dict[str, object]) -> None:
-    assert spec().model_dump() == defaults
+    assert spec().model_dump(by_alias=True) == defaults
 
 
 @pytest.mark.parametrize(
@@ -88,9 +95,9 @@ def test_the_defaults_are_the_papers(spec: Any, defaults: dict[str, object]) -> 
         (FDivergenceLoss, {"divergence": "chi2"}),
         (FDivergenceLoss, {"generator": "minimax"}),
         (R1, {"gamma": -1.0}),
-        (R1, {"final_gamma": -1.0}),
-        (R1, {"annealed": 0.0}),
-        (R1, {"annealed": 1.5}),
+        (R1, {"gamma": {"from": 1.0, "to": -1.0}}),
+        (SmoothedNonSaturatingLoss, {"real_label": {"from": 0.5, "to": 1.0}}),
+        (GradientPenalty, {"weight": -1.0}),
         (GradientPenalty, {"target": -1.0}),
         (Dragan, {"scale": 0.0}),
         (Consistency, {"shift": 0.0}),
@@ -103,13 +110,23 @@ def test_the_defaults_are_the_papers(spec: Any, defaults: dict[str, object]) -> 
         (DiffAugment, {"shift": 1.1}),
         (DiffAugment, {"cutout": 1.1}),
         (InstanceNoise, {"std": -0.1}),
-        (InstanceNoise, {"final_std": -0.1}),
-        (InstanceNoise, {"annealed": 0.0}),
+        (InstanceNoise, {"std": {"from": 0.1, "to": -0.1}}),
+        (DiffAugment, {"cutout": {"from": 0.5, "to": 1.1}}),
     ],
 )
 def test_values_without_sense_are_refused(spec: Any, keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         spec(**keys)
+
+
+def test_what_regularizers_differentiate_with_respect_to() -> None:
+    assert {spec.type: set(spec.differentiates) for spec in ganzoo_regularizers()} == {
+        "r1": {"x"},
+        "r2": {"fake"},
+        "gradient-penalty": set(),
+        "dragan": set(),
+        "consistency": set(),
+    }
 
 
 def test_what_augmentations_need() -> None:

@@ -17,8 +17,8 @@ from ganzoo_losses import (
 from torch import Tensor
 
 import ganzoo
-from ganzoo.engine.ranks import Ranks
-from ganzoo.engine.session import prepare
+from ganzoo.engine.process_group import ProcessGroup
+from ganzoo.engine.session import Session, prepare
 
 RECIPE = """
 name = "losses"
@@ -64,8 +64,8 @@ def recipe(
 def statistics(loaded: ganzoo.Recipe, folder: Path) -> dict[str, float]:
     run = ganzoo.train(loaded, runs=folder / "runs")
     assert run.status["state"] == "done"
-    assert [row["iteration"] for row in run.metrics] == [20]
-    values: dict[str, float] = run.metrics[-1]["statistics"]
+    assert [row["iteration"] for row in run.statistics] == [20]
+    values: dict[str, float] = run.statistics[-1]["statistics"]
     assert all(math.isfinite(value) for value in values.values())
     return values
 
@@ -107,13 +107,13 @@ def test_consistency_is_for_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["r1", "r2"])
-def test_an_annealed_weight_is_a_statistic(name: str, tmp_path: Path) -> None:
-    table = f'[[regularizers]]\ntype = "{name}"\ngamma = 2.0\nfinal_gamma = 1.0\nannealed = 0.5'
+def test_a_weight_that_changes_over_the_run_is_logged(name: str, tmp_path: Path) -> None:
+    gamma = '{ from = 2.0, to = 1.0, shape = "cosine", over = [0.0, 1.0] }'
+    table = f'[[regularizers]]\ntype = "{name}"\ngamma = {gamma}'
     loaded = recipe(tmp_path, 'type = "relativistic"', tables=table)
-    mean = statistics(loaded, tmp_path)[f"discriminator/{name}/gamma"]
-    # A cosine over iterations 0 to 9, of mean 1.55, then 1 from 10 to 19.
-    assert mean == pytest.approx(1.275)
-    assert "final_gamma = 1.0" in loaded.to_toml()
+    session = prepared(loaded)
+    assert session.parts.values.current(0) == {"regularizers.0.gamma": 2.0}
+    assert statistics(loaded, tmp_path)["regularizers.0.gamma"] == 1.0
 
 
 def test_a_loss_of_probabilities_may_steer_the_schedule(tmp_path: Path) -> None:
@@ -140,21 +140,78 @@ def test_diff_augment_is_for_images(tmp_path: Path) -> None:
         recipe(tmp_path, 'type = "hinge"', tables=pictures)
 
 
-def test_the_discriminator_sees_augmented_images_in_both_phases(tmp_path: Path) -> None:
+def prepared(loaded: ganzoo.Recipe) -> Session:
+    return prepare(loaded, torch.device("cpu"), ProcessGroup())
+
+
+def test_the_discriminator_reads_augmented_images_in_both_phases(tmp_path: Path) -> None:
     tables = '[[augmentations]]\ntype = "diff-augment"\npolicies = ["cutout"]'
     loaded = recipe(tmp_path, 'type = "hinge"', tables=tables, data="digits")
-    session = prepare(loaded, torch.device("cpu"), Ranks())
-    seen: list[Tensor] = []
-    session.networks["discriminator"].register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0].detach())
+    session = prepared(loaded)
+    inputs: list[Tensor] = []
+    networks = session.parts.networks
+    networks.discriminator.register_forward_pre_hook(
+        lambda _, arguments: inputs.append(arguments[0].detach())
     )
-    session.next_batch(("discriminator", "generator"))
-    for phase, views in (("discriminator", 2), ("generator", 1)):
-        seen.clear()
-        session.updates[phase].backward(0)
-        assert len(seen) == views
-        for x in seen:
+    batch = session.batches.next(0, real=True)
+    for phase, passes in (("discriminator", 2), ("generator", 1)):
+        inputs.clear()
+        session.updater.backward(phase, batch, 0)
+        assert len(inputs) == passes
+        for x in inputs:
             holes = (x == 0).sum((1, 2, 3))
             assert (holes >= 4).all(), "a hole in every image, of at least 2x2 pixels"
-    assert all(w.grad.abs().sum() > 0 for w in session.networks["generator"].parameters())
-    assert (session.batch.x == 0).sum() < 16 * 4, "the batch itself has no holes"
+    assert all(w.grad.abs().sum() > 0 for w in networks.generator.parameters())
+    assert (batch.x == 0).sum() < 16 * 4, "the batch itself has no holes"
+
+
+R1_AND_R2 = """
+[[regularizers]]
+type = "r1"
+every = 2
+
+[[regularizers]]
+type = "r2"
+every = 4
+"""
+
+
+@pytest.mark.parametrize("pack", [1, 2])
+def test_penalties_of_the_logits_cost_no_forward_pass(tmp_path: Path, pack: int) -> None:
+    """Relativistic + R1 + R2: D of the real samples, D of the fakes, and G, each once."""
+    recipe(tmp_path, 'type = "relativistic"', tables=R1_AND_R2)
+    loaded = ganzoo.load_recipe(tmp_path / "losses.toml", f"discriminator.pack={pack}")
+    session = prepared(loaded)
+    passes: list[str] = []
+    for name, network in session.parts.networks.items():
+        network.register_forward_hook(lambda *_, name=name: passes.append(name))
+    for iteration in (0, 1, 2, 4):  # both penalties are due, none, one, both
+        for phase in ("discriminator", "generator"):
+            passes.clear()
+            batch = session.batches.next(iteration, real=True)
+            session.updater.run((phase,), batch, iteration)
+            assert sorted(passes) == ["discriminator", "discriminator", "generator"]
+
+
+@pytest.mark.parametrize("name", ["r1", "r2", "gradient-penalty"])
+def test_penalties_train_a_discriminator_of_packs(name: str, tmp_path: Path) -> None:
+    table = f'[[regularizers]]\ntype = "{name}"'
+    recipe(tmp_path, 'type = "hinge"', tables=table)
+    packed = ganzoo.load_recipe(tmp_path / "losses.toml", "discriminator.pack=4")
+    assert f"discriminator/{name}/penalty" in statistics(packed, tmp_path)
+
+
+@pytest.mark.parametrize("loss", LOSSES[:6])
+def test_every_loss_trains_with_classes(loss: str, tmp_path: Path) -> None:
+    recipe(tmp_path, loss, data="digits")
+    conditional = ganzoo.load_recipe(tmp_path / "losses.toml", 'condition="class"')
+    assert "generator/loss" in statistics(conditional, tmp_path)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_every_regularizer_trains_with_classes(name: str, tmp_path: Path) -> None:
+    tables = f'[[regularizers]]\ntype = "{name}"\n[[augmentations]]\ntype = "instance-noise"'
+    recipe(tmp_path, 'type = "hinge"', tables=tables, data="digits")
+    conditional = ganzoo.load_recipe(tmp_path / "losses.toml", 'condition="class"')
+    keys = statistics(conditional, tmp_path)
+    assert any(key.startswith(f"discriminator/{name}/") for key in keys)

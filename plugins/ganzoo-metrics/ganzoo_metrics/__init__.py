@@ -1,9 +1,9 @@
-"""The figures by which generative models are compared.
+"""Metrics that compare generative models.
 
-Only declarations stand here; each `build` imports the file that does the work. Shapes: N
-samples, F features, K classes. In a metric whose generated samples are not all finite, what
-depends on them is not a number. Every metric raises `UserError` where it is given fewer samples
-than it needs, and none of them touches torch's global random stream.
+This file holds the declarations; each `build` imports the implementation. Shapes: N samples, F
+features, K classes. If a generated sample is not finite, the values that depend on generated
+samples are NaN. Every metric raises `UserError` if it is given fewer samples than it needs. No
+metric uses torch's global random stream.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Bounds = Mapping[str, tuple[float | None, float | None]]
 class FrechetDistance(MetricSpec):
     """Frechet distance of two Gaussians, fitted to the features of generated and real samples.
 
-    `fid` is ||m - m'||^2 + Tr(C + C' - 2 (C C')^(1/2)), with means m, m' and unbiased
-    covariances C, C' of features `(N, F)`, in float64: Heusel et al. 2017 (arXiv:1706.08500),
-    equation 6. It is 0 for equal samples and in units of a feature squared. It grows as samples
-    get fewer, so compare only figures of equally many. With fewer samples than F + 1 a
-    covariance is singular; the figure is finite and right all the same, and says nothing about
-    the directions in which nothing was seen. `floor` is the same distance between held-out
-    samples and as many training samples as were generated, a fixed random choice: a generator
-    as good as the training set would reach about it. It is left out where nothing is held out.
+    `fid` is ||m1 - m2||^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)), with means m1, m2 and unbiased
+    covariances S1, S2 of features `(N, F)`, in float64: Heusel et al. 2017 (arXiv:1706.08500),
+    equation 6. It is 0 for equal samples, and its unit is that of a squared feature. Fewer
+    samples give higher values, so compare only values of equally many samples. With F samples
+    or fewer a covariance is singular; the value is still exact, but covers only the directions
+    in which the samples vary. `floor` is the distance between held-out samples and as many
+    training samples as were generated, a fixed random choice: about what a generator as good as
+    the training set would reach. Without held-out samples it is left out.
     """
 
     type: ClassVar[str] = "fid"
@@ -42,7 +42,7 @@ class FrechetDistance(MetricSpec):
     collapse: ClassVar[Mapping[str, float]] = {"fid": 2.0}
 
     def build(self, context: BuildContext) -> Metric:
-        """Compares features; those of the training set are asked for where some are held out."""
+        """Asks for the features of the training set only if the data hold samples out."""
         from .distances import FrechetDistance
 
         floored = context.data.held_out is not None
@@ -54,10 +54,10 @@ class KernelDistance(MetricSpec):
     """Squared maximum mean discrepancy of generated and real features, a mean over subsets.
 
     With the kernel (x.y / F + 1)^3 on features `(N, F)`, in float64: Binkowski et al. 2018
-    (arXiv:1801.01401), section 4. The estimate is unbiased: equal laws give 0 on average,
-    whatever the number of samples, and single figures may fall below it. `kid` is the mean over
-    random subsets, always the same draws, and `spread` their standard deviation. In another
-    order of the samples the subsets are others, and `kid` differs by about
+    (arXiv:1801.01401), section 4. The estimate is unbiased: equal distributions give 0 on average
+    for any number of samples, so a single value may be negative. `kid` is the mean over random
+    subsets, drawn with a fixed seed, and `spread` the standard deviation over them. If the
+    samples come in another order, the subsets differ, and `kid` changes by about
     spread / sqrt(subsets).
     """
 
@@ -65,11 +65,13 @@ class KernelDistance(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"kid": "lower"}
 
-    subsets: PositiveInt = Field(100, description="random subsets over which the mean is taken")
+    subsets: PositiveInt = Field(
+        100, description="number of random subsets that the mean is taken over"
+    )
     subset_size: int = Field(
         1000,
         ge=2,
-        description="samples of each side in a subset; fewer where there are fewer",
+        description="samples of each side in a subset, at most as many as there are",
     )
 
     def build(self, context: BuildContext) -> Metric:
@@ -79,14 +81,14 @@ class KernelDistance(MetricSpec):
 
 
 class InceptionScore(MetricSpec):
-    """How surely each sample is of one class, and how evenly the classes are met: 1 to K.
+    """How confident the classes of samples are, and how evenly spread over the classes: 1 to K.
 
-    exp E KL(p(y|x) || p(y)) of the extractor's probabilities `(N, K)`: Salimans et al. 2016
-    (arXiv:1606.03498), section 4. `score` is that of the generated samples and `real` that of
-    the real ones. The classes are the extractor's own: only with Inception-v3 are they
-    ImageNet's, and the figure comparable with published ones, which are moreover means over
-    ten parts of the samples where this is one figure over all. Diversity within a class is not
-    seen.
+    exp E KL(p(y|x) || p(y)) of the extractor's probabilities `(N, K)`, in float64: Salimans et
+    al. 2016 (arXiv:1606.03498), section 4. `score` is that of the generated samples, `real`
+    that of the real samples. The classes are those of the extractor: only with Inception-v3 are
+    they ImageNet's and the value comparable with published ones. Published scores are
+    usually means over ten splits of the samples; this one is taken over all samples at once.
+    Diversity within a class has no influence.
     """
 
     type: ClassVar[str] = "inception-score"
@@ -101,14 +103,14 @@ class InceptionScore(MetricSpec):
 
 
 class PrecisionRecall(MetricSpec):
-    """Shares of generated samples within the real ones' manifold, and the other way round.
+    """Share of generated samples within the manifold of real samples, and the other way round.
 
-    A manifold is the union of balls around samples, each as large as the distance to its k-th
-    nearest neighbour of the same kind, its border included; distances are Euclidean in features
-    `(N, F)`. `precision`, in [0, 1]: generated samples within a real one's ball. `recall`: real
-    samples within a generated one's. Kynkaanniemi et al. 2019 (arXiv:1904.06991), equations 1
-    and 2. Radii depend on the number of samples, so as many generated as real ones are used:
-    the first ones, as many as there are of both.
+    A manifold is the union of closed balls around samples, with the distance to the k-th
+    nearest neighbour on the same side as radius; distances are Euclidean in features `(N, F)`.
+    `precision`, in [0, 1]: share of generated samples within a ball of a real sample. `recall`,
+    in [0, 1]: share of real samples within a ball of a generated sample. Kynkaanniemi et al.
+    2019 (arXiv:1904.06991), equations 1 and 2. Radii depend on the number of samples, so
+    equally many of each side are used, the first ones.
     """
 
     type: ClassVar[str] = "precision-recall"
@@ -118,7 +120,7 @@ class PrecisionRecall(MetricSpec):
     collapse: ClassVar[Mapping[str, float]] = {"recall": 2.0}
 
     neighbours: PositiveInt = Field(
-        3, description="a ball reaches as far as this neighbour of its centre"
+        3, description="k: the radius of a ball is the distance to the k-th nearest neighbour"
     )
 
     def build(self, context: BuildContext) -> Metric:
@@ -128,14 +130,15 @@ class PrecisionRecall(MetricSpec):
 
 
 class DensityCoverage(MetricSpec):
-    """How many real balls hold a generated sample, and how many of the balls hold any.
+    """Number of real balls around a generated sample, and share of real balls that contain one.
 
-    A ball is around a real sample and ends before its k-th nearest real neighbour; distances
-    are Euclidean in features `(N, F)`. `density`: the number of balls that a generated sample
-    is in, over k, on average; about 1 for the real law, more where samples crowd around its
-    densest parts. `coverage`, in [0, 1]: real samples whose ball holds a generated one; for
-    the real law about 1 - 2^-k. Naeem et al. 2020 (arXiv:2002.09797), section 3. As
-    many generated as real samples are used: the first ones, as many as there are of both.
+    Each real sample has an open ball, with the distance to its k-th nearest real neighbour as
+    radius; distances are Euclidean in features `(N, F)`. `density`: mean number of balls that
+    contain a generated sample, divided by k; about 1 for the real distribution, and more if the
+    samples concentrate where the real ones are dense. `coverage`, in [0, 1]: share of real
+    samples whose ball contains a generated sample; about 1 - 2^-k for the real distribution.
+    Naeem et al. 2020 (arXiv:2002.09797), section 3. Equally many samples of each side are used,
+    the first ones.
     """
 
     type: ClassVar[str] = "density-coverage"
@@ -145,7 +148,7 @@ class DensityCoverage(MetricSpec):
     collapse: ClassVar[Mapping[str, float]] = {"coverage": 2.0}
 
     neighbours: PositiveInt = Field(
-        5, description="a ball reaches as far as this neighbour of its centre"
+        5, description="k: the radius of a ball is the distance to the k-th nearest neighbour"
     )
 
     def build(self, context: BuildContext) -> Metric:
@@ -155,20 +158,20 @@ class DensityCoverage(MetricSpec):
 
 
 class Classes(MetricSpec):
-    """How many of the classes are still generated, and how far their shares are off.
+    """Number of classes still generated, and divergence of their shares from the real shares.
 
-    A sample counts for its most probable class, by the extractor's probabilities `(N, K)`.
-    `held`: classes of real samples that generated ones fall in at least a tenth as often.
-    `kl`: KL(g || r) in nats, of the generated samples' shares g from the real ones' r, 0 where
-    they are equal. For the sake of classes without any real sample one more real sample is
-    taken to be there, spread as g is, so that `kl` is at most log(N + 1) for N real samples.
+    A sample's class is the most probable one by the extractor's probabilities `(N, K)`. `covered`:
+    number of real classes whose generated share is at least a tenth of the real one. `kl`:
+    KL(g || r) in nats, of the generated shares g and the real shares r; 0 if they are equal. To
+    keep it finite for classes without a real sample, one real sample is added, spread over the
+    classes as g is; so `kl` is at most log(M + 1) for M real samples.
     """
 
     type: ClassVar[str] = "classes"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
-    better: ClassVar[Mapping[str, Way]] = {"held": "higher", "kl": "lower"}
-    bounds: ClassVar[Bounds] = {"held": (0, None), "kl": (0, None)}
-    collapse: ClassVar[Mapping[str, float]] = {"held": 1.25}
+    better: ClassVar[Mapping[str, Way]] = {"covered": "higher", "kl": "lower"}
+    bounds: ClassVar[Bounds] = {"covered": (0, None), "kl": (0, None)}
+    collapse: ClassVar[Mapping[str, float]] = {"covered": 1.25}
 
     def build(self, context: BuildContext) -> Metric:
         from .classes import Classes
@@ -176,15 +179,66 @@ class Classes(MetricSpec):
         return Classes(self.type)
 
 
-class Sharpness(MetricSpec):
-    """Variance of an image's Laplacian, a mean over images: edges and noise against blur.
+class ClassAccuracy(MetricSpec):
+    """Share of samples that a classifier finds to be of the class that was requested.
 
-    Of images `(N, C, H, W)`, made grey by the mean of their channels and scaled to [0, 1]; the
-    Laplacian is that of the four neighbours, where all of them lie in the image (Pech-Pacheco
-    et al. 2000, "Diatom autofocusing in brightfield microscopy"). `sharpness` is that of
-    generated images, `relative` is it divided by that of real ones: 1 is the data's own, less
-    is blurred, more is noisy. Neither way is better. Raises `UserError` for images with a side
-    of less than 3 pixels.
+    A sample's class is the most probable one by the extractor's probabilities `(N, K)`.
+    `class-accuracy`: share of all samples; `worst`: the least share of a class; `class-7`: share
+    of the samples of class 7, and so on. For class-conditional recipes. An imperfect classifier
+    bounds the values: its accuracy on real samples is in the extractor's note. The values are
+    left out where the extractor's number of classes is not that of the data: its classes are
+    then others.
+    """
+
+    type: ClassVar[str] = "class-accuracy"
+    reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
+    needs: ClassVar[frozenset[str]] = frozenset({"condition"})
+    better: ClassVar[Mapping[str, Way]] = {"class-accuracy": "higher", "worst": "higher"}
+    bounds: ClassVar[Bounds] = {"class-accuracy": (0, 1), "worst": (0, 1)}
+
+    def build(self, context: BuildContext) -> Metric:
+        from .conditional import ClassAccuracy
+
+        return ClassAccuracy(self.type, num_classes=context.num_classes)
+
+
+class ClassFrechetDistance(MetricSpec):
+    """Frechet distance between generated and real samples of the same class, over all classes.
+
+    As `fid`, on features `(N, F)` with labels; the intra FID of Miyato and Koyama 2018
+    (arXiv:1802.05637), section 4. `class-fid`: mean over the classes; `worst`: the largest of a
+    class; `classes`: number of classes that were compared. A class with fewer than two real or
+    generated samples is left out, which a generator cannot bring about: the labels are drawn for
+    it. Classes have few samples each, and fewer samples give higher values, so compare them with
+    `floor`: the mean distance between held-out samples and as many training samples of the class
+    as were generated. Without held-out samples it is left out. For class-conditional recipes.
+    """
+
+    type: ClassVar[str] = "class-fid"
+    reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
+    needs: ClassVar[frozenset[str]] = frozenset({"condition", "data"})
+    better: ClassVar[Mapping[str, Way]] = {"class-fid": "lower", "worst": "lower"}
+    bounds: ClassVar[Bounds] = {"class-fid": (0, None), "worst": (0, None)}
+
+    def build(self, context: BuildContext) -> Metric:
+        """Asks for the features of the training set only if the data hold samples out."""
+        from .conditional import ClassFrechetDistance
+
+        if context.data.held_out is None:
+            return ClassFrechetDistance(self.type)
+        training = context.features.training.features
+        return ClassFrechetDistance(self.type, training=training, samples=context.data.train)
+
+
+class Sharpness(MetricSpec):
+    """Variance of the Laplacian of an image, a mean over images: high for edges, low for blur.
+
+    Images `(N, C, H, W)` are turned grey by the mean of their channels and scaled to [0, 1]. The
+    Laplacian is that of four neighbours, at the pixels that have all four (Pech-Pacheco et al.
+    2000, "Diatom autofocusing in brightfield microscopy"). `sharpness` is the mean over
+    generated images, `relative` its ratio to that of real images: below 1 is blurred, above 1
+    noisy. Neither direction is better. Raises `UserError` for images with a side of less than 3
+    pixels.
     """
 
     type: ClassVar[str] = "sharpness"
@@ -197,17 +251,17 @@ class Sharpness(MetricSpec):
 
 
 class Nearest(MetricSpec):
-    """How near generated samples are to training ones: memorisation, and repetition.
+    """Distances of generated samples to training samples and to each other.
 
-    Euclidean distances in features `(N, F)`, of the first `samples` generated and as many real
-    samples, to all training samples. `generated`: median distance to the nearest training
-    sample; `real`: the same for held-out samples; `ratio`: generated / real, below 1 where
-    generated samples are nearer to training samples than held-out ones are. `share`: generated
-    samples at most as far from their nearest training sample as the nearest 1 % of held-out
-    ones are: 0.01 is expected, 1 where training samples are given back. `repeated`: the same
-    with distances to the nearest other sample, generated among generated and real among as
-    many real ones: 0.01 is expected, 1 where each sample comes at least twice. Where nothing
-    is held out, `real`, `ratio` and `share` are left out.
+    Euclidean distances in features `(N, F)`, of the first `samples` generated and real samples,
+    to all training samples. `generated`: median distance to the nearest training sample;
+    `real`: the same for held-out samples; `ratio`: generated / real, below 1 if generated
+    samples are nearer to training samples than held-out ones are. `share`: share of generated
+    samples whose distance to the nearest training sample is within the 1 % quantile of that of
+    held-out samples; 0.01 is expected, 1 means copies of training samples. `repeated`: the same
+    with distances to the nearest other sample of the same side, equally many of each; 0.01 is
+    expected, 1 means that every sample comes at least twice. Without held-out samples `real`,
+    `ratio` and `share` are left out.
     """
 
     type: ClassVar[str] = "nearest"
@@ -216,10 +270,10 @@ class Nearest(MetricSpec):
     better: ClassVar[Mapping[str, Way]] = {"share": "lower", "repeated": "lower"}
     bounds: ClassVar[Bounds] = {"share": (0, 1), "repeated": (0, 1)}
 
-    samples: int = Field(2000, ge=2, description="generated samples, and real ones, looked at")
+    samples: int = Field(2000, ge=2, description="number of samples of each side that are used")
 
     def build(self, context: BuildContext) -> Metric:
-        """Compares features with those of the training set."""
+        """Asks for the features of the training set."""
         from .nearest import Nearest
 
         return Nearest(
@@ -231,15 +285,15 @@ class Nearest(MetricSpec):
 
 
 class WassersteinDistance(MetricSpec):
-    """Wasserstein-1 distance of generated and real points: the cost of moving one to the other.
+    """Wasserstein-1 distance of generated and real points: the cost of optimal transport.
 
-    Of points `(N, D)` with Euclidean cost, in units of a coordinate. `exact`: the optimal
-    transport between the first `samples` points of either side; in one dimension between all
-    of them, by their quantiles. `sliced`: the mean of the exact distances of all points'
-    projections on `directions` random directions, always the same ones (Rabin et al. 2012,
-    "Wasserstein barycenter and its application to texture mixing", with p = 1). Both are 0 for
-    equal samples only, so two samples of one law are some distance apart, less as there are
-    more of them.
+    For points `(N, D)` with Euclidean cost, in units of a coordinate. `exact`: optimal
+    transport between the first `samples` points of each side; in one dimension between all
+    points, by their quantiles. `sliced`: mean over `directions` random directions, drawn with a
+    fixed seed, of the distance between the projections of all points (Rabin et al. 2012,
+    "Wasserstein barycenter and its application to texture mixing", with p = 1). Both are 0 only
+    for equal samples: two samples of one distribution have a positive distance, smaller for more
+    points.
     """
 
     type: ClassVar[str] = "wasserstein"
@@ -247,8 +301,10 @@ class WassersteinDistance(MetricSpec):
     better: ClassVar[Mapping[str, Way]] = {"sliced": "lower", "exact": "lower"}
     bounds: ClassVar[Bounds] = {"sliced": (0, None), "exact": (0, None)}
 
-    samples: PositiveInt = Field(1000, description="points of either side in the exact distance")
-    directions: PositiveInt = Field(100, description="directions of the sliced distance")
+    samples: PositiveInt = Field(
+        1000, description="number of points of each side in the exact distance"
+    )
+    directions: PositiveInt = Field(100, description="number of directions of the sliced distance")
 
     def build(self, context: BuildContext) -> Metric:
         from .transport import WassersteinDistance
@@ -266,6 +322,8 @@ def ganzoo_metrics() -> Sequence[type[MetricSpec]]:
         PrecisionRecall,
         DensityCoverage,
         Classes,
+        ClassAccuracy,
+        ClassFrechetDistance,
         Sharpness,
         Nearest,
         WassersteinDistance,

@@ -1,4 +1,4 @@
-"""Figures of balls around samples that reach to a nearest neighbour."""
+"""Precision and recall, density and coverage: metrics of nearest-neighbour balls."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .collected import Collected
-from .neighbours import blocks, radii
+from .base import BufferedMetric
+from .neighbours import distance_blocks, neighbour_radii
 
 
-class _Manifolds(Collected):
-    """What needs `neighbours` neighbours of every sample, and as many of either side."""
+class _ManifoldMetric(BufferedMetric):
+    """Base of metrics that need `neighbours` neighbours of every sample."""
 
     def __init__(self, metric: str, *, neighbours: int) -> None:
-        super().__init__(metric, fewest=neighbours + 1)
+        super().__init__(metric, min_samples=neighbours + 1)
         self.neighbours = neighbours
 
 
-class PrecisionRecall(_Manifolds):
+class PrecisionRecall(_ManifoldMetric):
     """`precision` and `recall`, each in [0, 1]."""
 
-    figures: ClassVar[frozenset[str]] = frozenset({"precision", "recall"})
+    values: ClassVar[frozenset[str]] = frozenset({"precision", "recall"})
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """Of the first samples of either side, as many as there are of both."""
+        """The values of the first samples of each side, equally many."""
         count = min(len(real), len(generated))
         real, generated = real[:count], generated[:count]
-        real_radii = radii(real, self.neighbours)
-        generated_radii = radii(generated, self.neighbours)
-        good = torch.zeros(count, dtype=torch.bool)
-        met = 0
-        for rows, distances in blocks(real, generated):
-            good |= (distances <= real_radii[rows, None]).any(dim=0)
-            met += int((distances <= generated_radii).any(dim=1).sum())
-        return {"precision": int(good.sum()) / count, "recall": met / count}
+        real_radii = neighbour_radii(real, self.neighbours)
+        generated_radii = neighbour_radii(generated, self.neighbours)
+        precise = torch.zeros(count, dtype=torch.bool)
+        recalled = 0
+        for rows, distances in distance_blocks(real, generated):
+            precise |= (distances <= real_radii[rows, None]).any(dim=0)
+            recalled += int((distances <= generated_radii).any(dim=1).sum())
+        return {"precision": int(precise.sum()) / count, "recall": recalled / count}
 
 
-class DensityCoverage(_Manifolds):
-    """`density`, at least 0 and about 1 for the real law, and `coverage`, in [0, 1]."""
+class DensityCoverage(_ManifoldMetric):
+    """`density`, at least 0 and about 1 for the real distribution, and `coverage`, in [0, 1]."""
 
-    figures: ClassVar[frozenset[str]] = frozenset({"density", "coverage"})
+    values: ClassVar[frozenset[str]] = frozenset({"density", "coverage"})
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """Of the first samples of either side, as many as there are of both."""
+        """The values of the first samples of each side, equally many."""
         count = min(len(real), len(generated))
         real, generated = real[:count], generated[:count]
-        real_radii = radii(real, self.neighbours)
-        within = covered = 0
-        for rows, distances in blocks(real, generated):
+        real_radii = neighbour_radii(real, self.neighbours)
+        memberships = covered = 0
+        for rows, distances in distance_blocks(real, generated):
             inside = distances < real_radii[rows, None]
-            within += int(inside.sum())
+            memberships += int(inside.sum())
             covered += int(inside.any(dim=1).sum())
-        return {"density": within / (self.neighbours * count), "coverage": covered / count}
+        return {"density": memberships / (self.neighbours * count), "coverage": covered / count}

@@ -1,4 +1,4 @@
-"""Whether a generator gives back training samples, or the same sample many times."""
+"""Nearest training samples: memorisation and repetition."""
 
 from __future__ import annotations
 
@@ -6,42 +6,44 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .collected import Collected, ratio
-from .neighbours import nearest
+from .base import BufferedMetric, ratio
+from .neighbours import nearest_distances
 
-NEAREST_SHARE = 0.01
-"""The nearest part of the real samples, which a generated one should be in as rarely."""
-
-
-def share_within(found: Tensor, expected: Tensor) -> float:
-    """Share of distances `(N,)` up to the one below which the nearest 1 % of `(M,)` lie."""
-    return float((found <= expected.quantile(NEAREST_SHARE)).double().mean())
+REFERENCE_SHARE = 0.01
+"""Share of real samples within the threshold distance; expected of generated samples too."""
 
 
-class Nearest(Collected):
+def share_within(distances: Tensor, reference: Tensor) -> float:
+    """Share of distances `(N,)` up to the 1 % quantile of reference distances `(M,)`."""
+    return float((distances <= reference.quantile(REFERENCE_SHARE)).double().mean())
+
+
+class Nearest(BufferedMetric):
     """Distances of generated samples to training samples, and to each other."""
 
-    figures: ClassVar[frozenset[str]] = frozenset({"generated", "ratio", "share", "repeated"})
+    values: ClassVar[frozenset[str]] = frozenset({"generated", "ratio", "share", "repeated"})
 
     def __init__(self, metric: str, *, training: Tensor, held_out: bool, samples: int) -> None:
-        """`training` is `(T, F)`; `held_out` says that real samples are not among them."""
-        super().__init__(metric, fewest=2)
+        """`training` is `(T, F)`; `held_out` is true if the real samples are not among them."""
+        super().__init__(metric, min_samples=2)
         self.training, self.held_out, self.samples = training, held_out, samples
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The figures of the first samples of either side."""
+        """The values of the first `samples` samples of each side."""
         count = min(self.samples, len(real), len(generated))
-        repeated = share_within(nearest(generated[:count]), nearest(real[:count]))
-        to_training = nearest(generated[: self.samples], self.training)
-        median = float(to_training.median())
+        repeated = share_within(
+            nearest_distances(generated[:count]), nearest_distances(real[:count])
+        )
+        distances = nearest_distances(generated[: self.samples], self.training)
+        median = float(distances.median())
         if not self.held_out:
             return {"generated": median, "repeated": repeated}
-        expected = nearest(real[: self.samples], self.training)
-        real_median = float(expected.median())
+        real_distances = nearest_distances(real[: self.samples], self.training)
+        real_median = float(real_distances.median())
         return {
             "generated": median,
             "real": real_median,
             "ratio": ratio(median, real_median),
-            "share": share_within(to_training, expected),
+            "share": share_within(distances, real_distances),
             "repeated": repeated,
         }

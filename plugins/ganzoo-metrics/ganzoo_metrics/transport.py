@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .collected import Collected
+from .base import BufferedMetric
 
 
-class WassersteinDistance(Collected):
-    """Wasserstein-1 distances: `sliced`, of all points, and `exact`, of some of them."""
+class WassersteinDistance(BufferedMetric):
+    """`sliced` and `exact` Wasserstein-1 distance: of all points, and of the first `samples`."""
 
-    figures: ClassVar[frozenset[str]] = frozenset({"sliced", "exact"})
+    values: ClassVar[frozenset[str]] = frozenset({"sliced", "exact"})
 
     def __init__(self, metric: str, *, samples: int, directions: int) -> None:
         super().__init__(metric)
@@ -28,8 +28,8 @@ class WassersteinDistance(Collected):
         if dimension == 1:
             exact = float(ot.wasserstein_1d(real, generated, p=1))
             return {"sliced": exact, "exact": exact}
-        stream = torch.Generator().manual_seed(0)
-        normal = torch.randn(dimension, self.directions, generator=stream, dtype=torch.float64)
+        rng = torch.Generator().manual_seed(0)
+        normal = torch.randn(dimension, self.directions, generator=rng, dtype=torch.float64)
         sliced = ot.sliced_wasserstein_distance(
             real, generated, p=1, projections=normalize(normal, dim=0)
         )
@@ -38,6 +38,6 @@ class WassersteinDistance(Collected):
     def _exact(self, real: Tensor, generated: Tensor) -> float:
         real, generated = real[: self.samples], generated[: self.samples]
         cost = torch.cdist(real, generated, compute_mode="donot_use_mm_for_euclid_dist")
-        # Without weights every point of a side has the same; the default number of steps is too
-        # small for thousands of points.
+        # Empty weights mean equal ones. The default limit of iterations is too low for thousands
+        # of points.
         return float(ot.emd2([], [], cost.numpy(), numItermax=10_000_000))

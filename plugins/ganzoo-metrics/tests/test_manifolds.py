@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ganzoo_metrics import DensityCoverage, PrecisionRecall, neighbours
-from ganzoo_metrics.neighbours import blocks, nearest, radii
+from ganzoo_metrics.neighbours import distance_blocks, nearest_distances, neighbour_radii
 from prdc import compute_prdc
 from torch import Tensor
 from torch_fidelity.metric_prc import prc_features_to_metric
@@ -20,35 +20,35 @@ Draw = Callable[..., Tensor]
 @pytest.fixture(params=[1000, 37])
 def _rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """All in one block, and in several with a smaller last one."""
-    monkeypatch.setattr(neighbours, "ROWS", request.param)
+    monkeypatch.setattr(neighbours, "BLOCK_ROWS", request.param)
 
 
 @pytest.mark.usefixtures("_rows")
 def test_distances_as_numpy_has_them(draw: Draw) -> None:
     x, y = draw(90, 5), draw(120, 5, seed=1)
     expected = np.linalg.norm(x.double().numpy()[:, None] - y.double().numpy(), axis=2)
-    assert torch.cat([rows for rows, _ in blocks(x, y)]).tolist() == list(range(90))
-    found = torch.cat([distances for _, distances in blocks(x, y)])
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
-    np.testing.assert_allclose(nearest(x, y).numpy(), expected.min(axis=1), rtol=1e-12)
+    assert torch.cat([rows for rows, _ in distance_blocks(x, y)]).tolist() == list(range(90))
+    values = torch.cat([distances for _, distances in distance_blocks(x, y)])
+    np.testing.assert_allclose(values.numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(nearest_distances(x, y).numpy(), expected.min(axis=1), rtol=1e-12)
     own = np.linalg.norm(x.double().numpy()[:, None] - x.double().numpy(), axis=2)
     own = np.sort(own, axis=1)
-    np.testing.assert_allclose(radii(x, 3).numpy(), own[:, 3], rtol=1e-10)
-    np.testing.assert_allclose(nearest(x).numpy(), own[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(neighbour_radii(x, 3).numpy(), own[:, 3], rtol=1e-10)
+    np.testing.assert_allclose(nearest_distances(x).numpy(), own[:, 1], rtol=1e-12)
 
 
 def test_equal_rows_far_from_the_middle_are_at_a_distance_of_zero(draw: Draw) -> None:
     x = draw(50, 64) * 1000
-    assert nearest(x, x.flip(0)).tolist() == [0] * 50
-    assert nearest(torch.cat([x, x])).tolist() == [0] * 100
+    assert nearest_distances(x, x.flip(0)).tolist() == [0] * 50
+    assert nearest_distances(torch.cat([x, x])).tolist() == [0] * 100
 
 
 def test_narrow_modes_far_apart_keep_their_radii(draw: Draw) -> None:
     x = draw(40, 2).double() * 1e-3
-    expected = radii(x, 3)
-    torch.testing.assert_close(radii(x + 1000, 3), expected, rtol=1e-5, atol=0)
+    expected = neighbour_radii(x, 3)
+    torch.testing.assert_close(neighbour_radii(x + 1000, 3), expected, rtol=1e-5, atol=0)
     far = torch.cat([x, x + 100])
-    torch.testing.assert_close(radii(far, 3)[:40], expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(neighbour_radii(far, 3)[:40], expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.usefixtures("_rows")
@@ -80,13 +80,13 @@ def test_points_on_a_line_by_hand(measure: Measure) -> None:
     generated = torch.tensor([[-1.0], [4.0], [4.5], [20.0]])
     # -1 is on the border of 0's ball; 4 and 4.5 are in those of 3 and 7; 20 is in none. Three of
     # the real ones are in the ball of -1, and 7 in that of 20.
-    found = measure(PrecisionRecall(neighbours=1), real, generated)
-    assert found == {"precision": 0.75, "recall": 1}
+    values = measure(PrecisionRecall(neighbours=1), real, generated)
+    assert values == {"precision": 0.75, "recall": 1}
     swapped = measure(PrecisionRecall(neighbours=1), generated, real)
     assert swapped == {"precision": 1, "recall": 0.75}
     # Without borders 0's ball holds none, and those of 3 and 7 two each.
-    found = measure(DensityCoverage(neighbours=1), real, generated)
-    assert found == {"density": 1, "coverage": 0.5}
+    values = measure(DensityCoverage(neighbours=1), real, generated)
+    assert values == {"density": 1, "coverage": 0.5}
 
 
 def test_equal_samples(measure: Measure, draw: Draw) -> None:
@@ -95,10 +95,10 @@ def test_equal_samples(measure: Measure, draw: Draw) -> None:
     assert measure(DensityCoverage(), x, x) == {"density": pytest.approx(1), "coverage": 1}
 
 
-def test_samples_of_one_law(measure: Measure, draw: Draw) -> None:
-    found = measure(DensityCoverage(), draw(3000, 4), draw(3000, 4, seed=1))
-    assert found["density"] == pytest.approx(1, abs=0.05)
-    assert found["coverage"] == pytest.approx(1 - 2**-5, abs=0.015)
+def test_samples_of_one_distribution(measure: Measure, draw: Draw) -> None:
+    values = measure(DensityCoverage(), draw(3000, 4), draw(3000, 4, seed=1))
+    assert values["density"] == pytest.approx(1, abs=0.05)
+    assert values["coverage"] == pytest.approx(1 - 2**-5, abs=0.015)
 
 
 def test_a_collapsed_generator_is_precise_and_recalls_nothing(measure: Measure, draw: Draw) -> None:

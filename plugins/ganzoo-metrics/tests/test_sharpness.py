@@ -21,9 +21,9 @@ def test_noise_has_twenty_times_its_variance(measure: Measure, draw: Draw) -> No
     # 4 weights of 1 and one of -4; [-1, 1] to [0, 1] halves the noise, and the mean of three
     # channels takes two thirds of its variance away.
     noise = 0.2 * draw(400, 3, 20, 20)
-    found = measure(Sharpness(), noise, noise)
-    assert found["sharpness"] == pytest.approx(20 * 0.1**2 / 3, rel=0.03)
-    assert found["relative"] == pytest.approx(1)
+    values = measure(Sharpness(), noise, noise)
+    assert values["sharpness"] == pytest.approx(20 * 0.1**2 / 3, rel=0.03)
+    assert values["relative"] == pytest.approx(1)
 
 
 def test_a_single_point_by_hand(measure: Measure) -> None:
@@ -35,8 +35,8 @@ def test_a_single_point_by_hand(measure: Measure) -> None:
 
 def test_slopes_have_no_edges(measure: Measure, draw: Draw) -> None:
     slope = torch.linspace(-1, 1, 9).expand(2, 1, 9, 9)
-    found = measure(Sharpness(), draw(5, 1, 9, 9), slope)
-    assert found == {
+    values = measure(Sharpness(), draw(5, 1, 9, 9), slope)
+    assert values == {
         "sharpness": pytest.approx(0, abs=1e-12),
         "relative": pytest.approx(0, abs=1e-12),
     }
@@ -59,9 +59,9 @@ def test_the_mean_is_one_over_images_not_over_pixels(measure: Measure, draw: Dra
 
 
 def test_blank_real_images_have_nothing_to_compare_with(measure: Measure, draw: Draw) -> None:
-    found = measure(Sharpness(), torch.zeros(5, 1, 8, 8), draw(5, 1, 8, 8))
-    assert found["sharpness"] > 0
-    assert math.isnan(found["relative"])
+    values = measure(Sharpness(), torch.zeros(5, 1, 8, 8), draw(5, 1, 8, 8))
+    assert values["sharpness"] > 0
+    assert math.isnan(values["relative"])
 
 
 def test_images_that_are_too_small() -> None:

@@ -31,8 +31,8 @@ class MixtureGenerator(GeneratorSpec):
     """Gaussian mixture p_G(x) = sum_k share_k N(x; mean_k, covariance_k), with its density.
 
     Bishop 2006, "Pattern Recognition and Machine Learning", section 9.2. z `(N, D + 1)` to
-    points x `(N, D)` in the units of the data: the first value of z picks the component, the
-    others are the noise around its mean. A GAN's loss moves means and covariances; the shares
+    points x `(N, D)` in the units of the data: the first value of z chooses the component, the
+    others are the noise around its mean. A GAN's loss trains means and covariances; the shares
     have a gradient through the density only. Raises `UserError` where the data are no points in
     memory, or too few, and where `latent.dim` is not D + 1.
     """
@@ -43,43 +43,49 @@ class MixtureGenerator(GeneratorSpec):
 
     components: PositiveInt = Field(8, description="number of Gaussians")
     covariance: Literal["full", "diagonal", "spherical"] = Field(
-        "full", description="ellipses in any direction, along the axes, or circles"
+        "full", description="shape of each Gaussian: any ellipse, one along the axes, or a circle"
     )
     initialization: Literal["k-means", "random"] = Field(
         "k-means",
-        description="first means: centres of clusters, or points of the data; the shares start "
-        "equal, the covariances equal and round",
+        description="first means: centres of clusters, or random points of the data; at first all "
+        "Gaussians are round, of equal size and share",
     )
     scale_floor: PositiveFloat = Field(
         1e-3,
-        description="bound below each standard deviation, in units of the data, so that no "
-        "Gaussian shrinks to a point",
+        description="lower bound of each standard deviation, in units of the data; without one a "
+        "Gaussian could shrink to a point",
     )
 
     def build(self, context: BuildContext) -> nn.Module:
-        """The mixture before training, started from the training points."""
+        """The mixture, around the origin until `initialize` is called."""
         _check_shapes(context)
         from .networks import Mixture
-        from .start import START, training_points
 
-        points = training_points(context.data, self.components)
-        means, scale = START[self.initialization](points, self.components)
         return Mixture(
-            means=means,
-            scale=scale,
+            components=self.components,
+            dimension=context.sample_shape[0],
             covariance=self.covariance,
             scale_floor=self.scale_floor,
             latent_distribution=context.latent_distribution,
         )
 
+    def initialize(self, network: nn.Module, context: BuildContext) -> None:
+        """Set means and scale from the training points. Raises `UserError` for too few points."""
+        from .networks import Mixture
+        from .start import START, training_points
+
+        assert isinstance(network, Mixture)
+        points = training_points(context.data, self.components)
+        network.start(*START[self.initialization](points, self.components))
+
 
 class LikelihoodLoss(LossSpec):
     """The generator minimises -E log p_G(x), the negative log-likelihood of real samples.
 
-    In nats per sample. It is KL(data || G) plus the entropy of the data, which no generator
-    changes: Goodfellow 2016 (arXiv:1701.00160), section 2.1. Where the density p of the data is
-    known, the statistic `KL(data||G)` is E [log p(x) - log p_G(x)]: of one batch, so that it may
-    fall below zero, which its expectation never does.
+    In nats per sample. It is KL(data || G) plus the entropy of the data, which does not depend on
+    the generator: Goodfellow 2016 (arXiv:1701.00160), section 2.1. Where the density p of the
+    data is known, the statistic `KL(data||G)` is E [log p(x) - log p_G(x)]. It is an estimate
+    from one batch and may be negative, unlike its expectation.
     """
 
     type: ClassVar[str] = "likelihood"
@@ -87,14 +93,14 @@ class LikelihoodLoss(LossSpec):
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
 
     def build(self, context: BuildContext) -> Loss:
-        """The loss, told the data's density where there is one."""
+        """The loss, with the density of the data where it is known."""
         from .losses import Likelihood
 
         return Likelihood(context.data.density)
 
 
 def _check_shapes(context: BuildContext) -> None:
-    """Raises `UserError` unless the data are points and z has one value more than they."""
+    """Raise `UserError` unless samples are points and z has one value more than a point."""
     shape = context.sample_shape
     if len(shape) != 1:
         raise UserError(
@@ -106,7 +112,7 @@ def _check_shapes(context: BuildContext) -> None:
         raise UserError(
             f"'mixture' needs latent.dim = {wanted} for points of {shape[0]} "
             f"value{'s' * (shape[0] != 1)}, not {context.latent_dim}",
-            hint="the first value of z picks the component, the others are the noise around its "
+            hint="the first value of z chooses the component, the others are the noise around its "
             "mean",
         )
 

@@ -7,23 +7,23 @@ from typing import cast
 
 from torch import Tensor
 
-from ganzoo.api import Batch, Density, Networks
+from ganzoo.api import Density, Step
 
 
 class Likelihood:
-    """The negative log-likelihood of the batch, and how far it is from the best there is.
+    """The negative log-likelihood of the batch, and its distance from the lowest one possible.
 
-    `density` is the law of the data, or None where it is not known.
+    `density` is that of the data, or None where it is not known.
     """
 
     def __init__(self, density: Density | None) -> None:
         self.density = density
 
-    def compute(self, phase: str, networks: Networks, batch: Batch) -> Mapping[str, Tensor]:
+    def compute(self, step: Step) -> Mapping[str, Tensor]:
         """Minimised: `negative log-likelihood`; statistic: `KL(data||G)`. Both in nats."""
-        density = cast(Density, networks.generator)
-        log_prob = density.log_prob(batch.x)
+        density = cast(Density, step.networks.generator)
+        log_prob = density.log_prob(step.x)
         terms = {"negative log-likelihood": -log_prob.mean()}
         if self.density is not None:
-            terms["KL(data||G)"] = (self.density.log_prob(batch.x) - log_prob.detach()).mean()
+            terms["KL(data||G)"] = (self.density.log_prob(step.x) - log_prob.detach()).mean()
         return terms

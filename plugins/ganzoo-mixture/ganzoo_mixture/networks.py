@@ -12,42 +12,50 @@ class Mixture(nn.Module):
     """p(x) = sum_k share_k N(x; mean_k, L_k L_k^T), with L_k = diag(s_k) U_k.
 
     U_k is lower triangular with ones on its diagonal (the identity unless `covariance` is
-    "full"), so a step of training turns and shears a narrow Gaussian no more than a wide one. The
+    "full"), so a step of training shears a narrow Gaussian no more than a wide one. The
     scales are s = scale_floor + exp(log_excess): a factor on them is a sum in `log_excess`, and
     the density never exceeds (2 pi scale_floor^2)^(-D / 2). For D = 1, s is the standard
     deviation; in general s_kd is that of value d among points that agree in the values before.
 
-    `means` is `(K, D)`; all components start with equal shares, `U = 1` and the scale `scale`, a
-    0-d tensor, or slightly above `scale_floor` where that is larger. `latent_distribution` is the
-    law of each value of z, "normal" or "uniform" on [-1, 1].
+    All components have equal shares, `U = 1` and the scale 1 at first, and means drawn from a
+    standard normal distribution; `start` replaces means and scale. `latent_distribution` is that
+    of each value of z, "normal" or "uniform" on [-1, 1].
     """
 
     _places: Tensor
-    """Where the values of `shear` stand in a flattened U."""
+    """Indices of the values of `shear` in a flattened U."""
 
     def __init__(
         self,
         *,
-        means: Tensor,
-        scale: Tensor,
+        components: int,
+        dimension: int,
         covariance: str,
         scale_floor: float,
         latent_distribution: str = "normal",
     ) -> None:
         super().__init__()
-        K, D = means.shape
+        K, D = components, dimension
         self.scale_floor = scale_floor
         self.latent_distribution = latent_distribution
-        self.logits = nn.Parameter(means.new_zeros(K))
-        self.means = nn.Parameter(means.clone())
-        excess = (scale - scale_floor).clamp(min=0.1 * scale_floor)
-        directions = 1 if covariance == "spherical" else D
-        self.log_excess = nn.Parameter(excess.log().expand(K, directions).clone())
+        self.logits = nn.Parameter(torch.zeros(K))
+        self.means = nn.Parameter(torch.randn(K, D))
+        self.log_excess = nn.Parameter(torch.empty(K, 1 if covariance == "spherical" else D))
         rows, columns = torch.tril_indices(D, D, -1)
         # A single value has no other to be correlated with.
         full = covariance == "full" and D > 1
-        self.shear = nn.Parameter(means.new_zeros(K, len(rows))) if full else None
+        self.shear = nn.Parameter(torch.zeros(K, len(rows))) if full else None
         self.register_buffer("_places", rows * D + columns, persistent=False)
+        self.start(self.means, torch.ones(()))
+
+    @torch.no_grad()
+    def start(self, means: Tensor, scale: Tensor) -> None:
+        """Set the means `(K, D)`, and the scale of all components and directions, 0-d.
+
+        A scale below `scale_floor` is replaced by one slightly above it.
+        """
+        self.means.copy_(means)
+        self.log_excess.copy_((scale - self.scale_floor).clamp(min=0.1 * self.scale_floor).log())
 
     @property
     def shares(self) -> Tensor:

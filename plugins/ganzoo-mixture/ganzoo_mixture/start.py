@@ -1,4 +1,4 @@
-"""Where a mixture starts from, before its training by gradients."""
+"""First means and scale of a mixture, computed from the training points."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def training_points(data: Data, components: int) -> Tensor:
     points = data.train.values
     if len(points) < components:
         raise UserError(
-            f"generator.components = {components}, but there are only {len(points)} points to "
-            "train on",
-            hint=f"generator.components={len(points)} is the most that these data allow",
+            f"generator.components = {components}, but the data have only {len(points)} points",
+            hint=f"generator.components = {len(points)} is the most that these data allow",
         )
     return points
 
@@ -37,7 +36,7 @@ def random_start(points: Tensor, components: int) -> tuple[Tensor, Tensor]:
     """Means `(K, D)` drawn among the points without repetition, and one wide scale, 0-d.
 
     The scale is the standard deviation of all points `(M, D)`, the root mean square of those of
-    the D directions. The draw follows torch's default random stream.
+    the D directions. The draw is from torch's default random stream.
     """
     means = points[torch.randperm(len(points))[:components]].clone()
     return means, points.var(dim=0, correction=0).mean().sqrt()
@@ -49,14 +48,13 @@ def k_means_start(points: Tensor, components: int) -> tuple[Tensor, Tensor]:
     k-means is maximum likelihood for equal round Gaussians of which each point belongs to the
     nearest (Celeux and Govaert 1992, "A classification EM algorithm"); the scale is their
     standard deviation, the root mean square distance to the nearest centre in each direction.
-    Shares, shapes and overlap are left to the training. The seeds of the clusters follow torch's
-    default random stream.
+    The first centres are drawn from torch's default random stream.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     seed = int(torch.randint(2**31, ()))
-    # Several threads add up the centres in an order that is not the same twice.
+    # Several threads add up the centres in an order that varies, and so does the rounding.
     with threadpool_limits(limits=1):
         fitted = KMeans(components, n_init=4, random_state=seed).fit(points.double().numpy())
     means = torch.from_numpy(fitted.cluster_centers_).to(points)

@@ -14,26 +14,27 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
 COVARIANCES = ("full", "diagonal", "spherical")
-LAWS = ("normal", "uniform")
+DISTRIBUTIONS = ("normal", "uniform")
 EVERY_COVARIANCE = pytest.mark.parametrize("covariance", COVARIANCES)
-EVERY_LAW = pytest.mark.parametrize("law", LAWS)
+EVERY_DISTRIBUTION = pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 DIMENSIONS = pytest.mark.parametrize("D", [1, 2, 4])
 
 
 def mixture(
-    covariance: str = "full", D: int = 2, K: int = 3, law: str = "normal", **keys: Any
+    covariance: str = "full", D: int = 2, K: int = 3, distribution: str = "normal", **keys: Any
 ) -> Mixture:
     """A float64 mixture with parameters of no symmetry."""
     stream = torch.Generator().manual_seed(1)
-    means = 2 * torch.randn(K, D, dtype=torch.float64, generator=stream)
     network = Mixture(
-        means=means,
-        scale=torch.tensor(0.7, dtype=torch.float64),
+        components=K,
+        dimension=D,
         covariance=covariance,
         scale_floor=0.05,
-        latent_distribution=law,
+        latent_distribution=distribution,
         **keys,
-    )
+    ).double()
+    means = 2 * torch.randn(K, D, dtype=torch.float64, generator=stream)
+    network.start(means, torch.tensor(0.7, dtype=torch.float64))
     with torch.no_grad():
         for weight in (network.logits, network.log_excess, network.shear):
             if weight is not None:
@@ -46,10 +47,10 @@ def points(D: int, N: int = 50, scale: float = 3.0) -> Tensor:
     return scale * torch.randn(N, D, dtype=torch.float64, generator=stream)
 
 
-def latents(law: str, N: int, D: int, dtype: torch.dtype = torch.float64) -> Tensor:
+def latents(distribution: str, N: int, D: int, dtype: torch.dtype = torch.float64) -> Tensor:
     stream = torch.Generator().manual_seed(3)
     z = torch.empty(N, D + 1, dtype=dtype)
-    if law == "uniform":
+    if distribution == "uniform":
         return z.uniform_(-1, 1, generator=stream)
     return z.normal_(generator=stream)
 
@@ -62,7 +63,7 @@ def components(network: Mixture, x: Tensor) -> Tensor:
 class TestDensity:
     @EVERY_COVARIANCE
     @DIMENSIONS
-    def test_as_torch_distributions_have_it(self, covariance: str, D: int) -> None:
+    def test_it_equals_that_of_torch_distributions(self, covariance: str, D: int) -> None:
         network, x = mixture(covariance, D), points(D)
         expected = MixtureSameFamily(
             Categorical(network.shares), MultivariateNormal(network.means, network.covariances)
@@ -74,7 +75,7 @@ class TestDensity:
         [("full", "full"), ("diagonal", "diag"), ("spherical", "spherical")],
     )
     @DIMENSIONS
-    def test_as_scikit_learn_has_it(self, covariance: str, theirs: str, D: int) -> None:
+    def test_it_equals_that_of_scikit_learn(self, covariance: str, theirs: str, D: int) -> None:
         from sklearn.mixture import GaussianMixture
         from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
@@ -137,21 +138,14 @@ class TestDensity:
 
     @pytest.mark.parametrize("scale", [0.0, 0.04, 0.05, 0.0501])
     def test_a_first_scale_below_the_floor_is_raised_above_it(self, scale: float) -> None:
-        network = Mixture(
-            means=torch.zeros(2, 1),
-            scale=torch.tensor(scale),
-            covariance="full",
-            scale_floor=0.05,
-        )
+        network = Mixture(components=2, dimension=1, covariance="full", scale_floor=0.05)
+        network.start(torch.zeros(2, 1), torch.tensor(scale))
         torch.testing.assert_close(network.scales, torch.full((2, 1), 0.055))
 
     def test_the_first_mixture_is_even_and_round(self) -> None:
-        network = Mixture(
-            means=torch.arange(6.0).view(3, 2),
-            scale=torch.tensor(0.5),
-            covariance="full",
-            scale_floor=0.1,
-        )
+        network = Mixture(components=3, dimension=2, covariance="full", scale_floor=0.1)
+        torch.testing.assert_close(network.covariances, torch.eye(2).expand(3, 2, 2))
+        network.start(torch.arange(6.0).view(3, 2), torch.tensor(0.5))
         torch.testing.assert_close(network.shares, torch.full((3,), 1 / 3))
         torch.testing.assert_close(network.covariances, 0.25 * torch.eye(2).expand(3, 2, 2))
         assert torch.equal(network.means, torch.arange(6.0).view(3, 2))
@@ -167,7 +161,7 @@ class TestDensity:
     def test_numbers_of_parameters(self, covariance: str, D: int, count: int) -> None:
         assert sum(weight.numel() for weight in mixture(covariance, D).parameters()) == count
 
-    def test_covariances_have_the_shape_that_is_asked_for(self) -> None:
+    def test_covariances_have_the_shape_that_the_key_says(self) -> None:
         full, diagonal, spherical = (mixture(each, D=3).covariances for each in COVARIANCES)
         off = ~torch.eye(3, dtype=torch.bool)
         assert (full[:, off] != 0).all()
@@ -195,13 +189,15 @@ def _called(network: Mixture, method: str, values: dict[str, Tensor], x: Tensor)
 
 class TestSamples:
     @EVERY_COVARIANCE
-    @EVERY_LAW
+    @EVERY_DISTRIBUTION
     @DIMENSIONS
-    def test_moments_are_those_of_the_density(self, covariance: str, law: str, D: int) -> None:
-        network = mixture(covariance, D, law=law)
+    def test_moments_are_those_of_the_density(
+        self, covariance: str, distribution: str, D: int
+    ) -> None:
+        network = mixture(covariance, D, distribution=distribution)
         N = 200_000
         with torch.no_grad():
-            x = network(latents(law, N, D))
+            x = network(latents(distribution, N, D))
             shares, means = network.shares, network.means
             mean = shares @ means
             spread = means - mean
@@ -214,14 +210,14 @@ class TestSamples:
             x.T.cov().view(D, D), covariance_matrix, rtol=0, atol=10 * size / math.sqrt(N)
         )
 
-    @EVERY_LAW
-    def test_each_component_has_its_share_and_its_own_shape(self, law: str) -> None:
+    @EVERY_DISTRIBUTION
+    def test_each_component_has_its_share_and_its_own_shape(self, distribution: str) -> None:
         """Components so far apart that every sample says where it is from."""
-        network = mixture(law=law)
+        network = mixture(distribution=distribution)
         N = 100_000
         with torch.no_grad():
             network.means.copy_(torch.tensor([[0.0, 0], [100, 0], [0, 100]]))
-            x = network(latents(law, N, 2))
+            x = network(latents(distribution, N, 2))
             origin = torch.cdist(x, network.means).argmin(1)
             for k, (share, mean, covariance) in enumerate(
                 zip(network.shares, network.means, network.covariances, strict=True)
@@ -231,31 +227,36 @@ class TestSamples:
                 torch.testing.assert_close(own.mean(0), mean, rtol=0, atol=0.1)
                 torch.testing.assert_close(own.T.cov(), covariance, rtol=0.05, atol=0.05)
 
-    @EVERY_LAW
-    def test_the_first_value_picks_by_the_cumulated_shares(self, law: str) -> None:
-        network = mixture(law=law, K=3)
+    @EVERY_DISTRIBUTION
+    def test_the_first_value_picks_by_the_cumulated_shares(self, distribution: str) -> None:
+        network = mixture(distribution=distribution, K=3)
         with torch.no_grad():
             network.logits.copy_(torch.tensor([0.2, 0.5, 0.3]).log())
             network.means.copy_(torch.tensor([[0.0, 0], [1, 1], [2, 2]]))
         probability = torch.tensor([0.0, 0.1, 0.19, 0.21, 0.69, 0.71, 0.99, 1.0]).double()
         z = torch.zeros(8, 3, dtype=torch.float64)
-        z[:, 0] = 2 * probability - 1 if law == "uniform" else Normal(0, 1).icdf(probability)
+        z[:, 0] = (
+            2 * probability - 1 if distribution == "uniform" else Normal(0, 1).icdf(probability)
+        )
         picked = network(z)[:, 0]
         assert picked.round().tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
 
-    @EVERY_LAW
-    def test_the_noise_is_whitened_back_by_the_density(self, law: str) -> None:
+    @EVERY_DISTRIBUTION
+    def test_the_noise_is_whitened_back_by_the_density(self, distribution: str) -> None:
         """x = mean + L e, so log N(x) is log N(e; 0, 1) - log det L."""
-        network = mixture(law=law, D=3, K=1)
-        z = latents(law, 100, 3)
-        noise = normal_quantile(z[:, 1:]) if law == "uniform" else z[:, 1:]
+        network = mixture(distribution=distribution, D=3, K=1)
+        z = latents(distribution, 100, 3)
+        noise = normal_quantile(z[:, 1:]) if distribution == "uniform" else z[:, 1:]
         expected = Normal(0.0, 1.0).log_prob(noise).sum(1) - network.scales.log().sum()
         torch.testing.assert_close(network.log_prob(network(z)), expected)
 
     @EVERY_COVARIANCE
-    @EVERY_LAW
-    def test_the_same_latent_is_the_same_point(self, covariance: str, law: str) -> None:
-        network, z = mixture(covariance, law=law).float(), latents(law, 64, 2, torch.float32)
+    @EVERY_DISTRIBUTION
+    def test_the_same_latent_is_the_same_point(self, covariance: str, distribution: str) -> None:
+        network, z = (
+            mixture(covariance, distribution=distribution).float(),
+            latents(distribution, 64, 2, torch.float32),
+        )
         x = network(z)
         torch.rand(1)
         assert torch.equal(network(z), x)
@@ -277,9 +278,9 @@ class TestSamples:
         assert all(weight.grad.any() for weight in weights.values())
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_the_ends_of_the_uniform_law_are_finite(self, dtype: torch.dtype) -> None:
+    def test_the_ends_of_the_uniform_distribution_are_finite(self, dtype: torch.dtype) -> None:
         ends = torch.tensor([[-1.0, -1, 1], [1.0, 1, -1], [0.0, 0, 0]], dtype=dtype)
-        x = mixture(law="uniform").to(dtype)(ends)
+        x = mixture(distribution="uniform").to(dtype)(ends)
         assert x.isfinite().all()
         quantiles = normal_quantile(ends)
         assert quantiles.abs().max() < (5.6 if dtype == torch.float32 else 8.4)
@@ -287,16 +288,16 @@ class TestSamples:
         u = torch.linspace(-0.99, 0.99, 199, dtype=dtype)
         torch.testing.assert_close(Normal(0.0, 1.0).cdf(normal_quantile(u)), (u + 1) / 2)
 
-    @EVERY_LAW
-    def test_extreme_latents_pick_a_component_that_exists(self, law: str) -> None:
-        extreme = 1.0 if law == "uniform" else 40.0
-        network = mixture(law=law).float()
+    @EVERY_DISTRIBUTION
+    def test_extreme_latents_pick_a_component_that_exists(self, distribution: str) -> None:
+        extreme = 1.0 if distribution == "uniform" else 40.0
+        network = mixture(distribution=distribution).float()
         x = network(torch.tensor([[-extreme, 0, 0], [extreme, 0, 0]]))
         torch.testing.assert_close(x, network.means[[0, -1]])
 
-    @EVERY_LAW
-    def test_a_single_component(self, law: str) -> None:
-        network, z = mixture(law=law, K=1), latents(law, 10, 2)
+    @EVERY_DISTRIBUTION
+    def test_a_single_component(self, distribution: str) -> None:
+        network, z = mixture(distribution=distribution, K=1), latents(distribution, 10, 2)
         assert network(z).shape == (10, 2)
         torch.testing.assert_close(
             network.log_prob(points(2)), components(network, points(2))[:, 0]
@@ -307,19 +308,14 @@ class TestAsTheEngineTreatsNetworks:
     @EVERY_COVARIANCE
     def test_state_makes_a_round_trip(self, covariance: str) -> None:
         network, z = mixture(covariance), latents("normal", 9, 2)
-        other = Mixture(
-            means=torch.zeros(3, 2, dtype=torch.float64),
-            scale=torch.tensor(1.0, dtype=torch.float64),
-            covariance=covariance,
-            scale_floor=0.05,
-        )
+        other = Mixture(components=3, dimension=2, covariance=covariance, scale_floor=0.05).double()
         assert not torch.equal(other(z), network(z))
         other.load_state_dict(network.state_dict())
         assert torch.equal(other(z), network(z))
         assert torch.equal(other.log_prob(points(2)), network.log_prob(points(2)))
 
     @EVERY_COVARIANCE
-    def test_a_deep_copy_is_the_same_and_apart(self, covariance: str) -> None:
+    def test_a_deep_copy_is_equal_and_independent(self, covariance: str) -> None:
         network, x = mixture(covariance), points(2)
         other = copy.deepcopy(network)
         expected = other.log_prob(x)
@@ -330,25 +326,25 @@ class TestAsTheEngineTreatsNetworks:
         assert torch.equal(other.log_prob(x), expected)
 
     @EVERY_COVARIANCE
-    @EVERY_LAW
-    def test_autocast_changes_nothing(self, covariance: str, law: str) -> None:
-        network = mixture(covariance, law=law).float()
-        x, z = points(2).float(), latents(law, 50, 2, torch.float32)
+    @EVERY_DISTRIBUTION
+    def test_autocast_changes_nothing(self, covariance: str, distribution: str) -> None:
+        network = mixture(covariance, distribution=distribution).float()
+        x, z = points(2).float(), latents(distribution, 50, 2, torch.float32)
         with torch.autocast("cpu", torch.bfloat16):
-            found = network.log_prob(x), network(z)
-        assert found[0].dtype == found[1].dtype == torch.float32
-        assert torch.equal(found[0], network.log_prob(x))
-        assert torch.equal(found[1], network(z))
+            log_prob, samples = network.log_prob(x), network(z)
+        assert log_prob.dtype == samples.dtype == torch.float32
+        assert torch.equal(log_prob, network.log_prob(x))
+        assert torch.equal(samples, network(z))
 
-    def test_points_of_half_precision_are_taken_in_full(self) -> None:
+    def test_points_of_half_precision_are_computed_in_full_precision(self) -> None:
         network, x = mixture().float(), points(2).bfloat16()
         torch.testing.assert_close(network.log_prob(x), network.log_prob(x.float()))
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_a_gpu_gives_the_same(self) -> None:
-        for covariance, law in itertools.product(COVARIANCES, LAWS):
-            network = mixture(covariance, law=law).float()
-            x, z = points(2).float(), latents(law, 50, 2, torch.float32)
+        for covariance, distribution in itertools.product(COVARIANCES, DISTRIBUTIONS):
+            network = mixture(covariance, distribution=distribution).float()
+            x, z = points(2).float(), latents(distribution, 50, 2, torch.float32)
             expected = network.log_prob(x), network(z)
             network.cuda()
             torch.testing.assert_close(network.log_prob(x.cuda()).cpu(), expected[0])

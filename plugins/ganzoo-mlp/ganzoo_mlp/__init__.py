@@ -34,10 +34,12 @@ class _Layers(BaseModel):
 class MLPGenerator(_Layers, GeneratorSpec):
     """Perceptron from latents to samples; tanh at the end for images, linear for points.
 
-    z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1].
+    z `(N, latent_dim)` to x `(N, *sample_shape)`, images in [-1, 1]. With classes, an embedding
+    of the class is joined to z (Mirza and Osindero 2014, arXiv:1411.1784).
     """
 
     type: ClassVar[str] = "mlp"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     def build(self, context: BuildContext) -> nn.Module:
         from .networks import Generator
@@ -45,7 +47,8 @@ class MLPGenerator(_Layers, GeneratorSpec):
         return Generator(
             latent_dim=context.latent_dim,
             sample_shape=context.sample_shape,
-            **self.model_dump(),
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
         )
 
 
@@ -53,10 +56,13 @@ class MLPDiscriminator(_Layers, DiscriminatorSpec):
     """Perceptron from samples to logits.
 
     x `(N, *sample_shape)` to logits `(N,)`. With normalisation `batch` a logit depends on the
-    whole batch, and a gradient penalty is no longer one per sample.
+    whole batch, and a gradient penalty is no longer one per sample. With classes, the product of
+    an embedding of the class with the inputs of the last layer is added to the logit (Miyato and
+    Koyama 2018, arXiv:1802.05637, equation 3).
     """
 
     type: ClassVar[str] = "mlp"
+    provides: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     hidden: tuple[PositiveInt, ...] = Field(
         (1024, 512, 256), description="widths of the hidden layers, from input to output"
@@ -65,17 +71,22 @@ class MLPDiscriminator(_Layers, DiscriminatorSpec):
     def build(self, context: BuildContext) -> nn.Module:
         from .networks import Discriminator
 
-        return Discriminator(sample_shape=context.sample_shape, **self.model_dump())
+        return Discriminator(
+            sample_shape=context.sample_shape,
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
+        )
 
 
 class MLPEncoder(_Layers, EncoderSpec):
     """Perceptron from samples to codes, or to mean and log-variance where a loss asks for both.
 
-    x `(N, *sample_shape)` to one or two tensors `(N, latent_dim)`.
+    x `(N, *sample_shape)` to one or two tensors `(N, latent_dim)`. With classes, an embedding of
+    the class is joined to the inputs of the last layer.
     """
 
     type: ClassVar[str] = "mlp"
-    provides: ClassVar[frozenset[str]] = frozenset({"variance"})
+    provides: ClassVar[frozenset[str]] = frozenset({"variance", "classes"})
 
     hidden: tuple[PositiveInt, ...] = Field(
         (1024, 512, 256), description="widths of the hidden layers, from input to output"
@@ -87,8 +98,9 @@ class MLPEncoder(_Layers, EncoderSpec):
         return Encoder(
             sample_shape=context.sample_shape,
             latent_dim=context.latent_dim,
-            variance="variance" in context.asked,
-            **self.model_dump(),
+            variance="variance" in context.requested,
+            num_classes=context.num_classes if context.conditional else None,
+            **self.arguments(),
         )
 
 

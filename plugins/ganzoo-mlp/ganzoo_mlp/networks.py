@@ -1,4 +1,8 @@
-"""Three perceptrons. Shapes: N samples of `sample_shape`, either `(C, H, W)` or `(D,)`."""
+"""Three perceptrons. Shapes: N samples of `sample_shape`, either `(C, H, W)` or `(D,)`.
+
+Built with `num_classes` K, a network is conditional: it is called with labels, int64 `(N,)` in
+[0, K), as a second argument.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
 }
+EMBEDDING_DIM = 32
+"""Length of the vector that stands for a class where it joins other values."""
 
 
 class Dropout(nn.Dropout):
@@ -41,9 +47,12 @@ class Dropout(nn.Dropout):
 
 
 def perceptron(
-    sizes: Sequence[int], *, activation: str, dropout: float, normalization: str
+    sizes: Sequence[int], *, activation: str, dropout: float, normalization: str, joined: int = 0
 ) -> nn.Sequential:
-    """Linear layers of the given sizes, all but the last with what follows a hidden layer."""
+    """Linear layers of the given sizes, all but the last with what follows a hidden layer.
+
+    The last one reads `joined` values more.
+    """
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes[:-1]):
         layers.append(nn.Linear(size_in, size_out))
@@ -52,11 +61,40 @@ def perceptron(
         layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2] + joined, sizes[-1]))
+
+
+def embedding(num_classes: int | None) -> nn.Embedding | None:
+    """A learned vector of each class, N(0, 1) at first; None for a network without classes."""
+    return None if num_classes is None else nn.Embedding(num_classes, EMBEDDING_DIM)
+
+
+def last_inputs(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """What the last of some layers reads."""
+    *hidden, _ = layers  # a slice would be a new module
+    for layer in hidden:
+        x = layer(x)
+    return x
+
+
+class Projection(nn.Embedding):
+    """A learned vector of each class, to be multiplied with features."""
+
+    def reset_parameters(self) -> None:
+        """Start as the weights of a linear layer do."""
+        bound = self.embedding_dim**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
+        """<embed(y), phi(x)> `(N,)` of features phi(x) `(N, F)` and labels y `(N,)`."""
+        return (super().forward(labels) * features).sum(dim=1)
 
 
 class Generator(nn.Module):
-    """z `(N, latent_dim)` to x `(N, *sample_shape)`: images by tanh in [-1, 1], points as is."""
+    """z `(N, latent_dim)` to x `(N, *sample_shape)`: images by tanh in [-1, 1], points as is.
+
+    The embedding of a class is joined to z (Mirza and Osindero 2014, arXiv:1411.1784).
+    """
 
     def __init__(
         self,
@@ -64,54 +102,67 @@ class Generator(nn.Module):
         latent_dim: int,
         sample_shape: tuple[int, ...],
         hidden: Sequence[int],
+        num_classes: int | None = None,
         activation: str = "leaky-relu",
         dropout: float = 0.0,
         normalization: str = "none",
     ) -> None:
         super().__init__()
         self.sample_shape = sample_shape
+        joined = 0 if num_classes is None else EMBEDDING_DIM
         self.layers = perceptron(
-            [latent_dim, *hidden, math.prod(sample_shape)],
+            [latent_dim + joined, *hidden, math.prod(sample_shape)],
             activation=activation,
             dropout=dropout,
             normalization=normalization,
         )
         self.output = nn.Tanh() if len(sample_shape) == 3 else nn.Identity()
+        self.classes = embedding(num_classes)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.classes is not None:
+            z = torch.cat([z, self.classes(labels)], dim=1)
         x: Tensor = self.output(self.layers(z))
         return x.view(-1, *self.sample_shape)
 
 
 class Discriminator(nn.Module):
-    """x `(N, *sample_shape)` to logits `(N,)`."""
+    """x `(N, *sample_shape)` to logits `(N,)`.
+
+    With classes, the logit is psi(phi(x)) + <embed(y), phi(x)>, where phi(x) `(N, F)` are the
+    inputs of the last layer psi: Miyato and Koyama 2018 (arXiv:1802.05637), equation 3.
+    """
 
     def __init__(
         self,
         *,
         sample_shape: tuple[int, ...],
         hidden: Sequence[int],
+        num_classes: int | None = None,
         activation: str = "leaky-relu",
         dropout: float = 0.0,
         normalization: str = "none",
     ) -> None:
         super().__init__()
+        sizes = [math.prod(sample_shape), *hidden, 1]
         self.layers = perceptron(
-            [math.prod(sample_shape), *hidden, 1],
-            activation=activation,
-            dropout=dropout,
-            normalization=normalization,
+            sizes, activation=activation, dropout=dropout, normalization=normalization
         )
+        self.classes = None if num_classes is None else Projection(num_classes, sizes[-2])
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x.flatten(1))
-        return logits.squeeze(1)
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = last_inputs(self.layers, x.flatten(1))
+        logits: Tensor = self.layers[-1](features).squeeze(1)
+        if self.classes is not None:
+            logits = logits + self.classes(features, labels)
+        return logits
 
 
 class Encoder(nn.Module):
     """x `(N, *sample_shape)` to a code `(N, latent_dim)`.
 
-    With `variance` to a pair of mean and log-variance, each of that shape.
+    With `variance` to a pair of mean and log-variance, each of that shape. The embedding of a
+    class is joined to the inputs of the last layer.
     """
 
     def __init__(
@@ -121,6 +172,7 @@ class Encoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int],
         variance: bool = False,
+        num_classes: int | None = None,
         activation: str = "leaky-relu",
         dropout: float = 0.0,
         normalization: str = "none",
@@ -129,13 +181,18 @@ class Encoder(nn.Module):
         self.variance = variance
         self.layers = perceptron(
             [math.prod(sample_shape), *hidden, latent_dim * (2 if variance else 1)],
+            joined=0 if num_classes is None else EMBEDDING_DIM,
             activation=activation,
             dropout=dropout,
             normalization=normalization,
         )
+        self.classes = embedding(num_classes)
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        code: Tensor = self.layers(x.flatten(1))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        features = last_inputs(self.layers, x.flatten(1))
+        if self.classes is not None:
+            features = torch.cat([features, self.classes(labels)], dim=1)
+        code: Tensor = self.layers[-1](features)
         if not self.variance:
             return code
         mean, log_variance = code.chunk(2, dim=1)

@@ -23,8 +23,8 @@ OPTIONS = [
 ]
 
 
-def context(shape: tuple[int, ...], *asked: str) -> BuildContext:
-    return BuildContext(sample_shape=shape, latent_dim=6, asked=frozenset(asked))
+def context(shape: tuple[int, ...], *requested: str) -> BuildContext:
+    return BuildContext(sample_shape=shape, latent_dim=6, requested=frozenset(requested))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

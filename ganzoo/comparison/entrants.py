@@ -1,0 +1,192 @@
+"""What is compared: recipes and runs, and for each recipe the runs that it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganzoo.comparison.budget import Budget, iterations_for_images
+from ganzoo.comparison.jobs import Outcome, iterations_per_second
+from ganzoo.comparison.launchers import in_own_process
+from ganzoo.errors import UserError
+from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.recipe.model import OBSERVING
+from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json
+
+MEASURING = frozenset({"evaluate", "extractor", "metrics"})
+"""Tables of a recipe that say how runs are measured."""
+
+
+@dataclass
+class Entrant:
+    """One recipe of a comparison, and a run of it for each seed."""
+
+    recipe: Recipe
+    """With the budget; its seed means nothing."""
+    folders: dict[int, Path] = field(default_factory=dict)
+    """The folder of the run of each seed, whether it exists or not."""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    """By seed, what became of the runs."""
+
+
+def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entrant]:
+    """An entrant for each recipe; runs that differ in nothing but the seed are one entrant.
+
+    Raises `UserError` for a target that is no recipe and no finished run, and for one that is
+    there twice.
+    """
+    if not targets:
+        raise UserError("nothing to compare", hint="give two recipes, or folders of runs")
+    entrants: dict[str, Entrant] = {}
+    for target in targets:
+        path = Path(target)
+        if path.is_dir():
+            enter_run(path, entrants, overrides)
+            continue
+        if not path.exists() and path.suffix != ".toml":
+            raise UserError(
+                f"there is no recipe and no run {path}",
+                hint="give files of recipes, or the folders that `ganzoo run` printed",
+            )
+        recipe = load_recipe(path, *overrides)
+        fingerprint = with_seed(recipe, 0).fingerprint
+        if fingerprint in entrants:
+            raise UserError(
+                f"{path} trains the same model as a recipe before it", hint="give it once"
+            )
+        entrants[fingerprint] = Entrant(recipe)
+    return list(entrants.values())
+
+
+def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
+    """Add a run to the entrant of its recipe and its versions, or as a new one."""
+    folder = find_run_folder(path)
+    if read_json(folder.status).get("state") != "done":
+        raise UserError(
+            f"{path} is not done: it cannot be compared",
+            hint=f"`ganzoo resume {path}` finishes it",
+        )
+    recipe = load_recipe(folder.recipe, *filter(says_how_to_measure, overrides))
+    recorded = read_json(folder.environment).get("plugins", {})
+    used = {name: recorded.get(name) for name in deciding_versions(recipe)}
+    identity = f"run {with_seed(recipe, 0).fingerprint} {used}"
+    entrant = entrants.setdefault(identity, Entrant(recipe))
+    seed = recipe.train.seed
+    if seed in entrant.folders:
+        raise UserError(
+            f"{path} and {entrant.folders[seed]} are runs of one recipe with the seed {seed}",
+            hint="they are the same run twice: give one of them",
+        )
+    entrant.folders[seed] = path
+
+
+def says_how_to_measure(override: str) -> bool:
+    """Whether an override changes nothing but how runs are measured."""
+    return override.partition("=")[0].strip().partition(".")[0] in MEASURING
+
+
+def check_options_apply(
+    entrants: Sequence[Entrant],
+    seeds: int | None,
+    budget: Budget | None,
+    overrides: Sequence[str],
+) -> None:
+    """Raise `UserError` for options that only recipes can follow where there are finished runs."""
+    folders = [path for entrant in entrants for path in entrant.folders.values()]
+    if budget is not None and folders:
+        raise UserError(
+            f"{folders[0]} is trained already: a budget is for recipes",
+            hint="give its recipe, or leave out --budget",
+        )
+    changes = [override for override in overrides if not says_how_to_measure(override)]
+    if all(entrant.folders for entrant in entrants) and (seeds or changes):
+        option = changes[0] if changes else f"--seeds {seeds}"
+        raise UserError(
+            f"'{option}' is for recipes, but {folders[0]} is trained already",
+            hint="give its recipe, or leave it out",
+        )
+
+
+def check_same_data(entrants: Sequence[Entrant]) -> None:
+    """Raise `UserError` where two recipes have different data."""
+    first = entrants[0].recipe
+    expected = first.data.table(qualified=True)
+    for entrant in entrants[1:]:
+        table = entrant.recipe.data.table(qualified=True)
+        if table != expected:
+            keys = sorted(key for key in table | expected if table.get(key) != expected.get(key))
+            raise UserError(
+                f"'{entrant.recipe.name}' and '{first.name}' have different data: "
+                + ", ".join(f"data.{key}" for key in keys),
+                hint="only models of the same data can be compared",
+            )
+
+
+def plan(entrant: Entrant, seeds: int | None, budget: Budget | None, out: Path, runs: Path) -> None:
+    """Choose the folders of the runs that a recipe needs."""
+    if budget is not None:
+        entrant.recipe = within(budget, entrant.recipe, out)
+    for seed in range(seeds) if seeds else [entrant.recipe.train.seed]:
+        entrant.folders[seed] = place(with_seed(entrant.recipe, seed), runs)
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """The recipe with another seed."""
+    return recipe.changed(train={"seed": seed})
+
+
+def within(budget: Budget, recipe: Recipe, out: Path) -> Recipe:
+    """The recipe with as many iterations as the budget allows.
+
+    Seconds are turned into iterations by training for a few seconds. The speed is written to
+    `out`, so that the same comparison has the same runs when it is repeated.
+    """
+    if budget.kind == "iterations":
+        iterations = budget.amount
+    elif budget.kind == "images":
+        iterations = iterations_for_images(recipe, budget.amount)
+    else:
+        file = out / "speeds.json"
+        speeds: dict[str, float] = read_json(file)
+        key = f"{recipe.name} {recipe.fingerprint}"
+        if key not in speeds:
+            speeds[key] = in_own_process(iterations_per_second, recipe.to_toml())
+            write_json(file, speeds)
+        iterations = max(1, round(budget.amount * speeds[key]))
+    return recipe.changed(train={"iterations": iterations})
+
+
+def place(recipe: Recipe, runs: Path) -> Path:
+    """The folder of a recipe's run: an existing one, finished if possible, else a new one.
+
+    A run fits if its fingerprint is the recipe's and it was made by the same versions of all
+    plugins that decide its weights.
+    """
+    versions = deciding_versions(recipe)
+    fitting: list[tuple[bool, Path]] = []
+    for file in sorted((runs / recipe.name).glob("*/environment.json")):
+        recorded: dict[str, Any] = read_json(file)
+        same_versions = versions.items() <= recorded.get("plugins", {}).items()
+        if recorded.get("fingerprint") == recipe.fingerprint and same_versions:
+            done = read_json(RunFolder(file.parent).status).get("state") == "done"
+            fitting.append((not done, file.parent))
+    if fitting:
+        return min(fitting)[1]
+    identity = json.dumps([recipe.fingerprint, versions])
+    digest = hashlib.sha256(identity.encode()).hexdigest()
+    return runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
+
+
+def deciding_versions(recipe: Recipe) -> dict[str, str]:
+    """Versions by distribution of all plugins that decide the weights of a recipe's run."""
+    from ganzoo.engine.environment import versions
+
+    return versions(
+        component.plugin
+        for place, component in recipe.components()
+        if place.partition(".")[0] not in OBSERVING
+    )

@@ -1,0 +1,93 @@
+"""The moving average of the networks that are sampled from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganzoo.protocols import Networks
+from ganzoo.ramps import Ramp, Ramps, value_at
+
+
+class MovingAverage:
+    """Exponential moving average of the weights of networks; their buffers are copied.
+
+    The networks are the generator and those that it uses, so that the average of a generator which
+    looks at the discriminator looks at the average of the discriminator. The decay rises from 0.1
+    to its full value over the first iterations, as (1 + n) / (10 + n), so that the random initial
+    weights are soon forgotten.
+    """
+
+    def __init__(
+        self, networks: Mapping[str, nn.Module], decay: float | Ramp | Ramps, iterations: int
+    ) -> None:
+        # Copied together, so that references among them lead to the copies.
+        copies = copy.deepcopy(dict(networks))
+        self.networks = Networks(
+            {name: each.requires_grad_(False) for name, each in copies.items()}
+        )
+        for network in copies.values():
+            network.eval()
+        self.decay, self.iterations = decay, iterations
+        self._averages = _tensors(copies, nn.Module.parameters)
+        self._weights = _tensors(networks, nn.Module.parameters)
+        self._copies = _tensors(copies, nn.Module.buffers)
+        self._buffers = _tensors(networks, nn.Module.buffers)
+
+    @torch.no_grad()
+    def update(self, iteration: int) -> None:
+        """Move the average towards the weights, after iteration number `iteration` (from 0)."""
+        full = value_at(self.decay, iteration, self.iterations)
+        decay = min(full, (1 + iteration) / (10 + iteration))
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._buffers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of each network by name."""
+        return {name: network.state_dict() for name, network in self.networks.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state[name])
+
+
+def _tensors(networks: Mapping[str, nn.Module], which: Any) -> list[Tensor]:
+    return [tensor for network in networks.values() for tensor in which(network)]
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network keeps statistics of batch normalisation."""
+    return any(_batch_norms(network))
+
+
+@torch.no_grad()
+def refresh_batch_norm(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
+    """Take the statistics of batch normalisation anew, as means over batches of inputs.
+
+    Averaged weights have other activations than the weights whose statistics they were copied
+    with (Izmailov et al. 2018, arXiv:1803.05407, section 3.2).
+    """
+    norms = list(_batch_norms(network))
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    for each in inputs:
+        network(*each)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def _batch_norms(network: nn.Module) -> Iterable[_BatchNorm]:
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            yield module

@@ -1,0 +1,132 @@
+"""The update of a group of phases: one batch, gradients summed, one step for each optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganzoo.engine.backend import Backend
+from ganzoo.engine.networks import Freezer
+from ganzoo.engine.optimizers import Optimizers
+from ganzoo.engine.parts import Parts
+from ganzoo.engine.process_group import ProcessGroup
+from ganzoo.engine.statistics import Statistics
+from ganzoo.engine.step import Batch, Step
+from ganzoo.errors import RunError
+from ganzoo.protocols import Regularizer
+
+
+class LazyRegularizer(NamedTuple):
+    """A regularizer with its name and its period k in iterations."""
+
+    name: str
+    regularizer: Regularizer
+    every: int
+    differentiates: frozenset[str]
+
+
+class Updater:
+    """Runs groups of phases. It never waits for the device."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        optimizers: Optimizers,
+        backend: Backend,
+        group: ProcessGroup,
+        statistics: Sequence[Statistics],
+    ) -> None:
+        self.parts, self.optimizers = parts, optimizers
+        self.backend, self.group, self.statistics = backend, group, statistics
+        self.loss, self.declared = parts.loss, parts.recipe.loss.spec
+        self.freezer = Freezer(parts.modules)
+        self.trains = {name: self.declared.trains(name) for name in self.declared.phases}
+        self.regularizers: dict[str, list[LazyRegularizer]] = {}
+        for component, built in zip(parts.recipe.regularizers, parts.regularizers, strict=True):
+            spec = component.spec
+            lazy = LazyRegularizer(spec.type, built, spec.every, spec.differentiates)
+            self.regularizers.setdefault(spec.phase, []).append(lazy)
+        observers = [parts.loss, *parts.regularizers, *parts.view.augmentations]
+        self.observers = [each.observe for each in observers if hasattr(each, "observe")]
+
+    def run(self, phases: Sequence[str], batch: Batch, iteration: int) -> None:
+        """Take all gradients of a group, then let each of its optimizers step once."""
+        if len(set(phases)) < len(phases):
+            raise RunError(
+                f"the schedule names a phase twice in one group: {', '.join(phases)}",
+                hint="two groups of one phase each are two steps",
+            )
+        trained = sorted(frozenset().union(*(self.trains[phase] for phase in phases)))
+        self.optimizers.zero_grad(trained)
+        for phase in phases:
+            self.backward(phase, batch, iteration)
+        self.group.average(self.optimizers.gradients(trained))
+        self.optimizers.step(trained)
+
+    def backward(self, phase: str, batch: Batch, iteration: int) -> None:
+        """Add the gradients of a phase's terms to those of the weights; move nothing."""
+        trains = self.trains[phase]
+        self.freezer.thaw_only(trains)
+        lazy = self.regularizers.get(phase, [])
+        due = [each for each in lazy if iteration % each.every == 0]
+        step = Step(
+            phase,
+            self.parts.networks,
+            batch,
+            trains=trains,
+            differentiates=self.declared.phases[phase].differentiates.union(
+                *(each.differentiates for each in due)
+            ),
+            view=self.parts.view,
+        )
+        # Derivatives of derivatives lose too much in bfloat16, and share their forward passes.
+        with nullcontext() if due else self.backend.autocast():
+            terms = named_terms(f"terms of phase '{phase}'", self.loss.compute(step))
+            minimised = [term for term in terms.values() if term.requires_grad]
+            for each in due:
+                where = f"terms of regularizer '{each.name}'"
+                for name, term in named_terms(where, each.regularizer.compute(step)).items():
+                    terms[f"{each.name}/{name}"] = term
+                    if term.requires_grad:
+                        minimised.append(term * each.every if each.every > 1 else term)
+        if not minimised:
+            raise RunError(
+                f"phase '{phase}': none of the terms {', '.join(terms)} carries a gradient"
+                f" to {', '.join(sorted(trains))}",
+                hint="a loss must not detach what it minimises",
+            )
+        total = torch.stack(minimised).sum() if len(minimised) > 1 else minimised[0]
+        weights = [weight for name in trains for weight in self.freezer.trainable[name]]
+        torch.autograd.backward(total, inputs=weights)
+        if lazy or len(minimised) > 1:
+            terms["total"] = total
+        for name, term in terms.items():
+            for statistics in self.statistics:
+                statistics.add(f"{phase}/{name}", term)
+        with torch.no_grad():
+            for observe in self.observers:
+                observe(step)
+
+
+def named_terms(where: str, terms: object) -> dict[str, Tensor]:
+    """What a loss or regularizer gave: 0-d tensors by name.
+
+    Raises `RunError` for anything else; `where` says in its message what gave it.
+    """
+    if not isinstance(terms, Mapping):
+        raise RunError(f"{where}: {terms!r:.60}", hint="return a dict of tensors by name")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor):
+            raise RunError(
+                f"{where}: '{name}' is {type(term).__name__}",
+                hint="return a 0-d tensor, such as `step.x.new_tensor(0.5)`",
+            )
+        if term.dim():
+            raise RunError(
+                f"{where}: '{name}' has shape {tuple(term.shape)}", hint="return its mean"
+            )
+    return dict(terms)

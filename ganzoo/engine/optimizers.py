@@ -1,0 +1,110 @@
+"""The optimizers of a run, one for each module that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganzoo.engine.values import MovingValues
+from ganzoo.errors import UserError
+from ganzoo.ramps import Ramp, Ramps
+from ganzoo.recipe import settings
+
+CLASSES: Mapping[str, type[Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+FUSED = frozenset({"adam", "adamw", "sgd"})
+
+
+class Optimizers:
+    """torch's optimizers by the name of what they train, fused where torch has that.
+
+    Raises `UserError` where something that is trained has no weights.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, settings.Optimizer],
+        modules: Mapping[str, nn.Module],
+        values: MovingValues,
+        device: torch.device,
+    ) -> None:
+        self._options, self._values = options, values
+        self.weights = {name: _weights(name, modules[name]) for name in options}
+        """Weights by name."""
+        self._optimizers: dict[str, Optimizer] = {}
+        self._moving = [name for name, chosen in options.items() if _moves(chosen)]
+        for name, chosen in options.items():
+            fused = chosen.type in FUSED and device.type in ("cpu", "cuda")
+            arguments = self._arguments(name, 0) | ({"fused": True} if fused else {})
+            self._optimizers[name] = CLASSES[chosen.type](self.weights[name], **arguments)
+
+    def advance(self, iteration: int) -> None:
+        """Set the options that change over the run to their values in an iteration."""
+        for name in self._moving:
+            arguments = self._arguments(name, iteration)
+            for group in self._optimizers[name].param_groups:
+                group.update(arguments)
+
+    def zero_grad(self, names: Iterable[str]) -> None:
+        """Forget the gradients of what `names` say."""
+        for name in names:
+            self._optimizers[name].zero_grad()
+
+    def step(self, names: Iterable[str]) -> None:
+        """One step of each."""
+        for name in names:
+            self._optimizers[name].step()
+
+    def gradients(self, names: Iterable[str]) -> list[Tensor]:
+        """All gradients of what `names` say."""
+        found = (weight.grad for name in names for weight in self.weights[name])
+        return [gradient for gradient in found if gradient is not None]
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of each optimizer by name."""
+        return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state[name])
+
+    def _arguments(self, name: str, iteration: int) -> dict[str, Any]:
+        """The options of one optimizer in an iteration, as torch takes them."""
+
+        def number(key: str, value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(number(f"{key}.{index}", each) for index, each in enumerate(value))
+            return self._values.number(f"optimizer.{name}.{key}", value, iteration)
+
+        options = self._options[name]
+        keys = type(options).model_fields
+        return {key: number(key, getattr(options, key)) for key in keys}
+
+
+def _moves(options: settings.Optimizer) -> bool:
+    """Whether some option changes over the run."""
+    values = [getattr(options, key) for key in type(options).model_fields]
+    return any(
+        isinstance(each, Ramp | Ramps)
+        for value in values
+        for each in (value if isinstance(value, tuple) else (value,))
+    )
+
+
+def _weights(name: str, module: nn.Module) -> list[nn.Parameter]:
+    weights = list(module.parameters())
+    if not weights:
+        raise UserError(
+            f"the {name} has nothing to train, but the schedule trains it",
+            hint="schedule.type=discriminator-only leaves the generator alone",
+        )
+    return weights

@@ -1,0 +1,68 @@
+"""What checks ask of tensors: finite, alike, with a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.engine.random import generator_for
+from ganzoo.testing.checks import Wrong
+
+
+def not_finite(values: Tensor) -> bool:
+    """Whether some value is infinite or not a number."""
+    return not bool(values.isfinite().all())
+
+
+def largest_difference(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:
+    """Between tensors in pairs; 0 where it is of the size of rounding."""
+    largest = 0.0
+    for one, other in zip(first, second, strict=True):
+        apart = float((one - other).detach().abs().max())
+        if not apart <= 1e-4 * max(1.0, float(one.detach().abs().max())):
+            largest = max(largest, apart) if apart == apart else float("inf")
+    return largest
+
+
+def random_sum(outputs: Sequence[Tensor]) -> Tensor:
+    """A number that depends on every value of some tensors, each in its own way."""
+    stream = generator_for(0, "cotangents")
+    sums = [(each * torch.randn(each.shape, generator=stream)).sum() for each in outputs]
+    return torch.stack(sums).sum()
+
+
+def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that want to be trained, by name."""
+    return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+
+
+def check_derivatives(total: Tensor, x: Tensor, here: str, remedy: str) -> None:
+    """Raise `Wrong` unless a number has a gradient to samples that can be differentiated again."""
+    gradient = None
+    if total.requires_grad:
+        (gradient,) = torch.autograd.grad(total, x, create_graph=True, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        raise Wrong(f"has no gradient to the samples {here}; {remedy}")
+    if not_finite(gradient):
+        raise Wrong(f"has a gradient to the samples that is not finite, {here}")
+    penalty = gradient.square().sum()
+    if not penalty.requires_grad:
+        raise Wrong(
+            "the gradient to the samples has no gradient of its own, so that R1 and gradient "
+            "penalties have no effect; give a `torch.autograd.Function` a backward made of "
+            "torch operations"
+        )
+    try:
+        penalty.backward()  # as the engine does, through all that there is
+    except RuntimeError as error:
+        raise Wrong(
+            f"cannot be differentiated twice, as R1 and gradient penalties do: {error}; take "
+            "operations that torch can differentiate twice"
+        ) from error
+    if x.grad is not None and not_finite(x.grad):
+        raise Wrong(
+            f"has a second derivative that is not finite {here}; a root or a norm of zero does "
+            "this: add a small number under it"
+        )
