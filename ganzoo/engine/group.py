@@ -100,8 +100,9 @@ class Updater:
                 hint="a loss must not detach what it minimises",
             )
         total = torch.stack(minimised).sum() if len(minimised) > 1 else minimised[0]
-        weights = [weight for name in trains for weight in self.freezer.trainable[name]]
-        torch.autograd.backward(total, inputs=weights)
+        # Samples that are differentiated need no gradients of the total themselves.
+        inputs = [weight for name in trains for weight in self.freezer.trainable[name]]
+        total.backward(inputs=inputs if step.differentiates else None)  # type: ignore[no-untyped-call]
         if lazy or len(minimised) > 1:
             terms["total"] = total
         for name, term in terms.items():

@@ -40,16 +40,17 @@ class Optimizers:
         self.weights = {name: _weights(name, modules[name]) for name in options}
         """Weights by name."""
         self._optimizers: dict[str, Optimizer] = {}
-        self._moving = [name for name, chosen in options.items() if _moves(chosen)]
+        self._moving = {name: keys for name, each in options.items() if (keys := _moving(each))}
         for name, chosen in options.items():
             fused = chosen.type in FUSED and device.type in ("cpu", "cuda")
-            arguments = self._arguments(name, 0) | ({"fused": True} if fused else {})
+            keys = type(chosen).model_fields
+            arguments = self._arguments(name, keys, 0) | ({"fused": True} if fused else {})
             self._optimizers[name] = CLASSES[chosen.type](self.weights[name], **arguments)
 
     def advance(self, iteration: int) -> None:
         """Set the options that change over the run to their values in an iteration."""
-        for name in self._moving:
-            arguments = self._arguments(name, iteration)
+        for name, keys in self._moving.items():
+            arguments = self._arguments(name, keys, iteration)
             for group in self._optimizers[name].param_groups:
                 group.update(arguments)
 
@@ -77,8 +78,8 @@ class Optimizers:
         for name, optimizer in self._optimizers.items():
             optimizer.load_state_dict(state[name])
 
-    def _arguments(self, name: str, iteration: int) -> dict[str, Any]:
-        """The options of one optimizer in an iteration, as torch takes them."""
+    def _arguments(self, name: str, keys: Iterable[str], iteration: int) -> dict[str, Any]:
+        """Some options of one optimizer in an iteration, as torch takes them."""
 
         def number(key: str, value: Any) -> Any:
             if isinstance(value, tuple):
@@ -86,18 +87,16 @@ class Optimizers:
             return self._values.number(f"optimizer.{name}.{key}", value, iteration)
 
         options = self._options[name]
-        keys = type(options).model_fields
         return {key: number(key, getattr(options, key)) for key in keys}
 
 
-def _moves(options: settings.Optimizer) -> bool:
-    """Whether some option changes over the run."""
-    values = [getattr(options, key) for key in type(options).model_fields]
-    return any(
-        isinstance(each, Ramp | Ramps)
-        for value in values
-        for each in (value if isinstance(value, tuple) else (value,))
-    )
+def _moving(options: settings.Optimizer) -> list[str]:
+    """The options that change over the run."""
+
+    def moves(value: Any) -> bool:
+        return any(map(moves, value)) if type(value) is tuple else isinstance(value, Ramp | Ramps)
+
+    return [key for key in type(options).model_fields if moves(getattr(options, key))]
 
 
 def _weights(name: str, module: nn.Module) -> list[nn.Parameter]:
