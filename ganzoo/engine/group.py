@@ -102,7 +102,7 @@ class Updater:
         total = torch.stack(minimised).sum() if len(minimised) > 1 else minimised[0]
         # Samples that are differentiated need no gradients of the total themselves.
         inputs = [weight for name in trains for weight in self.freezer.trainable[name]]
-        total.backward(inputs=inputs if step.differentiates else None)  # type: ignore[no-untyped-call]
+        total.backward(inputs=inputs if step.differentiates else None)
         if lazy or len(minimised) > 1:
             terms["total"] = total
         for name, term in terms.items():

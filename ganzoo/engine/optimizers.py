@@ -43,8 +43,8 @@ class Optimizers:
         self._moving = {name: keys for name, each in options.items() if (keys := _moving(each))}
         for name, chosen in options.items():
             fused = chosen.type in FUSED and device.type in ("cpu", "cuda")
-            keys = type(chosen).model_fields
-            arguments = self._arguments(name, keys, 0) | ({"fused": True} if fused else {})
+            every = list(type(chosen).model_fields)
+            arguments = self._arguments(name, every, 0) | ({"fused": True} if fused else {})
             self._optimizers[name] = CLASSES[chosen.type](self.weights[name], **arguments)
 
     def advance(self, iteration: int) -> None:
