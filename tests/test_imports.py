@@ -60,6 +60,7 @@ LAYERS: Mapping[str, Layer] = {
     "recipe": Layer(("local", "registry", "recipe.*")),
     "recipe.*": Layer(("errors", "plugins", "ramps", "registry", "specs", "recipe.*")),
     "runs": Layer(("errors",)),
+    "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
     "builtin.adversarial": Layer(("protocols",), heavy=True),
     "builtin.latents": Layer((), heavy=True),
@@ -143,7 +144,7 @@ LAYERS: Mapping[str, Layer] = {
 Each may import what its row names: rows above its own, or modules of its own package.
 """
 
-PLUGIN_FILES_IMPORT = ("ganzoo.api", "ganzoo.engine", "ganzoo.engine.random")
+PLUGIN_FILES_IMPORT = ("ganzoo.api", "ganzoo.engine", "ganzoo.engine.random", "ganzoo.conditioning")
 """What files of plugins may import of the core; declarations at once only the first."""
 
 

@@ -37,14 +37,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from ganzoo.conditioning import EMBEDDING_DIM, Projection, embedding, last_inputs
+
 SMALLEST_SIDE = 4
 """Sides above this are halved."""
 
 FEWEST_HALVINGS = 2
 """With one, a discriminator of 8x8 pictures is too shallow to teach anything."""
 
-EMBEDDING_DIM = 32
-"""Length of the vector that stands for a class where it joins other values."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -107,32 +107,6 @@ def after(channels: int, *, normalization: str, activation: str) -> list[nn.Modu
     """What follows a hidden convolution."""
     normalizations = [] if normalization == "none" else [NORMALIZATIONS[normalization](channels)]
     return [*normalizations, ACTIVATIONS[activation]()]
-
-
-def embedding(num_classes: int | None) -> nn.Embedding | None:
-    """A learned vector of each class, N(0, 1) at first; None for a network without classes."""
-    return None if num_classes is None else nn.Embedding(num_classes, EMBEDDING_DIM)
-
-
-def last_inputs(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """What the last of some layers reads."""
-    *hidden, _ = layers  # a slice would be a new module
-    for layer in hidden:
-        x = layer(x)
-    return x
-
-
-class Projection(nn.Embedding):
-    """A learned vector of each class, to be multiplied with feature maps."""
-
-    def reset_parameters(self) -> None:
-        """Start as torch's convolutions do."""
-        bound = self.embedding_dim**-0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
-        """<embed(y), phi(x)> `(N,)` of maps phi(x) `(N, C, H, W)` and labels y `(N,)`."""
-        return (super().forward(labels) * features.flatten(1)).sum(dim=1)
 
 
 def prepare(network: nn.Module, *, initialization: str, spectral_norm: bool) -> None:

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ganzoo.conditioning import EMBEDDING_DIM, Projection, embedding, last_inputs
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": lambda: nn.LeakyReLU(0.2),
@@ -24,8 +26,6 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
 }
-EMBEDDING_DIM = 32
-"""Length of the vector that stands for a class where it joins other values."""
 
 
 class Dropout(nn.Dropout):
@@ -62,32 +62,6 @@ def perceptron(
         if dropout:
             layers.append(Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(sizes[-2] + joined, sizes[-1]))
-
-
-def embedding(num_classes: int | None) -> nn.Embedding | None:
-    """A learned vector of each class, N(0, 1) at first; None for a network without classes."""
-    return None if num_classes is None else nn.Embedding(num_classes, EMBEDDING_DIM)
-
-
-def last_inputs(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """What the last of some layers reads."""
-    *hidden, _ = layers  # a slice would be a new module
-    for layer in hidden:
-        x = layer(x)
-    return x
-
-
-class Projection(nn.Embedding):
-    """A learned vector of each class, to be multiplied with features."""
-
-    def reset_parameters(self) -> None:
-        """Start as the weights of a linear layer do."""
-        bound = self.embedding_dim**-0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
-        """<embed(y), phi(x)> `(N,)` of features phi(x) `(N, F)` and labels y `(N,)`."""
-        return (super().forward(labels) * features).sum(dim=1)
 
 
 class Generator(nn.Module):
