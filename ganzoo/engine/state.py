@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import nn
 
+from ganzoo.engine.parts import Parts
 from ganzoo.engine.session import Counters, Session
 from ganzoo.errors import RunError
 
@@ -21,8 +23,8 @@ def state_dict(session: Session) -> dict[str, Any]:
     """
     parts = session.parts
     own = {
-        "buffers": {name: dict(each.named_buffers()) for name, each in parts.modules.items()},
-        "parts": {place: part.state_dict() for place, part in parts.with_memory().items()},
+        "buffers": {name: _without_weights(each) for name, each in parts.modules.items()},
+        "parts": {place: part.state_dict() for place, part in _with_memory(parts).items()},
         "statistics": session.statistics.state_dict(),
         "observation": session.observation.state_dict(),
         "noise": _noise(session.backend.device),
@@ -48,11 +50,8 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
         )
     parts, own = session.parts, state["processes"][session.group.rank]
     for name, module in parts.modules.items():
-        module.load_state_dict(state["networks"][name])
-        buffers = dict(module.named_buffers())
-        for key, value in own["buffers"][name].items():
-            buffers[key].copy_(value)
-    for place, part in parts.with_memory().items():
+        module.load_state_dict({**state["networks"][name], **own["buffers"][name]})
+    for place, part in _with_memory(parts).items():
         part.load_state_dict(own["parts"][place])
     if session.average is not None:
         session.average.load_state_dict(state["average"])
@@ -63,6 +62,19 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     session.statistics.load_state_dict(own["statistics"])
     session.observation.load_state_dict(own["observation"])
     _restore_noise(session.backend.device, own["noise"])
+
+
+def _without_weights(module: nn.Module) -> dict[str, Any]:
+    """A module's state but for the weights, which all processes share."""
+    weights = dict(module.named_parameters())
+    return {name: value for name, value in module.state_dict().items() if name not in weights}
+
+
+def _with_memory(parts: Parts) -> dict[str, Any]:
+    """What has a state and is not saved as a module."""
+    return {
+        place: each for place, each in parts.with_memory().items() if place not in parts.modules
+    }
 
 
 def _noise(device: torch.device) -> dict[str, torch.Tensor]:
