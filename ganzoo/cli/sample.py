@@ -33,7 +33,7 @@ def sample(
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
     from ganzoo import zoo
-    from ganzoo.engine.export import write_samples
+    from ganzoo.engine.pictures import write_samples
     from ganzoo.errors import UserError
 
     warn_about_broken_plugins()

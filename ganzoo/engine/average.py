@@ -28,11 +28,9 @@ class MovingAverage:
     ) -> None:
         # Copied together, so that references among them lead to the copies.
         copies = copy.deepcopy(dict(networks))
-        self.networks = Networks(
-            {name: each.requires_grad_(False) for name, each in copies.items()}
-        )
         for network in copies.values():
-            network.eval()
+            network.requires_grad_(False).eval()
+        self.networks = Networks(copies)
         self.decay, self.iterations = decay, iterations
         self._averages = _tensors(copies, nn.Module.parameters)
         self._weights = _tensors(networks, nn.Module.parameters)
@@ -62,19 +60,17 @@ def _tensors(networks: Mapping[str, nn.Module], which: Any) -> list[Tensor]:
     return [tensor for network in networks.values() for tensor in which(network)]
 
 
-def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a network keeps statistics of batch normalisation."""
-    return any(_batch_norms(network))
-
-
 @torch.no_grad()
 def refresh_batch_norm(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
-    """Take the statistics of batch normalisation anew, as means over batches of inputs.
+    """Take the statistics of batch normalisation anew, where there are any, over batches of inputs.
 
     Averaged weights have other activations than the weights whose statistics they were copied
     with (Izmailov et al. 2018, arXiv:1803.05407, section 3.2).
     """
-    norms = list(_batch_norms(network))
+    norms = [each for each in network.modules() if isinstance(each, _BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -85,9 +81,3 @@ def refresh_batch_norm(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
-
-
-def _batch_norms(network: nn.Module) -> Iterable[_BatchNorm]:
-    for module in network.modules():
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
-            yield module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,8 +113,14 @@ def take(part: Samples | Stream, indices: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(part, Samples):
         labels = part.labels[indices] if part.labels is not None else torch.full_like(indices, -1)
         return to_unit(part.values[indices]), labels
-    rows = [part[index] for index in indices.tolist()]
-    return to_unit(torch.stack([row[0] for row in rows])), torch.tensor([row[1] for row in rows])
+    values, labels = read(part, indices.tolist())
+    return to_unit(values), labels
+
+
+def read(stream: Stream, indices: Iterable[int]) -> tuple[Tensor, Tensor]:
+    """Samples of a stream as they are, `(N, *sample_shape)`, and their labels `(N,)`."""
+    values, labels = zip(*(stream[index] for index in indices), strict=True)
+    return torch.stack(values), torch.tensor(labels)
 
 
 def class_rows(num_classes: int, count: int) -> Tensor:

@@ -1,20 +1,23 @@
 """How batches of a data set reach the networks.
 
-The order of the data is a pure function of the seed and the batch number, so a resumed run goes
-on in the middle of an epoch without any state but a counter.
+The order of the data is a pure function of the seed and the batch number, so a resumed run
+continues in the middle of an epoch without any state but a counter.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ganzoo.engine.data import Samples, Stream
+from ganzoo.engine.data import Samples, Stream, read
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import GanzooError
 
@@ -38,17 +41,15 @@ class BatchOrder:
         parts: list[Tensor] = []
         while start < stop:
             epoch, offset = divmod(start, self.length)
-            parts.append(self._permutation(epoch)[offset : offset + stop - start])
+            order = _permutation(self.length, self.seed, epoch)
+            parts.append(order[offset : offset + stop - start])
             start += len(parts[-1])
         return torch.cat(parts)
 
-    def _permutation(self, epoch: int) -> Tensor:
-        cached: tuple[int, Tensor] | None = self.__dict__.get("_cached")
-        if cached is None or cached[0] != epoch:
-            generator = generator_for(self.seed, "order", epoch)
-            cached = (epoch, torch.randperm(self.length, generator=generator))
-            object.__setattr__(self, "_cached", cached)
-        return cached[1]
+
+@lru_cache(maxsize=2)
+def _permutation(length: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(length, generator=generator_for(seed, "order", epoch))
 
 
 class BatchLoader:
@@ -75,23 +76,18 @@ class BatchLoader:
         share = batch_size // world_size
         self.order = BatchOrder(len(data), batch_size, seed)
         self._share = slice(rank * share, (rank + 1) * share)
-        self._device = device
+        self._device, self._data = device, data
         self.x = torch.zeros(share, *sample_shape, device=device)
         if len(sample_shape) == 3:
             self.x = self.x.to(memory_format=memory_format)
         self.indices = torch.zeros(share, dtype=torch.int64, device=device)
-        self.labels: Tensor | None = None
-        self._samples: Samples | None = None
+        self.labels = torch.zeros_like(self.indices) if labelled else None
         if isinstance(data, Samples):
             labels = data.labels.to(device) if labelled and data.labels is not None else None
-            self._samples = Samples(data.values.to(device), labels)
+            self._data = Samples(data.values.to(device), labels)
             self._gathered = torch.zeros_like(self.x, dtype=data.values.dtype)
-        else:
-            self._stream = data
-            self._reader: Iterator[tuple[Tensor, Tensor] | GanzooError] | None = None
-            self._next = -1
-        if labelled:
-            self.labels = torch.zeros(share, dtype=torch.int64, device=device)
+        self._reader: Iterator[tuple[Tensor, Tensor] | GanzooError] | None = None
+        self._next = -1
 
     def fill(self, number: int) -> None:
         """Put batch `number` into `x`, `indices` and `labels`."""
@@ -100,34 +96,35 @@ class BatchLoader:
         self.indices.copy_(
             indices.pin_memory() if self._device.type == "cuda" else indices, non_blocking=True
         )
-        if self._samples is not None:
+        if isinstance(self._data, Samples):
             # Gathered straight into the layout of `x`, then converted in place.
-            torch.index_select(self._samples.values, 0, self.indices, out=self._gathered)
+            torch.index_select(self._data.values, 0, self.indices, out=self._gathered)
             values = self._gathered
-            if self.labels is not None and self._samples.labels is not None:
-                torch.index_select(self._samples.labels, 0, self.indices, out=self.labels)
+            if self.labels is not None and self._data.labels is not None:
+                torch.index_select(self._data.labels, 0, self.indices, out=self.labels)
         else:
-            values, labels = self._read(number)
+            values, labels = self._read(self._data, number)
             if self.labels is not None:
                 self.labels.copy_(labels, non_blocking=True)
         self.x.copy_(values, non_blocking=True)
         if values.dtype == torch.uint8:
             self.x.div_(127.5).sub_(1)
 
-    def _read(self, number: int) -> tuple[Tensor, Tensor]:
+    def _read(self, stream: Stream, number: int) -> tuple[Tensor, Tensor]:
         """Batch `number` of a stream; the following ones are read in the background."""
         if self._reader is None or number != self._next:
-            workers = min(8, max(1, (os.cpu_count() or 1) - 1))
-            loader = DataLoader(
-                _Dataset(self._stream),
-                batch_sampler=_Batches(self.order, self._share, number),
-                num_workers=workers,
-                collate_fn=_collate,
-                # Without one of its own, a loader draws a seed from the noise stream.
-                generator=torch.Generator(),
-                pin_memory=self._device.type == "cuda",
+            numbers = itertools.count(number)
+            self._reader = iter(
+                DataLoader(
+                    _Batches(stream),
+                    batch_size=None,
+                    sampler=(self.order.batch(each)[self._share].tolist() for each in numbers),
+                    num_workers=min(8, max(1, (os.cpu_count() or 1) - 1)),
+                    # Without one of its own, a loader draws a seed from the noise stream.
+                    generator=torch.Generator(),
+                    pin_memory=self._device.type == "cuda",
+                )
             )
-            self._reader = iter(loader)
         self._next = number + 1
         batch = next(self._reader)
         if isinstance(batch, GanzooError):
@@ -135,8 +132,8 @@ class BatchLoader:
         return batch
 
 
-class _Dataset(Dataset["tuple[Tensor, int] | GanzooError"]):
-    """A `Stream` under the type that DataLoader asks for.
+class _Batches(Dataset[Any]):
+    """A stream whose items are the batches of given indices.
 
     An error for the user is handed over as a value: a worker process would raise it as a text
     with its own traceback.
@@ -145,36 +142,8 @@ class _Dataset(Dataset["tuple[Tensor, int] | GanzooError"]):
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int] | GanzooError:
+    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | GanzooError:
         try:
-            return self.stream[index]
+            return read(self.stream, indices)
         except GanzooError as error:
             return error
-
-
-def _collate(
-    rows: list[tuple[Tensor, int] | GanzooError],
-) -> tuple[Tensor, Tensor] | GanzooError:
-    """Samples `(N, ...)` and labels `(N,)`, or the first error among them."""
-    values, labels = [], []
-    for row in rows:
-        if isinstance(row, GanzooError):
-            return row
-        values.append(row[0])
-        labels.append(row[1])
-    return torch.stack(values), torch.tensor(labels)
-
-
-@dataclass(frozen=True)
-class _Batches:
-    """Batch sampler of a DataLoader: this rank's share of each batch from `start` on."""
-
-    order: BatchOrder
-    share: slice
-    start: int
-
-    def __iter__(self) -> Iterator[list[int]]:
-        number = self.start
-        while True:
-            yield self.order.batch(number)[self.share].tolist()
-            number += 1

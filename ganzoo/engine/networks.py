@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -55,12 +55,9 @@ def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None) -> T
     `labels` `(N,)` are for a conditional generator. Every call continues torch's default random
     streams only if the generator itself is random.
     """
-    parts = z.split(CHUNK)
-    given: Iterable[tuple[Tensor, ...]] = zip(parts, strict=True)
-    if labels is not None:
-        given = zip(parts, labels.split(CHUNK), strict=True)
+    chunks = [each.split(CHUNK) for each in (z, labels) if each is not None]
     with evaluating(generator):
-        return torch.cat([generator(*each) for each in given])
+        return torch.cat([generator(*each) for each in zip(*chunks, strict=True)])
 
 
 def clean_state(network: nn.Module) -> dict[str, Tensor]:

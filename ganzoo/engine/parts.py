@@ -156,15 +156,17 @@ class Parts:
         return Step("", self.networks, batch, view=self.plain_view)
 
     def with_memory(self) -> dict[str, Any]:
-        """What has a state besides the networks, by its place in the recipe."""
+        """What has a state and is no module of `modules`, by its place in the recipe."""
         parts: dict[str, Any] = {"loss": self.loss, "schedule": self.schedule}
-        for array, built in (
-            ("regularizers", self.regularizers),
-            ("augmentations", self.view.augmentations),
-            ("probes", self.probes),
-        ):
+        arrays = {
+            "regularizers": self.regularizers,
+            "augmentations": self.view.augmentations,
+            "probes": self.probes,
+        }
+        for array, built in arrays.items():
             parts |= {f"{array}.{index}": part for index, part in enumerate(built)}
-        return {place: part for place, part in parts.items() if hasattr(part, "state_dict")}
+        others = {place: part for place, part in parts.items() if place not in self.modules}
+        return {place: part for place, part in others.items() if hasattr(part, "state_dict")}
 
     @cached_property
     def sampling(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Pictures of samples: a grid of images, a scatter plot, or densities on the line."""
+"""Pictures of samples: a grid of images, a scatter plot, or densities on the line; and files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from ganzoo.engine.data import Data, Samples, to_bytes
+from ganzoo.errors import UserError
 from ganzoo.runs import whole_file
 
 GRID_PIXELS = 512
@@ -121,15 +122,9 @@ def _densities(
         low, high = float(real.min()) - 1, float(real.max()) + 1
     x = torch.linspace(low, high, CURVE_POINTS)
     bins = np.linspace(low, high, 81).tolist()
+    generated: dict[str, Any] = {"color": GENERATED_COLOUR, "alpha": 0.6, "label": "generator"}
     look: dict[str, Any] = {"color": DATA_COLOUR, "linewidth": 2, "label": "data"}
-    axes.hist(
-        values.numpy(),
-        bins=bins,
-        density=True,
-        alpha=0.6,
-        color=GENERATED_COLOUR,
-        label="generator",
-    )
+    axes.hist(values.numpy(), bins=bins, density=True, **generated)
     if data is not None and data.density is not None:
         axes.plot(x, data.density.log_prob(x[:, None]).exp(), **look)
     elif real is not None:
@@ -141,3 +136,36 @@ def _densities(
         axes.plot(x, probability, color="tab:orange", linestyle="--", label="D(x)")
         axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
     axes.set(xlim=(low, high), xlabel="x")
+
+
+def write_samples(samples: Tensor, out: Path) -> None:
+    """Write images `(N, C, H, W)` in [-1, 1] or points `(N, D)`.
+
+    `.npy` takes uint8 `(N, C, H, W)` or float32 `(N, D)`, `.png` one picture of all samples, a
+    name without an ending a folder of one PNG each. Raises `UserError` for other endings and
+    for pictures of what has none.
+    """
+    suffix = out.suffix.lower()
+    images = samples.ndim == 4
+    if suffix not in (".npy", ".png", ""):
+        raise UserError(
+            f"{out}: samples cannot be written as '{suffix}'",
+            hint="a .png is a grid, a .npy an array, a name without an ending a folder of PNGs",
+        )
+    if suffix != ".npy" and (
+        samples.shape[1] > 2 if not images else samples.shape[1] not in (1, 3)
+    ):
+        raise UserError(f"{out}: samples of this shape have no picture", hint="a .npy takes any")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".npy":
+        array = (to_bytes(samples) if images else samples.float()).numpy()
+        with whole_file(out) as file:
+            np.save(file, array)
+    elif suffix == ".png":
+        save_png(image_grid(samples) if images else point_plot(samples), out)
+    elif images:
+        out.mkdir(exist_ok=True)
+        for number, image in enumerate(samples):
+            save_png(single_image(image), out / f"{number:06d}.png")
+    else:
+        raise UserError(f"{out}: points have no PNG each", hint="write a .png or a .npy")

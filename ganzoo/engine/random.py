@@ -69,23 +69,17 @@ def rows(
 
 def draw_latents(latent: Latent, count: int, seed: int, *stream: str | int) -> Tensor:
     """Latents `(count, dim)` of the recipe's distribution, on the CPU; row i is always the same."""
-    return rows(
-        count,
-        lambda size, generator: fill_latents(latent, torch.empty(size, latent.dim), generator),
-        seed,
-        *stream,
-    )
+
+    def draw(size: int, generator: torch.Generator) -> Tensor:
+        return fill_latents(latent, torch.empty(size, latent.dim), generator)
+
+    return rows(count, draw, seed, *stream)
 
 
 def draw_labels(shares: tuple[float, ...], count: int, seed: int, *stream: str | int) -> Tensor:
     """Classes int64 `(count,)` with given shares, on the CPU; row i is always the same."""
-    weights = torch.tensor(shares)
-    return rows(
-        count,
-        lambda size, generator: torch.multinomial(
-            weights, size, replacement=True, generator=generator
-        ),
-        seed,
-        *stream,
-        "labels",
-    )
+
+    def draw(size: int, generator: torch.Generator) -> Tensor:
+        return torch.tensor(shares).multinomial(size, replacement=True, generator=generator)
+
+    return rows(count, draw, seed, *stream, "labels")

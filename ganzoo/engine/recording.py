@@ -45,7 +45,6 @@ def recording(recipe: Recipe, folder: RunFolder, plugins: Plugins, progress: Lis
     events = Events([])
     events.listeners = (
         Rows(folder),
-        Probes(folder),
         Weights(recipe, folder, events),
         Status(recipe, folder, events),
         PluginHooks(recipe, folder, plugins),
@@ -56,7 +55,7 @@ def recording(recipe: Recipe, folder: RunFolder, plugins: Plugins, progress: Lis
 
 
 class Rows(Listener):
-    """`environment.json`, `data.json`, `statistics.jsonl` and `timing.jsonl`."""
+    """What the run is made with, and what is logged: statistics, times, values of probes."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -71,7 +70,8 @@ class Rows(Listener):
             )
             write_description(folder, session.parts.description)
         remove_unfinished(folder)
-        for rows in (folder.statistics, folder.timing):
+        probes = [folder.probe(each.type) for each in session.probes]
+        for rows in (folder.statistics, folder.timing, *probes):
             cut_rows(rows, session.iteration)
         self._previous = (session.iteration, session.counters.seconds)
 
@@ -85,18 +85,6 @@ class Rows(Listener):
         rate = (iteration - before) / max(seconds - then, 1e-9)
         timing = {"seconds": round(seconds, 3), "iterations_per_second": round(rate, 3)}
         append_row(self.folder.timing, {"iteration": iteration, **timing})
-
-
-class Probes(Listener):
-    """The values and pictures of the probes."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-
-    def started(self, session: Session, folder: RunFolder) -> None:
-        """What a run resumed here will write again is dropped."""
-        for each in session.probes:
-            cut_rows(folder.probe(each.type), session.iteration)
 
     def advanced(self, session: Session) -> None:
         """A row and a picture of each probe that has measured."""

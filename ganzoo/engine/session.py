@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganzoo.engine.average import MovingAverage, has_batch_norm, refresh_batch_norm
+from ganzoo.engine.average import MovingAverage, refresh_batch_norm
 from ganzoo.engine.backend import Backend, choose_backend
 from ganzoo.engine.batches import Batches
 from ganzoo.engine.data import class_rows, take
@@ -20,7 +20,7 @@ from ganzoo.engine.networks import evaluating, generate
 from ganzoo.engine.optimizers import Optimizers
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.process_group import ProcessGroup
-from ganzoo.engine.random import draw_latents, fill_latents, generator_for, seeded, stream_seed
+from ganzoo.engine.random import draw_labels, draw_latents, generator_for, seeded, stream_seed
 from ganzoo.engine.statistics import Observation, Statistics
 from ganzoo.engine.step import Step
 from ganzoo.errors import UserError
@@ -107,9 +107,8 @@ class Session:
         if self.average is None:
             return self.parts.networks
         averaged = self.average.networks
-        if has_batch_norm(averaged["generator"]):
-            with seeded(self.parts.seed, "batch norm", device=self.backend.device):
-                refresh_batch_norm(averaged["generator"], self._generator_inputs())
+        with seeded(self.parts.seed, "batch norm", device=self.backend.device):
+            refresh_batch_norm(averaged["generator"], self._generator_inputs())
         return Networks({**self.parts.networks, **averaged})
 
     def sample_fixed(self, count: int) -> tuple[Tensor, Tensor | None]:
@@ -119,14 +118,12 @@ class Session:
         which have the same latents; there are as many of each as `count` allows, at least one.
         """
         recipe, device, seed = self.recipe, self.backend.device, self.parts.seed
-        labels = None
-        if recipe.condition is None:
-            z = draw_latents(recipe.latent, count, seed, "pictures")
-        else:
-            labels = class_rows(len(self.parts.description.class_shares or ()), count)
+        columns, rows, labels = count, 1, None
+        if shares := self.parts.description.class_shares:
+            labels = class_rows(len(shares), count).to(device)
             columns = int((labels == 0).sum())
-            z = draw_latents(recipe.latent, columns, seed, "pictures")
-            z, labels = z.repeat(len(labels) // columns, 1), labels.to(device)
+            rows = len(labels) // columns
+        z = draw_latents(recipe.latent, columns, seed, "pictures").repeat(rows, 1)
         generator = self.sampled_networks().generator
         with seeded(seed, "pictures", "noise", device=device):
             return generate(generator, z.to(device), labels), labels
@@ -134,21 +131,16 @@ class Session:
     def _generator_inputs(self) -> Iterator[tuple[Tensor, ...]]:
         """Batches of what the generator reads in training: codes where the loss knows them, else
         latents; with classes in a conditional run."""
-        recipe, parts, device = self.recipe, self.parts, self.backend.device
-        size, shares = recipe.train.batch_size, parts.description.class_shares
-        stream = generator_for(parts.seed, "batch norm", "batches")
-        for _ in range(REFRESHED):
-            labels = None
+        recipe, seed, shares = self.recipe, self.parts.seed, self.parts.description.class_shares
+        count, stream = REFRESHED * recipe.train.batch_size, generator_for(seed, "batch norm")
+        z = draw_latents(recipe.latent, count, seed, "batch norm")
+        labels = draw_labels(shares or (1.0,), count, seed, "batch norm")
+        places = torch.randint(len(self.data.train), (count,), generator=stream)
+        for batch in torch.arange(count).chunk(REFRESHED):
+            inputs = [z[batch], labels[batch]]
             if "codes" in recipe.loss.spec.provides:
-                indices = torch.randint(len(self.data.train), (size,), generator=stream)
-                z, labels, _ = self.codes(indices)
-            else:
-                z = fill_latents(recipe.latent, torch.empty(size, recipe.latent.dim), stream)
-                if shares is not None:
-                    weights = torch.tensor(shares)
-                    labels = torch.multinomial(weights, size, replacement=True, generator=stream)
-            inputs = (z,) if shares is None or labels is None else (z, labels)
-            yield tuple(each.to(device) for each in inputs)
+                inputs = list(self.codes(places[batch])[:2])
+            yield tuple(each.to(self.backend.device) for each in inputs[: 1 + bool(shares)])
 
     @torch.no_grad()
     def codes(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:

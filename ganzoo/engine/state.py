@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganzoo.engine.parts import Parts
 from ganzoo.engine.session import Counters, Session
 from ganzoo.errors import RunError
 
@@ -24,7 +23,7 @@ def state_dict(session: Session) -> dict[str, Any]:
     parts = session.parts
     own = {
         "buffers": {name: _without_weights(each) for name, each in parts.modules.items()},
-        "parts": {place: part.state_dict() for place, part in _with_memory(parts).items()},
+        "parts": {place: part.state_dict() for place, part in parts.with_memory().items()},
         "statistics": session.statistics.state_dict(),
         "observation": session.observation.state_dict(),
         "noise": _noise(session.backend.device),
@@ -51,7 +50,7 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     parts, own = session.parts, state["processes"][session.group.rank]
     for name, module in parts.modules.items():
         module.load_state_dict({**state["networks"][name], **own["buffers"][name]})
-    for place, part in _with_memory(parts).items():
+    for place, part in parts.with_memory().items():
         part.load_state_dict(own["parts"][place])
     if session.average is not None:
         session.average.load_state_dict(state["average"])
@@ -70,26 +69,15 @@ def _without_weights(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in module.state_dict().items() if name not in weights}
 
 
-def _with_memory(parts: Parts) -> dict[str, Any]:
-    """What has a state and is not saved as a module."""
-    return {
-        place: each for place, each in parts.with_memory().items() if place not in parts.modules
-    }
-
-
 def _noise(device: torch.device) -> dict[str, torch.Tensor]:
     """States of torch's default random streams."""
     noise = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        noise["device"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        noise["device"] = torch.mps.get_rng_state()
+    if device.type != "cpu":
+        noise["device"] = torch.get_device_module(device).get_rng_state()
     return noise
 
 
 def _restore_noise(device: torch.device, noise: Mapping[str, torch.Tensor]) -> None:
     torch.set_rng_state(noise["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(noise["device"], device)
-    elif device.type == "mps":
-        torch.mps.set_rng_state(noise["device"])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(noise["device"])

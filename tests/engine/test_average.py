@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from ganzoo.engine.average import MovingAverage, has_batch_norm, refresh_batch_norm
+from ganzoo.engine.average import MovingAverage, refresh_batch_norm
 from ganzoo.engine.training import run_iteration
 from ganzoo.ramps import Ramp
 
@@ -70,8 +70,6 @@ def test_a_generator_that_uses_the_discriminator_uses_its_average(session: MakeS
 
 def test_fresh_statistics_are_those_of_the_inputs() -> None:
     network = nn.Sequential(nn.BatchNorm1d(3, momentum=0.01), nn.Dropout(0.5)).eval()
-    assert has_batch_norm(network)
-    assert not has_batch_norm(nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)))
     inputs = [2 * torch.randn(64, 3) + number for number in range(5)]
     refresh_batch_norm(network, [(each,) for each in inputs])
     norm = network[0]
@@ -79,6 +77,13 @@ def test_fresh_statistics_are_those_of_the_inputs() -> None:
     torch.testing.assert_close(norm.running_var, torch.stack([x.var(0) for x in inputs]).mean(0))
     assert norm.momentum == 0.01
     assert not any(module.training for module in network.modules())
+
+
+def test_batch_norm_without_statistics_is_left_alone() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False))
+    refresh_batch_norm(network, [(torch.randn(4, 3),)])
+    assert network[0].running_mean is None
+    assert network.training
 
 
 NORMALISED = TINY.replace(
