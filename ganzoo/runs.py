@@ -1,8 +1,8 @@
 """The folder of a run: its files, written completely or not at all, and read back.
 
 recipe.toml             the resolved recipe; running it again is the same run
-environment.json        versions, device, choices of `auto`, the recipe's fingerprint
-data.json               what is known of the data: how many samples, the shares of the classes
+environment.json        versions, device, choices of `auto`, the recipe's fingerprint; what is known
+                        of the data: how many samples, the shares of the classes, a hash, where
 statistics.jsonl        statistics by iteration, the same bytes for the same seed
 timing.jsonl            wall-clock seconds by iteration
 samples/<iteration>.png samples from latents that stay the same
@@ -52,11 +52,6 @@ class RunFolder:
     def environment(self) -> Path:
         """Versions and choices."""
         return self.path / "environment.json"
-
-    @property
-    def data(self) -> Path:
-        """What is known of the data."""
-        return self.path / "data.json"
 
     @property
     def statistics(self) -> Path:

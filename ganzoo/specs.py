@@ -46,14 +46,14 @@ class BuildContext:
     """Number of training samples."""
     data_root: Path = Path()
     """Folder in which data sets are looked for and downloaded to (`GANZOO_DATA`)."""
+    cache_root: Path = Path()
+    """Folder in which a component may keep what it computes once (`GANZOO_CACHE`)."""
     requested: frozenset[str] = frozenset()
     """Capabilities that other components of the recipe need from this one."""
     networks: Mapping[str, nn.Module] = field(default_factory=dict)
     """The networks that the component said it needs, by name."""
     data: Any = None
     """The built data set, for components that need it; networks get it in `initialize` only."""
-    data_key: str = ""
-    """Identifies the declaration of the data set and its version, for what is cached."""
     device: Any = None
     """Device of the run, a `torch.device`, for what computes when it is built."""
     loss: Any = None

@@ -148,7 +148,7 @@ def resume(path: str | Path, *, progress: Listener | None = None) -> Run:
     if run.status.get("state") == "done":
         if run.recipe.metrics and not run.evaluation:
             with plugins.installed().listening(_listeners(run.recipe)):
-                _measure(run.recipe, run.folder)
+                _measure(run.recipe, run.folder, progress)
             return run
         raise UserError(
             f"{path} is done: there is nothing to resume",
@@ -172,7 +172,7 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume
     with loaded.listening(_listeners(recipe) if first else {}):
         train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
         if recipe.metrics and first:
-            _measure(recipe, folder)
+            _measure(recipe, folder, progress)
     # Processes other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
 
@@ -188,12 +188,13 @@ def _listeners(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _measure(recipe: Recipe, folder: RunFolder) -> None:
+def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> None:
     """Write the metrics of a run; an error in one becomes a message and a traceback file."""
+    from ganzoo.engine.events import Listener
     from ganzoo.evaluation.measure import measure
 
     try:
-        measures = measure(recipe, folder, recipe.metrics)
+        measures = measure(recipe, folder, recipe.metrics, warn=(progress or Listener()).warned)
         runs.write_json(folder.evaluation, measures)
     except GanzooError:
         raise

@@ -23,8 +23,8 @@ from ganzoo.comparison.entrants import (
     plan,
     with_seed,
 )
-from ganzoo.comparison.jobs import Job
-from ganzoo.comparison.launchers import Launcher, make_launcher
+from ganzoo.comparison.jobs import Job, hash_of_data
+from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.recipe import Component
 from ganzoo.runs import write_json
@@ -106,10 +106,11 @@ def compare(
         ) from error
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
     try:
+        data_hash = find_data(entrants)
         for entrant in entrants:
             if not entrant.folders:
-                plan(entrant, seeds, budget, out, runs)
-        run_all(entrants, protocol, chosen_launcher, display, report)
+                plan(entrant, seeds, budget, out, runs, data_hash)
+        run_all(entrants, protocol, data_hash, chosen_launcher, display, report)
     except KeyboardInterrupt:
         raise InterruptedRun(
             "the comparison was stopped", hint=f"`{command}` resumes it from the runs' checkpoints"
@@ -118,6 +119,19 @@ def compare(
     write_json(out / "comparison.json", data)
     write_report(data, out)
     return Comparison(data, out)
+
+
+def find_data(entrants: Sequence[Entrant]) -> str | None:
+    """The hash of the data that all share; None where they are not there and all is trained.
+
+    Raises `UserError` where they are not there and a recipe needs them.
+    """
+    try:
+        return in_own_process(hash_of_data, entrants[0].recipe.to_toml())
+    except UserError:
+        if all(entrant.folders for entrant in entrants):
+            return None
+        raise
 
 
 def choose_protocol(entrants: Sequence[Entrant]) -> Protocol:
@@ -149,6 +163,7 @@ def choose_metrics(entrants: Sequence[Entrant]) -> Iterator[Component[MetricSpec
 def run_all(
     entrants: Sequence[Entrant],
     protocol: Protocol,
+    data_hash: str | None,
     launcher: Launcher,
     display: Callable[[], Listener] | None,
     report: Callable[[str], None],
@@ -169,6 +184,7 @@ def run_all(
                 metrics=metrics,
                 extractor=None if extractor is None else extractor.table(qualified=True),
                 evaluate=protocol.evaluate.model_dump(mode="json"),
+                data=data_hash,
                 display=display,
             )
             jobs.append(job)
@@ -177,7 +193,7 @@ def run_all(
         zip(launcher.launch(jobs), owners, strict=True), start=1
     ):
         entrant.outcomes[seed] = outcome
-        state = f"failed: {outcome.message}" if outcome.message else "measured"
+        state = f"failed: {outcome.message}" if outcome.message else outcome.note or "measured"
         report(f"{number}/{len(jobs)}  {entrant.recipe.name}, seed {seed}: {state}")
 
 

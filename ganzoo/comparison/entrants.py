@@ -126,12 +126,19 @@ def check_same_data(entrants: Sequence[Entrant]) -> None:
             )
 
 
-def plan(entrant: Entrant, seeds: int | None, budget: Budget | None, out: Path, runs: Path) -> None:
+def plan(
+    entrant: Entrant,
+    seeds: int | None,
+    budget: Budget | None,
+    out: Path,
+    runs: Path,
+    data: str | None,
+) -> None:
     """Choose the folders of the runs that a recipe needs."""
     if budget is not None:
         entrant.recipe = within(budget, entrant.recipe, out)
     for seed in range(seeds) if seeds else [entrant.recipe.train.seed]:
-        entrant.folders[seed] = place(with_seed(entrant.recipe, seed), runs)
+        entrant.folders[seed] = place(with_seed(entrant.recipe, seed), runs, data)
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
@@ -160,23 +167,24 @@ def within(budget: Budget, recipe: Recipe, out: Path) -> Recipe:
     return recipe.changed(train={"iterations": iterations})
 
 
-def place(recipe: Recipe, runs: Path) -> Path:
+def place(recipe: Recipe, runs: Path, data: str | None) -> Path:
     """The folder of a recipe's run: an existing one, finished if possible, else a new one.
 
-    A run fits if its fingerprint is the recipe's and it was made by the same versions of all
-    plugins that decide its weights.
+    A run fits if its fingerprint is the recipe's, its data have the hash `data`, and it was made by
+    the same versions of all plugins that decide its weights.
     """
     versions = deciding_versions(recipe)
     fitting: list[tuple[bool, Path]] = []
     for file in sorted((runs / recipe.name).glob("*/environment.json")):
         recorded: dict[str, Any] = read_json(file)
         same_versions = versions.items() <= recorded.get("plugins", {}).items()
-        if recorded.get("fingerprint") == recipe.fingerprint and same_versions:
+        same_data = recorded.get("data", {}).get("digest") == data
+        if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
             done = read_json(RunFolder(file.parent).status).get("state") == "done"
             fitting.append((not done, file.parent))
     if fitting:
         return min(fitting)[1]
-    identity = json.dumps([recipe.fingerprint, versions])
+    identity = json.dumps([recipe.fingerprint, versions, data])
     digest = hashlib.sha256(identity.encode()).hexdigest()
     return runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
 

@@ -42,6 +42,8 @@ class Job:
     """Table of the extractor, its type qualified; None where no metric reads features."""
     evaluate: Mapping[str, Any]
     """The table [evaluate] by which all runs of the comparison are measured."""
+    data: str | None
+    """Hash of the data as they are now; None where they are not there."""
     display: Callable[[], Listener] | None = None
     """Makes the listener that shows progress in the worker's process; by default none."""
     reported: frozenset[tuple[str, str]] = frozenset()
@@ -57,18 +59,25 @@ class Outcome:
     """Why the run failed, or None."""
     measures: RunMeasures | None = None
     """None for a run that failed."""
+    note: str | None = None
+    """What a reader of the measures has to know."""
     reported: frozenset[tuple[str, str]] = frozenset()
     """`Job.reported`, and what was reported in this job."""
 
 
 def run_job(job: Job) -> Outcome:
     """Train, or resume, the run of a job and measure it. An error becomes a message."""
+    from ganzoo.engine.checkpoints import read_description
+
     reported: set[tuple[str, str]] = set()
     try:
         reported = installed().reported
         reported.update(job.reported)
         folder = train_if_needed(job)
-        return Outcome(job.folder, None, measured(job, folder), frozenset(reported))
+        note = None
+        if job.data is not None and job.data != read_description(folder).digest:
+            note = "measured on other data than it was trained on, which have changed since"
+        return Outcome(job.folder, None, measured(job, folder), note, frozenset(reported))
     except GanzooError as error:
         return Outcome(job.folder, error.message, reported=frozenset(reported))
     except Exception as error:
@@ -99,6 +108,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
 
     How many snapshots the recipe wants is no part of the way: a run is measured at those it has.
     """
+    from ganzoo.engine.checkpoints import read_description
     from ganzoo.engine.environment import versions
 
     metrics = [load_component("metric", table) for table in job.metrics]
@@ -106,6 +116,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     components = [*metrics, *([extractor] if extractor else [])]
     way = {
         "components": [each.table(qualified=True) for each in components],
+        "data": job.data or read_description(folder).digest,
         "evaluate": {key: value for key, value in job.evaluate.items() if key != "snapshots"},
         "versions": {CORE: version(CORE), **versions(each.plugin for each in components)},
     }
@@ -168,6 +179,15 @@ def load_text(text: str) -> Recipe:
         file = Path(folder) / "recipe.toml"
         file.write_text(text, encoding="utf-8")
         return load_recipe(file)
+
+
+def hash_of_data(recipe: str) -> str:
+    """The hash of a recipe's data, as a run's folder keeps it; the recipe is a TOML text."""
+    from ganzoo.engine.data import describe
+    from ganzoo.engine.parts import base_context
+
+    loaded = load_text(recipe)
+    return describe(loaded, loaded.data.spec.build(base_context(loaded))).digest
 
 
 def iterations_per_second(recipe: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from ganzoo.engine.data import DataDescription
 from ganzoo.engine.networks import clean_state
 from ganzoo.errors import RunError
 from ganzoo.protocols import Prior
-from ganzoo.runs import RunFolder, read_json, whole_file, write_json
+from ganzoo.runs import RunFolder, read_json, whole_file
 
 
 def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], keep: int) -> Path:
@@ -124,20 +123,40 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
         prior.load_state_dict(safetensors.torch.load(path.read_bytes()))  # type: ignore[attr-defined]
 
 
-def write_description(folder: RunFolder, description: DataDescription) -> None:
-    """Keep what is known of the data, so that they need not be opened to draw samples."""
-    write_json(folder.data, asdict(description))
-
-
 def read_description(folder: RunFolder) -> DataDescription:
-    """What `write_description` wrote. Raises `RunError` for a run that has not begun."""
-    kept = read_json(folder.data)
+    """What a run's folder says of the data, so that they need not be opened to draw samples.
+
+    Raises `RunError` for a run that has not begun.
+    """
+    kept = read_json(folder.environment).get("data")
     if not kept:
         raise RunError(
             f"{folder.path} has no weights yet", hint=f"`ganzoo resume {folder.path}` trains it"
         )
     shares = kept["class_shares"]
     return DataDescription(**{**kept, "class_shares": None if shares is None else tuple(shares)})
+
+
+def check_same_data(folder: RunFolder, now: DataDescription) -> None:
+    """Raise `RunError` where a run was begun with other data than those of its recipe now."""
+    if read_json(folder.environment) and (text := other_data(read_description(folder), now)):
+        raise RunError(
+            f"{folder.path} cannot be resumed: {text}",
+            hint=f"put the data back as they were, or begin anew: `ganzoo run {folder.recipe}`",
+        )
+
+
+def other_data(then: DataDescription, now: DataDescription) -> str | None:
+    """How the data of a run differ from those there are now, in words; None where they do not."""
+    if then.digest == now.digest:
+        return None
+    old, new = (
+        f"{each.training_samples} samples and {each.held_out_samples} held out"
+        + (f" from {each.source}" if each.source else "")
+        for each in (then, now)
+    )
+    change = f"they were {old}, and are {new}" if old != new else f"{new} of other content"
+    return f"the data are no longer those that it was trained on ({change})"
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -13,12 +15,17 @@ from ganzoo.errors import RunError, UserError
 from ganzoo.protocols import Density
 from ganzoo.recipe import Recipe
 
+PROBED = 256
+"""Samples by which a stream is known that does not say what it holds."""
+
 
 class Stream(Protocol):
     """A data set that is read from disk sample by sample.
 
     It may have an attribute `labels`, the classes of all samples as int64 `(M,)`; without one,
-    the shares of the classes are counted by reading every sample once.
+    the shares of the classes are counted by reading every sample once. It should have an attribute
+    `digest`, a text that changes with any sample and with their order; without one, changes are
+    noticed only in some of the samples.
     """
 
     def __len__(self) -> int:
@@ -42,6 +49,15 @@ class Samples:
     def __len__(self) -> int:
         return len(self.values)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all samples and labels, in their order."""
+        digest = hashlib.sha256(f"{self.values.dtype} {tuple(self.values.shape)}".encode())
+        for tensor in (self.values, self.labels):
+            if tensor is not None:
+                digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Data:
@@ -52,6 +68,8 @@ class Data:
     """Samples of the same distribution that are never trained on, or None without any."""
     density: Density | None = None
     """The distribution itself, where it is known."""
+    source: str = ""
+    """Where the samples were read from, an absolute path; nothing where they were computed."""
 
 
 def to_unit(values: Tensor) -> Tensor:
@@ -66,19 +84,23 @@ def to_bytes(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What networks and samplers have to know of the data; kept in a run's folder."""
+    """What has to be known of the data without opening them; kept in a run's folder."""
 
     training_samples: int
     held_out_samples: int
     class_shares: tuple[float, ...] | None = None
     """Share of each class in the training samples, for conditional runs."""
+    digest: str = ""
+    """Hash of all samples, training and held-out ones, in their order."""
+    source: str = ""
+    """See `Data.source`."""
 
 
 def describe(recipe: Recipe, data: Data) -> DataDescription:
     """The description of a recipe's data set; classes are counted where it is conditional.
 
-    Raises `UserError` for a data set without samples, and `RunError` for one that is not what its
-    declaration says.
+    Raises `UserError` for a data set without samples or with a value that is not finite, and
+    `RunError` for one that is not what its declaration says.
     """
     name, spec = recipe.data.name, recipe.data.spec
     if not len(data.train):
@@ -90,12 +112,40 @@ def describe(recipe: Recipe, data: Data) -> DataDescription:
             f"dataset '{name}' declares samples of shape {declared}, but holds {tuple(shape)}",
             hint="this is a fault of the plugin that offers it",
         )
+    parts = {"training": data.train, "held-out": data.held_out}
+    for part_name, part in parts.items():
+        if isinstance(part, Samples):
+            check_finite(f"dataset '{name}', {part_name}", part.values)
     shares = None
     if recipe.condition is not None and spec.num_classes is not None:
         counts = labels_of(data.train).bincount(minlength=spec.num_classes)
         shares = tuple((counts / counts.sum()).tolist())
     held_out = 0 if data.held_out is None else len(data.held_out)
-    return DataDescription(len(data.train), held_out, shares)
+    digests = "".join(digest_of(part) for part in parts.values() if part is not None)
+    digest = hashlib.sha256(digests.encode()).hexdigest()[:16]
+    return DataDescription(len(data.train), held_out, shares, digest, data.source)
+
+
+def check_finite(where: str, values: Tensor, first: int = 0) -> None:
+    """Raise `UserError` for samples `(M, ...)` with an infinite value or one that is no number.
+
+    `first` is the number of the first of them, and `where` says what they are.
+    """
+    if values.is_floating_point() and not bool(values.isfinite().all()):
+        rows = values.flatten(1).isfinite().all(1).logical_not().nonzero().flatten()
+        raise UserError(
+            f"{where} sample {first + int(rows[0])} holds a value that is not finite",
+            hint="leave such samples out: one of them spoils every weight and every figure",
+        )
+
+
+def digest_of(part: Samples | Stream) -> str:
+    """A hash of the samples of a part, 16 hexadecimal digits; see `Stream` for what is on disk."""
+    text: str | None = getattr(part, "digest", None)
+    if text is None:
+        places = torch.linspace(0, len(part) - 1, min(len(part), PROBED)).long()
+        text = f"{len(part)} {Samples(*take(part, places)).digest}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def labels_of(part: Samples | Stream) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from typing import Any
 import torch
 
 from ganzoo.engine.backend import Backend
+from ganzoo.engine.data import DataDescription
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 
 
-def environment(recipe: Recipe, backend: Backend, world_size: int) -> dict[str, Any]:
-    """Versions of all that was used, plugin files, device, choices of `auto`, fingerprint."""
+def environment(
+    recipe: Recipe, backend: Backend, description: DataDescription, world_size: int
+) -> dict[str, Any]:
+    """Versions of all that was used, data, plugin files, device, choices of `auto`, fingerprint."""
     used = [component.plugin for _, component in recipe.components()]
     return {
         "fingerprint": recipe.fingerprint,
+        "data": asdict(description),
         "ganzoo": version(CORE),
         "plugins": versions(used),
         "plugin_files": {plugin.name: plugin.file for plugin in used if plugin.file},

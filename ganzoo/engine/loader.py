@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ganzoo.engine.data import Samples, Stream, read
+from ganzoo.engine.data import Samples, Stream, check_finite, read
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import GanzooError
 
@@ -144,6 +144,9 @@ class _Batches(Dataset[Any]):
 
     def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | GanzooError:
         try:
-            return read(self.stream, indices)
+            values, labels = read(self.stream, indices)
+            for place, value in zip(indices, values, strict=True):
+                check_finite("the stream of training data:", value[None], place)
+            return values, labels
         except GanzooError as error:
             return error

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor, nn
 
@@ -21,21 +17,15 @@ from ganzoo.engine.random import seeded
 from ganzoo.engine.step import Batch, Step, View, packed_shape, watch_outputs
 from ganzoo.engine.values import MovingValues
 from ganzoo.errors import RunError
+from ganzoo.folders import cache_root, data_root
 from ganzoo.protocols import Loss, Networks, Prior, Probe, Regularizer, Schedule
 from ganzoo.recipe import Recipe
 from ganzoo.specs import NETWORKS, BuildContext, ComponentSpec, DiscriminatorSpec, NetworkSpec
 
 
-def data_root() -> Path:
-    """Where data sets are looked for: `GANZOO_DATA`, or a folder in the user's cache."""
-    folder = os.environ.get("GANZOO_DATA")
-    return Path(folder).expanduser() if folder else Path(platformdirs.user_cache_dir("ganzoo"))
-
-
 def base_context(recipe: Recipe) -> BuildContext:
     """What every component of the recipe gets to know."""
-    spec, plugin = recipe.data.spec, recipe.data.plugin
-    declared = {**recipe.data.table(qualified=True), "version": plugin.version}
+    spec = recipe.data.spec
     return BuildContext(
         sample_shape=spec.sample_shape,
         latent_dim=recipe.latent.dim,
@@ -43,7 +33,7 @@ def base_context(recipe: Recipe) -> BuildContext:
         num_classes=spec.num_classes,
         iterations=recipe.train.iterations,
         data_root=data_root(),
-        data_key=json.dumps(declared, sort_keys=True),
+        cache_root=cache_root(),
     )
 
 

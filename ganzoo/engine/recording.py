@@ -9,12 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ganzoo.engine.backend import peak_memory
-from ganzoo.engine.checkpoints import (
-    save_checkpoint,
-    save_snapshot,
-    save_weights,
-    write_description,
-)
+from ganzoo.engine.checkpoints import save_checkpoint, save_snapshot, save_weights
 from ganzoo.engine.codes import finish_codes
 from ganzoo.engine.environment import environment
 from ganzoo.engine.events import Events, Listener
@@ -64,11 +59,9 @@ class Rows(Listener):
     def started(self, session: Session, folder: RunFolder) -> None:
         """What the run is made with; what a run resumed here will write again is dropped."""
         if session.iteration == 0 or not folder.environment.exists():
-            write_json(
-                folder.environment,
-                environment(session.recipe, session.backend, session.group.size),
-            )
-            write_description(folder, session.parts.description)
+            description, size = session.parts.description, session.group.size
+            made_with = environment(session.recipe, session.backend, description, size)
+            write_json(folder.environment, made_with)
         remove_unfinished(folder)
         probes = [folder.probe(each.type) for each in session.probes]
         for rows in (folder.statistics, folder.timing, *probes):

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ganzoo.engine.backend import arithmetic, choose_device
-from ganzoo.engine.checkpoints import newest_checkpoint
+from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.interruption import Interruption
 from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
@@ -120,8 +120,9 @@ def train_recipe(
 ) -> None:
     """Train a recipe in a run folder, from the start or from the newest valid checkpoint.
 
-    Raises `UserError` where the data or the device are not there, `RunError` where the run
-    cannot go on and `InterruptedRun` after Ctrl-C. The folder then says how far it came.
+    Raises `UserError` where the data or the device are not there, `RunError` where the data are
+    others than the run began with or the run cannot continue, and `InterruptedRun` after Ctrl-C.
+    The folder then says how far it came.
     """
     group = group_from_environment()
     device = choose_device(recipe.engine.device, group.local_rank)
@@ -136,8 +137,11 @@ def train_recipe(
             joined(group, device),
         ):
             session = prepare(recipe, device, group)
-            if resume and (state := newest_checkpoint(folder, progress.warned)) is not None:
-                load_state_dict(session, state)
+            if resume:
+                if group.first:
+                    check_same_data(folder, session.parts.description)
+                if (state := newest_checkpoint(folder, progress.warned)) is not None:
+                    load_state_dict(session, state)
             with Interruption() as interruption:
                 events.emit("started", session, folder)
                 train(session, folder, events, interruption)

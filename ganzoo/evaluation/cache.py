@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-import platformdirs
 import safetensors
 import safetensors.torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ganzoo.engine.data import Samples, Stream
+from ganzoo.folders import cache_root
 from ganzoo.runs import whole_file
-
-
-def cache_root() -> Path:
-    """`GANZOO_CACHE`, or a folder in the user's cache."""
-    folder = os.environ.get("GANZOO_CACHE")
-    if folder:
-        return Path(folder).expanduser()
-    return Path(platformdirs.user_cache_dir("ganzoo")) / "evaluation"
-
-
-def data_digest(key: str, part: Samples | Stream) -> str:
-    """Hash of a data set, in 16 hexadecimal digits.
-
-    A data set in memory is hashed by its content; one that is read from disk by its length and
-    `key`, which identifies its declaration and version.
-    """
-    digest = hashlib.sha256()
-    if isinstance(part, Samples):
-        digest.update(f"{part.values.dtype} {tuple(part.values.shape)}".encode())
-        digest.update(part.values.contiguous().numpy().tobytes())
-        if part.labels is not None:
-            digest.update(part.labels.contiguous().numpy().tobytes())
-    else:
-        digest.update(f"{key} {len(part)}".encode())
-    return digest.hexdigest()[:16]
 
 
 def cached(

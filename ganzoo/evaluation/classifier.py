@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ganzoo.engine.data import Samples, Stream, take
+from ganzoo.engine.data import Samples, Stream, digest_of, take
 from ganzoo.engine.random import generator_for, seeded
-from ganzoo.evaluation.cache import cached, data_digest
+from ganzoo.evaluation.cache import cached
 from ganzoo.specs import BuildContext
 
 VERSION = 1
@@ -66,7 +66,7 @@ def cached_classifier(context: BuildContext) -> Classifier:
         )
         return weights, {"accuracy": repr(accuracy)}
 
-    name = f"{data_digest(context.data_key, data.train)}-classifier-v{VERSION}"
+    name = f"{digest_of(data.train)}-classifier-v{VERSION}"
     weights, notes = cached(name, compute)
     classifier = Classifier(shape, num_classes)
     classifier.load_state_dict(weights)

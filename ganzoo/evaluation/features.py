@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Samples, Stream, real_samples, take
+from ganzoo.engine.data import Samples, Stream, digest_of, real_samples, take
 from ganzoo.engine.parts import Parts
-from ganzoo.evaluation.cache import cached, data_digest
+from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.extractors import (
     CHUNK,
     Extraction,
@@ -28,7 +28,6 @@ class Features:
         """`extractor` is the recipe's by default. Raises `UserError` as `build_extractor` does."""
         self.data = parts.data
         context = replace(parts.context, data=self.data)
-        self._key = context.data_key
         self.component = extractor or chosen_extractor(parts.recipe)
         self.extractor = build_extractor(self.component, context)
 
@@ -63,6 +62,6 @@ class Features:
         extractor = self.extractor
         if not extractor.digest:
             return extractor(take(part, torch.arange(len(part)))[0])
-        name = f"{data_digest(self._key, part)}-{extractor.type}-{extractor.digest[:16]}"
+        name = f"{digest_of(part)}-{extractor.type}-{extractor.digest[:16]}"
         tensors, _ = cached(name, compute)
         return Extraction(tensors["features"], tensors.get("probabilities"))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Data, real_samples, take
+from ganzoo.engine.checkpoints import other_data, read_description
+from ganzoo.engine.data import Data, describe, real_samples, take
 from ganzoo.engine.random import generator_for
 from ganzoo.engine.sampling import Sampler
 from ganzoo.evaluation.document import (
@@ -43,17 +44,19 @@ def measure(
     *,
     evaluate: Evaluate | None = None,
     extractor: Component[ExtractorSpec] | None = None,
-    report: Callable[[str], None] = lambda text: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Measures:
     """Measure a trained run at each of its snapshots, or at its end where it has none.
 
     Each metric sees `evaluate.samples` generated samples and as many held-out real ones (fewer
     where the data set holds out fewer; training samples where it holds out none). `evaluate` and
     `extractor` are the recipe's own by default; a comparison measures all runs with the same ones.
-    `report` is called with a sentence on what is about to be measured.
+    `warn` is called with a sentence where the data are others than the run was trained on.
     """
     evaluate = evaluate or recipe.evaluate
     evaluation = _Evaluation(recipe, folder, metrics, evaluate, extractor)
+    if text := other_data(read_description(folder), describe(recipe, evaluation.data)):
+        warn(f"{folder.path}: {text}; it is measured on them all the same")
     # All snapshots with the recipe's own prior, and the last one with each of its other priors.
     own, *others = recipe.all_priors
     iterations = folder.snapshots() or [recipe.train.iterations]
@@ -61,7 +64,6 @@ def measure(
     moments += [(iterations[-1], prior) for prior in others]
     values: list[dict[str, float]] = []
     for iteration, prior in moments:
-        report(f"measuring {folder.path} after {iteration} iterations, prior {prior}")
         values.append(evaluation.values(iteration, prior))
     history: list[Snapshot] = [
         {"iteration": iteration, "values": each}

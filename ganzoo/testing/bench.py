@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from ganzoo import specs
 from ganzoo.engine.data import take
 from ganzoo.engine.networks import Freezer
-from ganzoo.engine.parts import Parts, data_root
+from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import generator_for, seeded
 from ganzoo.engine.step import Batch, Step, packed
 from ganzoo.errors import UserError, describe
 from ganzoo.evaluation.features import Features
+from ganzoo.folders import data_root
 from ganzoo.recipe import settings
 from ganzoo.recipe.model import ARRAYS, Component, Recipe
 from ganzoo.specs import NETWORKS, BuildContext, ComponentSpec

@@ -42,7 +42,7 @@ def plain_loop(device: str) -> Iterator[None]:
     from torchvision import transforms
     from torchvision.datasets import MNIST
 
-    from ganzoo.engine.parts import data_root
+    from ganzoo.folders import data_root
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
     loader = DataLoader(
@@ -79,7 +79,7 @@ def tuned_loop(device: str) -> Iterator[None]:
     from torch.nn.functional import softplus
     from torchvision.datasets import MNIST
 
-    from ganzoo.engine.parts import data_root
+    from ganzoo.folders import data_root
 
     data = MNIST(str(data_root())).data.to(device).view(-1, 784).float().div_(127.5).sub_(1)
     D, G = discriminator(nn).to(device), generator(nn).to(device)

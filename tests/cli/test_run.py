@@ -23,7 +23,7 @@ FILES = {
     *("samples/000000.png", "samples/000002.png", "samples/000004.png", "samples/000006.png"),
     *("checkpoints/000004.pt", "checkpoints/000006.pt"),
     *(f"snapshots/00000{iteration}.safetensors" for iteration in (1, 2, 3, 4, 6)),
-    *("generator.safetensors", "discriminator.safetensors", "data.json"),
+    *("generator.safetensors", "discriminator.safetensors"),
 }
 """The files of a run: pictures at 0 and every 2, the newest two checkpoints."""
 

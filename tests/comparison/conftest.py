@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins
 from ganzoo.api import BuildContext, LossSpec, MetricSpec, Phase, Step
-from ganzoo.comparison import Comparison, compare, entrants, launchers
+from ganzoo.comparison import Comparison, compare, comparing, entrants, launchers
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.registry import Registry
@@ -207,7 +207,7 @@ def use(patch: pytest.MonkeyPatch, registry: Registry) -> None:
         return function(*arguments)
 
     patch.setattr("ganzoo.registry.installed", lambda: registry)
-    for module in (launchers, entrants):
+    for module in (launchers, entrants, comparing):
         patch.setattr(module, "in_own_process", call)
 
 

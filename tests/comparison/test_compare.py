@@ -16,6 +16,7 @@ import pytest
 from ganzoo import load_recipe, open_run, train
 from ganzoo.comparison import Budget, Comparison, jobs
 from ganzoo.comparison.entrants import place
+from ganzoo.comparison.jobs import hash_of_data
 from ganzoo.errors import InterruptedRun, RunError, UserError
 from ganzoo.recipe import RecipeError
 from ganzoo.runs import create_run_folder, write_text
@@ -198,14 +199,51 @@ def test_other_versions_have_other_folders(
     compared: Compare, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe("gan.toml")
-    first = place(recipe, folder)
-    assert place(recipe, folder) == first
+    first = place(recipe, folder, "data")
+    assert place(recipe, folder, "data") == first
+    assert place(recipe, folder, "other data") != first
     assert first.name.startswith("seed-0-")
-    assert place(recipe.changed(train={"seed": 3}), folder).name.startswith("seed-3-")
+    assert place(recipe.changed(train={"seed": 3}), folder, "data").name.startswith("seed-3-")
     monkeypatch.setattr(
         "ganzoo.engine.environment.versions", lambda plugins: {"ganzoo-mlp": "0.0.9"}
     )
-    assert place(recipe, folder) != first
+    assert place(recipe, folder, "data") != first
+
+
+def test_a_run_on_other_data_is_not_taken(compared: Compare, trained: Path) -> None:
+    environment = json.loads((trained / "environment.json").read_text())
+    environment["data"]["digest"] = "another"
+    (trained / "environment.json").write_text(json.dumps(environment))
+    (path,) = paths(compared("gan.toml"))
+    assert path != str(trained)
+
+
+def test_a_run_is_measured_anew_on_data_that_have_changed(
+    compared: Compare, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    compared(trained, report=said.append)
+    assert said == ["1/1  gan, seed 0: measured"]
+    monkeypatch.setattr("ganzoo.comparison.comparing.hash_of_data", lambda recipe: "another")
+    compared(trained, report=said.append)
+    assert said[1:] == [
+        "1/1  gan, seed 0: measured on other data than it was trained on, which have changed since"
+    ]
+    assert len(list((trained / "measures").iterdir())) == 2
+
+
+def test_finished_runs_are_compared_where_the_data_are_not_there(
+    compared: Compare, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compared(trained)
+
+    def missing(recipe: str) -> str:
+        raise UserError("the data are not there")
+
+    monkeypatch.setattr("ganzoo.comparison.comparing.hash_of_data", missing)
+    assert compared(trained).data["models"] == first.data["models"]
+    with pytest.raises(UserError, match="the data are not there"):
+        compared("gan.toml")
 
 
 def test_a_finished_run_is_taken_before_one_that_is_not(compared: Compare, trained: Path) -> None:
@@ -234,7 +272,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
     recipe = load_recipe("gan.toml")
-    path = place(recipe, Path("runs"))
+    path = place(recipe, Path("runs"), hash_of_data(recipe.to_toml()))
     write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
     assert paths(compared("gan.toml")) == [str(path)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.engine.data import Data, Samples, describe, labels_of, take, to_bytes, to_unit
+from ganzoo.engine.data import (
+    Data,
+    Samples,
+    describe,
+    digest_of,
+    labels_of,
+    take,
+    to_bytes,
+    to_unit,
+)
 from ganzoo.engine.loader import BatchLoader, BatchOrder
 from ganzoo.errors import RunError, UserError
 
@@ -28,8 +38,8 @@ class Listed:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        assert self.samples.labels is not None
-        return self.samples.values[index], int(self.samples.labels[index])
+        labels = self.samples.labels
+        return self.samples.values[index], -1 if labels is None else int(labels[index])
 
 
 @pytest.fixture
@@ -196,3 +206,62 @@ def test_a_data_set_that_is_not_as_declared_is_refused(samples: Samples) -> None
         describe(declared((1, 4, 4), None), Data(Samples(samples.values[:0])))
     with pytest.raises(RunError, match=r"declares samples of shape \(1, 8, 8\), but holds \(1, 4"):
         describe(declared((1, 8, 8), None), Data(samples))
+
+
+# The hash of a data set.
+
+
+def test_samples_in_memory_are_hashed_by_their_content() -> None:
+    values = torch.arange(12, dtype=torch.uint8).reshape(3, 1, 2, 2)
+    labels = torch.tensor([0, 1, 2])
+    first = digest_of(Samples(values, labels))
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert digest_of(Samples(values.clone(), labels.clone())) == first
+    others = [
+        Samples(values + 1, labels),
+        Samples(values, labels.flip(0)),
+        Samples(values),
+        Samples(values.reshape(3, 1, 1, 4), labels),
+        Samples(values.to(torch.int8), labels),
+        Samples(values.flip(0), labels),
+    ]
+    assert len({first, *map(digest_of, others)}) == 7
+
+
+def test_a_stream_is_hashed_by_some_of_its_samples_or_by_what_it_says(samples: Samples) -> None:
+    first = digest_of(Listed(samples))
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert digest_of(Listed(Samples(samples.values.clone(), samples.labels))) == first
+    others = [Samples(samples.values.flip(0), samples.labels), Samples(samples.values[:9])]
+    assert len({first, *(digest_of(Listed(other)) for other in others)}) == 3
+
+    class Known(Listed):
+        digest = "what it holds"
+
+    assert digest_of(Known(samples)) == digest_of(Known(others[0])) != first
+
+
+def test_the_description_knows_all_samples(samples: Samples) -> None:
+    def digest(*parts: Samples) -> str:
+        return describe(declared((1, 4, 4), None), Data(*parts)).digest
+
+    other = Samples(samples.values + 1)
+    assert digest(samples, other) == digest(samples, other)
+    assert len({digest(samples), digest(samples, other), digest(other, samples)}) == 3
+    known = describe(declared((1, 4, 4), None), Data(samples, source="/somewhere"))
+    assert known.source == "/somewhere"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_finite_are_named(value: float) -> None:
+    points = torch.zeros(10, 2)
+    points[7, 1] = value
+    spec, bad, good = declared((2,), None), Samples(points), Samples(points[:5])
+    message = "sample 7 holds a value that is not finite"
+    with pytest.raises(UserError, match=f"dataset 'some', training {message}"):
+        describe(spec, Data(bad))
+    with pytest.raises(UserError, match=f"dataset 'some', held-out {message}"):
+        describe(spec, Data(good, bad))
+    stream = BatchLoader(Listed(bad), (2,), 10, seed=0, device=CPU)
+    with pytest.raises(UserError, match=f"the stream of training data: {message}"):
+        stream.fill(0)

@@ -82,7 +82,7 @@ def test_a_run_leaves_its_files(recipe: MakeRecipe, tmp_path: Path) -> None:
     folder = train(recipe(), tmp_path)
     names = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*")}
     assert names >= {
-        "recipe.toml", "environment.json", "data.json",
+        "recipe.toml", "environment.json",
         "statistics.jsonl", "timing.jsonl", "status.json",
         "generator.safetensors", "discriminator.safetensors",
         "checkpoints/000010.pt", "checkpoints/000020.pt",
@@ -212,6 +212,23 @@ def test_training_leaves_the_callers_random_stream_alone(
     before = torch.get_rng_state()
     train(recipe(text=STATEFUL), tmp_path)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_run_does_not_resume_on_other_data(recipe: MakeRecipe, tmp_path: Path) -> None:
+    interrupt = StopAt(3, lambda session: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(InterruptedRun):
+        train(recipe(), tmp_path, interrupt)
+    folder = RunFolder(tmp_path / "tiny" / "run")
+    environment = json.loads(folder.environment.read_text())
+    environment["data"] |= {"digest": "another", "source": "/somewhere/else"}
+    folder.environment.write_text(json.dumps(environment))
+    with pytest.raises(RunError) as caught:
+        train(recipe(), folder.path, resume=True)
+    assert caught.value.message == (
+        f"{folder.path} cannot be resumed: the data are no longer those that it was trained on "
+        "(they were 1500 samples and 297 held out from /somewhere/else, and are 1500 samples and "
+        "297 held out)"
+    )
 
 
 @pytest.mark.timeout(600)

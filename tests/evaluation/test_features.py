@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Data, Samples, Stream, take, to_unit
-from ganzoo.engine.parts import Parts, base_context
+from ganzoo.engine.data import Data, Samples, take, to_unit
+from ganzoo.engine.parts import Parts
 from ganzoo.evaluation import Features
-from ganzoo.evaluation.cache import cache_root, cached, data_digest
+from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.classifier import train_classifier
+from ganzoo.folders import cache_root
 from ganzoo.recipe import Recipe
 
 from .conftest import TINY, data_of
@@ -187,41 +188,6 @@ def test_taken_samples_without_labels(recipe: MakeRecipe) -> None:
     x, labels = take(Samples(torch.arange(12.0).reshape(6, 2)), torch.tensor([3, 1]))
     assert x.tolist() == [[6, 7], [2, 3]]
     assert labels.tolist() == [-1, -1]
-
-
-# The hash of a data set.
-
-
-def test_a_data_set_in_memory_is_hashed_by_its_content() -> None:
-    values = torch.arange(12, dtype=torch.uint8).reshape(3, 1, 2, 2)
-    labels = torch.tensor([0, 1, 2])
-    first = data_digest("", Samples(values, labels))
-    assert re.fullmatch("[0-9a-f]{16}", first)
-    assert data_digest("other", Samples(values.clone(), labels.clone())) == first
-    others = [
-        Samples(values + 1, labels),
-        Samples(values, labels.flip(0)),
-        Samples(values),
-        Samples(values.reshape(3, 1, 1, 4), labels),
-        Samples(values.to(torch.int8), labels),
-        Samples(values.flip(0), labels),
-    ]
-    assert len({first, *(data_digest("", other) for other in others)}) == 7
-
-
-def test_a_data_set_on_disk_is_hashed_by_its_declaration(recipe: MakeRecipe) -> None:
-    def digest(recipe: Recipe, part: Samples | Stream) -> str:
-        return data_digest(base_context(recipe).data_key, part)
-
-    streamed = recipe("data.type=test-streamed")
-    data = data_of(streamed)
-    first = digest(streamed, data.train)
-    assert digest(recipe("data.type=test-streamed", "latent.dim=9"), data.train) == first
-    assert data.held_out is not None
-    assert digest(streamed, data.held_out) != first
-    newer = replace(streamed.data, plugin=replace(streamed.data.plugin, version="1.1"))
-    assert digest(replace(streamed, data=newer), data.train) != first
-    assert digest(recipe(), data.train) != first
 
 
 # The cache.

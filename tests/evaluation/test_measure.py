@@ -137,13 +137,26 @@ def test_the_end_is_measured_with_the_final_weights(run: MakeRun) -> None:
 
 
 def test_a_comparison_says_how_to_measure(run: MakeRun) -> None:
-    reports: list[str] = []
     made = run()
-    measures = measured(made, metric(Watching), evaluate=Evaluate(samples=7), report=reports.append)
+    measures = measured(made, metric(Watching), evaluate=Evaluate(samples=7))
     assert (measures["generated"], measures["real"]) == (7, 7)
     assert {len(samples) for samples in given(False) + given(True)} == {7}
-    assert reports[0] == f"measuring {made.path} after 5 iterations, prior latent"
-    assert len(reports) == 4
+
+
+def test_other_data_than_those_of_the_run_are_named(run: MakeRun) -> None:
+    said: list[str] = []
+    made = run()
+    measured(made, metric(Watching), warn=said.append)
+    assert said == []
+    environment = json.loads(made.folder.environment.read_text())
+    environment["data"] |= {"digest": "another", "training_samples": 1499}
+    made.folder.environment.write_text(json.dumps(environment))
+    measured(made, metric(Watching), warn=said.append)
+    assert said == [
+        f"{made.path}: the data are no longer those that it was trained on (they were 1499 samples "
+        "and 297 held out, and are 1500 samples and 297 held out); it is measured on them all the "
+        "same"
+    ]
 
 
 def test_values_are_the_same_twice(run: MakeRun) -> None:

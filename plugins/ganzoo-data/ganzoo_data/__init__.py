@@ -145,6 +145,7 @@ class CelebA(TorchvisionSpec):
 
         return load_celeba(
             context.data_root,
+            context.cache_root,
             download=self.download,
             size=self.size,
             limit=self.limit,
@@ -157,9 +158,11 @@ class ImageFolder(DatasetSpec):
 
     Images uint8 `(M, channels, size, size)` without labels. A picture is turned as its EXIF
     orientation says, transparency becomes white, an animation gives its first frame, and
-    scaling is bicubic and antialiased. Files that cannot be read are skipped and named in one
-    warning; for a stream only headers are read for that, so a truncated JPEG stops the run when
-    it is read. Which pictures are held out depends on their names alone.
+    scaling is bicubic and antialiased. Of pictures with 16 bits a value, the bits that the
+    brightest of them needs are used. Links to folders are followed; hidden files, files that
+    cannot be read and the folders of runs are left out, which one line says. Whether a picture is
+    held out depends on its own name alone. Before a stream is used, every file is decoded once,
+    and what came of it is kept in the cache.
     Raises `UserError` where there is no such folder, no picture in it, or none that can be read.
     """
 
@@ -181,7 +184,7 @@ class ImageFolder(DatasetSpec):
     )
     channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
     held_out: float = Field(
-        0.05, ge=0, lt=1, description="share of the pictures that are never trained on"
+        0.05, ge=0, lt=1, description="about this share of the pictures is never trained on"
     )
     limit: PositiveInt | None = Field(
         None, description="use a fixed choice of so many pictures only; all if left out"
@@ -197,13 +200,14 @@ class ImageFolder(DatasetSpec):
         return (self.channels, self.size, self.size)
 
     def build(self, context: BuildContext) -> Any:
-        """Find the pictures, split them and decode them, or check the headers of a stream."""
+        """Find the pictures, split them and decode them, or check those of a stream."""
         from .folder import load_folder
         from .pictures import PictureReader
 
         return load_folder(
             self.path,
             context.data_root,
+            context.cache_root,
             PictureReader(size=self.size, channels=self.channels, crop=self.crop),
             held_out=self.held_out,
             limit=self.limit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 
 
 def reason(error: Exception) -> str:
@@ -12,7 +13,8 @@ def reason(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
+@lru_cache(maxsize=100)
 def announce(text: str) -> None:
-    """One line on stderr, from the first of the processes that torchrun started."""
+    """One line on stderr, once, from the first of the processes that torchrun started."""
     if os.environ.get("RANK", "0") == "0":
         print(text, file=sys.stderr, flush=True)

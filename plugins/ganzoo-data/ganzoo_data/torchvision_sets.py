@@ -12,8 +12,9 @@ from torchvision import datasets
 from ganzoo.api import UserError
 from ganzoo.engine import Data, Samples
 
+from .catalogue import Catalogue
 from .messages import announce, reason
-from .pictures import PictureReader, load_parts
+from .pictures import PictureReader, describe_failures, load_parts
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ def load_labelled(
     def read(root: Path, download: bool) -> Data:
         splits = [LABELLED[name](root, train=train, download=download) for train in (True, False)]
         train, test = (_samples(split, sample_shape) for split in splits)
-        return Data(train=train, held_out=test)
+        return Data(train=train, held_out=test, source=str(root / LAYOUT[name][0]))
 
     return find(name, data_root, read, download)
 
@@ -80,6 +81,7 @@ def _samples(split: Any, sample_shape: tuple[int, ...]) -> Samples:
 
 def load_celeba(
     data_root: Path,
+    cache_root: Path,
     *,
     download: bool,
     size: int,
@@ -103,14 +105,19 @@ def load_celeba(
         return parts
 
     train_names, test_names = find("celeba", data_root, read, download)
-    train, test = load_parts(
-        "celeba",
-        data_root.absolute() / "celeba" / "img_align_celeba",
-        [train_names[:limit], test_names],
-        PictureReader(size=size),
-        in_memory,
-    )
-    return Data(train=train, held_out=test if len(test) else None)
+    folder = data_root.absolute() / "celeba" / "img_align_celeba"
+    catalogue, reader = Catalogue(folder, cache_root, "celeba"), PictureReader(size=size)
+    failures: dict[str, str] = {}
+    if limit is not None:
+        train_names, failures = catalogue.first_readable(train_names, limit)
+    parts = (train_names, test_names)
+    (train, test), unreadable = load_parts("celeba", catalogue, parts, reader, in_memory)
+    if failures | unreadable:
+        announce(
+            f"celeba: left out {len(failures | unreadable)} pictures that cannot be read: "
+            f"{describe_failures(failures | unreadable)}"
+        )
+    return Data(train=train, held_out=test if len(test) else None, source=str(folder))
 
 
 def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: bool) -> T:

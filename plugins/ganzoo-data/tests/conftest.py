@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ganzoo_data import Mnist
+from ganzoo_data.messages import announce
 from PIL import Image
 
 from ganzoo.api import BuildContext, DatasetSpec
@@ -16,7 +17,15 @@ Build = Callable[..., Data]
 
 
 def context_for(spec: DatasetSpec, root: Path) -> BuildContext:
-    return BuildContext(sample_shape=spec.sample_shape, latent_dim=2, data_root=root)
+    return BuildContext(
+        sample_shape=spec.sample_shape, latent_dim=2, data_root=root, cache_root=root / ".cache"
+    )
+
+
+@pytest.fixture(autouse=True)
+def forget_announcements() -> None:
+    """What was said in one test may be said again in the next."""
+    announce.cache_clear()
 
 
 @pytest.fixture

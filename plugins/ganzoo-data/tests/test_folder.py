@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ganzoo_data import ImageFolder, pictures
-from ganzoo_data.folder import list_pictures
-from ganzoo_data.pictures import PictureReader, PictureStream
+from ganzoo_data import ImageFolder, catalogue, pictures
+from ganzoo_data.catalogue import Catalogue
+from ganzoo_data.folder import list_pictures, split
+from ganzoo_data.messages import announce
+from ganzoo_data.pictures import PictureStream
 from PIL import Image
 
 from ganzoo.api import RunError, UserError
@@ -23,11 +26,6 @@ Build = Callable[..., Data]
 
 def folder(**keys: object) -> ImageFolder:
     return ImageFolder.model_validate({"path": "faces", "size": 12, "held_out": 0.2, **keys})
-
-
-def read(file: Path, **keys: object) -> np.ndarray:
-    """A file as the reader gives it, `(H, W, C)`."""
-    return PictureReader(**keys)(file).permute(1, 2, 0).numpy()  # type: ignore[arg-type]
 
 
 def pictures_of(part: Samples | PictureStream) -> list[bytes]:
@@ -49,15 +47,16 @@ def test_every_picture_is_in_exactly_one_part(faces: Path, build: Build) -> None
         for file in sorted(faces.rglob("*.png"))
     ]
     pixels = pictures_of(data.train) + pictures_of(data.held_out)
-    assert (len(data.train), len(data.held_out)) == (16, 4)
+    assert len(data.held_out) > 0
     assert sorted(pixels) == sorted(expected)
+    assert data.source == str(faces)
 
 
 def test_names_are_sorted_whatever_the_file_system_says(tmp_path: Path) -> None:
     for name in ("b.png", "a.png", "A/z.png", "A/B/c.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert list_pictures(tmp_path) == ["A/B/c.png", "A/z.png", "a.png", "b.png"]
+    assert list_pictures(tmp_path).pictures == ["A/B/c.png", "A/z.png", "a.png", "b.png"]
 
 
 def test_the_extension_may_be_in_capitals_and_other_files_are_left_alone(
@@ -67,39 +66,152 @@ def test_the_extension_may_be_in_capitals_and_other_files_are_left_alone(
         Image.new("RGB", (12, 12)).save(faces / f"one.{extension}")
     (faces / "notes.txt").write_text("no picture")
     assert len(build(folder(held_out=0.0)).train) == 25
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == (
+        f"image-folder: 25 pictures from {faces}, 0 of them held out; left out 1 other files\n"
+    )
 
 
-@pytest.mark.parametrize(
-    ("share", "train", "apart"), [(0.0, 20, 0), (0.04, 20, 0), (0.5, 10, 10), (0.999, 1, 19)]
-)
-def test_the_share_held_out(
-    faces: Path, build: Build, share: float, train: int, apart: int
+@pytest.mark.parametrize("share", [0.0, 0.04, 0.2, 0.5])
+def test_the_share_held_out(share: float) -> None:
+    names = [f"{number:05}.png" for number in range(20_000)]
+    train, apart = split(names, share)
+    assert sorted(train + apart) == names
+    deviation = (share * (1 - share) / len(names)) ** 0.5
+    assert abs(len(apart) / len(names) - share) <= 4 * deviation
+
+
+def test_something_is_always_trained_on(faces: Path, build: Build) -> None:
+    assert len(build(folder(held_out=0.999)).train) == 1
+    assert split(["a.png"], 0.999) == (["a.png"], [])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("limit", [None, 15])
+def test_other_files_move_no_picture_into_the_other_part(
+    faces: Path, build: Build, in_memory: bool, limit: int | None
 ) -> None:
-    data = build(folder(held_out=share))
-    assert len(data.train) == train
-    assert (0 if data.held_out is None else len(data.held_out)) == apart
+    keys = {"held_out": 0.3, "in_memory": in_memory, "limit": limit}
+    before = build(folder(**keys))
+    trained, apart = set(pictures_of(before.train)), set(pictures_of(before.held_out))
+    (faces / "01.png").unlink()
+    break_file(faces / "02.png")
+    for number in range(30):
+        pixels = np.random.default_rng(1000 + number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(faces / f"new-{number}.png")
+    after = build(folder(**keys))
+    assert not trained & set(pictures_of(after.held_out))
+    assert not apart & set(pictures_of(after.train))
+    assert len(after.train) + len(after.held_out) == (limit or 48)
 
 
 def test_limit_is_a_fixed_choice_among_all(faces: Path, build: Build) -> None:
     everything = build(folder(held_out=0.0))
     some = build(folder(held_out=0.5, limit=10))
     chosen = set(pictures_of(some.train)) | set(pictures_of(some.held_out))
-    assert (len(some.train), len(some.held_out), len(chosen)) == (5, 5, 10)
-    assert chosen == set(pictures_of(everything.train)[:10])
-    assert chosen != set(sorted(pictures_of(everything.train))[:10])
+    assert len(some.train) + len(some.held_out) == len(chosen) == 10
+    assert chosen < set(pictures_of(everything.train))
+    assert chosen != set(pictures_of(everything.train)[:10])
+    assert chosen < set(pictures_of(build(folder(held_out=0.0, limit=12)).train))
     assert len(build(folder(limit=100, held_out=0.0)).train) == 20
 
 
-def test_the_split_depends_on_names_and_not_on_a_file_that_breaks(
-    faces: Path, build: Build
+def test_files_that_cannot_be_read_do_not_count_for_the_limit(
+    faces: Path, build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = build(folder())
-    break_file(faces / "01.png")
-    after = build(folder())
-    for one, other in ((before.train, after.train), (before.held_out, after.held_out)):
-        assert set(pictures_of(other)) <= set(pictures_of(one))
-    assert len(after.train) + len(after.held_out) == 19
+    for number in range(30):
+        (faces / f"junk-{number}.png").write_text("no picture")
+    for in_memory in (True, False):
+        data = build(folder(limit=20, held_out=0.0, in_memory=in_memory))
+        assert len(data.train) == 20
+    capsys.readouterr()
+    assert len(build(folder(limit=8, held_out=0.0)).train) == 8
+    line = capsys.readouterr().err
+    counted = re.search(r"8 pictures .* (\d+) beyond the limit, (\d+) that cannot be read", line)
+    assert counted, line
+    assert 8 + int(counted[1]) + int(counted[2]) == 50
+
+
+# Links, hidden files, our own files
+
+
+def test_links_to_folders_are_followed_once(
+    faces: Path, build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collection = tmp_path / "collection"
+    (collection / "inner").mkdir(parents=True)
+    (collection / "linked").symlink_to(faces)
+    (collection / "again").symlink_to(faces)
+    (collection / "inner" / "up").symlink_to(collection)
+    (collection / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    data = build(folder(path="collection", held_out=0.0))
+    assert len(data.train) == 20
+    line = capsys.readouterr().err
+    assert "2 links to folders that are there already" in line
+    assert "1 links to nothing or no files" in line
+
+
+def test_hidden_files_and_our_own_folders_are_left_out(
+    faces: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = {
+        ".thumbnails/00.png": None,
+        "runs/tiny/one/samples/000000.png": "runs/tiny/one/recipe.toml",
+        "runs/tiny/two/samples/000000.png": "runs/tiny/two/recipe.toml",
+        "comparison/pictures/one.png": "comparison/comparison.json",
+    }
+    for name, mark in inside.items():
+        (faces / name).parent.mkdir(parents=True)
+        Image.new("RGB", (12, 12)).save(faces / name)
+        if mark:
+            (faces / mark).write_text("")
+    (faces / "runs" / "tiny" / "one" / "status.json").write_text("{}")
+    (faces / "runs" / "tiny" / "two" / "environment.json").write_text("{}")
+    (faces / "._00.png").write_bytes(b"macOS")
+    (faces / "recipe.toml").write_text("")
+    assert len(build(folder(held_out=0.0)).train) == 20
+    assert capsys.readouterr().err == (
+        f"image-folder: 20 pictures from {faces}, 0 of them held out; left out 3 folders of runs, "
+        "2 hidden files and folders, 1 other files\n"
+    )
+
+
+# What is known of files
+
+
+def test_every_file_is_decoded_once(
+    faces: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build(folder(in_memory=False))
+    checked: list[str] = []
+    check = Catalogue._check
+    monkeypatch.setattr(
+        Catalogue, "_check", lambda self, name: checked.append(name) or check(self, name)
+    )
+    assert build(folder(in_memory=False)).train.digest == first.train.digest
+    assert checked == []
+    Image.new("RGB", (12, 12)).save(faces / "01.png")
+    changed = build(folder(in_memory=False))
+    assert checked == ["01.png"]
+    digests = [(each.train.digest, each.held_out.digest) for each in (first, changed)]
+    assert sum(one != other for one, other in zip(*digests, strict=True)) == 1
+    (kept,) = (tmp_path / ".cache").glob("pictures-*.json")
+    damaged = bytearray(kept.read_bytes())
+    damaged[-20] ^= 1
+    kept.write_bytes(damaged)
+    checked.clear()
+    assert build(folder(in_memory=False)).train.digest == changed.train.digest
+    assert len(checked) == 20
+
+
+def test_a_cache_that_cannot_be_written_only_takes_time(faces: Path, build: Build) -> None:
+    (faces.parent / ".cache").write_text("a file, no folder")
+    assert len(build(folder(in_memory=False, held_out=0.0)).train) == 20
+
+
+def test_how_a_stream_is_read_is_in_its_digest(faces: Path, build: Build) -> None:
+    variants = ({}, {"size": 7}, {"channels": 1}, {"crop": "none"}, {"held_out": 0.4})
+    digests = {build(folder(in_memory=False, **keys)).train.digest for keys in variants}
+    assert len(digests) == len(variants)
 
 
 def test_folders_are_searched_in_order(
@@ -168,106 +280,12 @@ def test_reading_many_is_announced(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(pictures, "MANY", 19)
+    monkeypatch.setattr(catalogue, "MANY", 19)
     build(folder())
     build(folder(in_memory=False))
-    assert capsys.readouterr().err == (
-        f"image-folder: reading 20 pictures in {faces}\n"
-        f"image-folder: checking 20 pictures in {faces}\n"
-    )
-
-
-# How a picture is read
-
-
-def test_center_cuts_the_long_side(tmp_path: Path) -> None:
-    pixels = np.arange(8, dtype=np.uint8)[None, :, None].repeat(4, 0).repeat(3, 2) * 30
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    Image.fromarray(pixels.transpose(1, 0, 2)).save(tmp_path / "tall.png")
-    assert np.array_equal(read(tmp_path / "wide.png", size=4), pixels[:, 2:6])
-    tall = read(tmp_path / "tall.png", size=4)
-    assert np.array_equal(tall, pixels[:, 2:6].transpose(1, 0, 2))
-
-
-def test_none_squashes(tmp_path: Path) -> None:
-    pixels = np.zeros((4, 8, 3), dtype=np.uint8)
-    pixels[:, :4] = 200
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    squashed = read(tmp_path / "wide.png", size=4, crop="none")
-    assert squashed.shape == (4, 4, 3)
-    assert (squashed[:, 0] > 190).all()
-    assert (squashed[:, 3] < 10).all()
-
-
-def test_shrinking_is_antialiased(tmp_path: Path) -> None:
-    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    Image.fromarray(board).save(tmp_path / "board.png")
-    small = read(tmp_path / "board.png", size=8).astype(int)
-    assert abs(small - 127).max() <= 12
-
-
-def solid(mode: str, colour: int | tuple[int, ...]) -> Image.Image:
-    return Image.new(mode, (4, 4), colour)
-
-
-@pytest.mark.parametrize(
-    ("image", "file", "expected"),
-    [
-        (solid("RGBA", (255, 0, 0, 0)), "clear.png", (255, 255, 255)),
-        (solid("RGBA", (255, 0, 0, 255)), "red.png", (255, 0, 0)),
-        (solid("RGBA", (200, 0, 0, 51)), "faint.png", (244, 204, 204)),
-        (solid("LA", (0, 127)), "grey.png", (128, 128, 128)),
-        (solid("L", 77), "l.png", (77, 77, 77)),
-        (solid("1", 1), "bit.png", (255, 255, 255)),
-        (solid("RGB", (10, 20, 30)).quantize(), "palette.png", (10, 20, 30)),
-        (solid("CMYK", (0, 0, 0, 255)), "ink.jpg", (0, 0, 0)),
-        (Image.fromarray(np.full((4, 4), 128 * 256, np.uint16)), "deep.png", (128, 128, 128)),
-        (solid("RGB", (10, 20, 30)), "one.bmp", (10, 20, 30)),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_colours(
-    tmp_path: Path, image: Image.Image, file: str, expected: tuple[int, int, int]
-) -> None:
-    image.save(tmp_path / file)
-    pixels = read(tmp_path / file, size=4).astype(int)
-    assert pixels.shape == (4, 4, 3)
-    assert abs(pixels - np.array(expected)).max() <= 1
-
-
-def test_a_transparent_palette_is_white(tmp_path: Path) -> None:
-    image = Image.new("P", (4, 4), 1)
-    image.putpalette([0, 0, 0, 200, 0, 0])
-    image.putpixel((0, 0), 0)
-    image.save(tmp_path / "a.gif", transparency=0)
-    pixels = read(tmp_path / "a.gif", size=4)
-    assert pixels[0, 0].tolist() == [255, 255, 255]
-    assert pixels[1, 1].tolist() == [200, 0, 0]
-
-
-def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
-    frames = [solid("RGB", (250, 0, 0)), solid("RGB", (0, 250, 0))]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert read(tmp_path / "a.gif", size=4)[0, 0].tolist() == [250, 0, 0]
-
-
-def test_one_channel_is_luminance(tmp_path: Path) -> None:
-    solid("RGB", (255, 0, 0)).save(tmp_path / "red.png")
-    grey = read(tmp_path / "red.png", size=4, channels=1)
-    assert grey.shape == (4, 4, 1)
-    assert (grey == 76).all()
-
-
-@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
-def test_the_orientation_of_a_camera_is_honoured(tmp_path: Path, extension: str) -> None:
-    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
-    pixels[:8] = 250  # bright on top as stored; 6 says that the top is the right-hand side
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = tmp_path / f"turned.{extension}"
-    Image.fromarray(pixels).save(file, exif=exif, quality=95)
-    pixels = read(file, size=16).astype(int)
-    assert (pixels[:, 10:] > 230).all()
-    assert (pixels[:, :6] < 20).all()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"image-folder: reading 20 pictures in {faces}"
+    assert lines[2] == f"image-folder: checking 20 pictures in {faces}"
 
 
 # What is said when it fails
@@ -282,7 +300,8 @@ def test_broken_files_are_skipped_and_named(
     whole = build(folder(held_out=0.0))
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("image-folder: skipped 3 of 22 files that cannot be read: ")
+    assert captured.err.startswith(f"image-folder: 19 pictures from {faces}, 0 of them held out; ")
+    assert "left out 3 that cannot be read: " in captured.err
     assert captured.err.count("\n") == 1
     assert "01.png (image file is truncated" in captured.err
     assert "a.jpg (not a picture)" in captured.err
@@ -304,7 +323,7 @@ def test_a_stream_knows_its_broken_files_before_training(
     (faces / "more" / "a.jpg").write_text("this is not a picture")
     data = build(folder(in_memory=False, held_out=0.0))
     err = capsys.readouterr().err
-    assert err.startswith("image-folder: skipped 2 of 21 files that cannot be read: ")
+    assert "; left out 2 that cannot be read: " in err
     assert "01.png (" in err
     assert "more/a.jpg (not a picture)" in err
     assert len(pictures_of(data.train)) == 19
@@ -317,7 +336,7 @@ def test_at_most_ten_are_named(
         (faces / f"bad-{index}.jpg").write_text("no")
     build(folder())
     err = capsys.readouterr().err
-    assert "skipped 13 of 33 files" in err
+    assert "left out 13 that cannot be read" in err
     assert err.count("(not a picture)") == 10
     assert err.endswith(" and 3 more\n")
 
@@ -334,7 +353,9 @@ def test_only_the_first_process_prints(
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("RANK", "0")
     build(folder())
-    assert "skipped 1 of 21" in capsys.readouterr().err
+    announce.cache_clear()
+    build(folder())
+    assert "left out 1 that cannot be read" in capsys.readouterr().err
 
 
 def test_a_file_that_breaks_in_the_middle_of_a_run(faces: Path, build: Build) -> None:
@@ -346,7 +367,7 @@ def test_a_file_that_breaks_in_the_middle_of_a_run(faces: Path, build: Build) ->
         data.train[2]
     assert str(file) in str(raised.value)
     assert "truncated" in str(raised.value)
-    assert "remove that file, or set in_memory = true" in str(raised.value)
+    assert "put it back, then resume the run" in str(raised.value)
     os.remove(file)
     with pytest.raises(RunError, match="No such file"):
         data.train[2]
@@ -400,7 +421,7 @@ def test_no_readable_pictures(
         build(folder(in_memory=in_memory, held_out=0.0))
     text = str(raised.value)
     assert f"none of the 3 pictures to train on in {tmp_path}/faces can be read: " in text
-    assert all(f"{index}.png (not a picture)" in text for index in range(3))
+    assert all(f"{index}.png (not a picture" in text for index in range(3))
     assert "  = give a folder of whole pictures" in text
     assert capsys.readouterr().err == ""
 

@@ -169,7 +169,7 @@ def test_celeba_names_the_pictures_it_cannot_read(
     data = build(CelebA(size=8, download=False))
     assert (len(data.train), len(data.held_out)) == (7, 1)
     assert capsys.readouterr().err == (
-        "celeba: skipped 2 of 10 files that cannot be read: "
+        "celeba: left out 2 pictures that cannot be read: "
         "000002.jpg (No such file or directory), 000010.jpg (not a picture)\n"
     )
 

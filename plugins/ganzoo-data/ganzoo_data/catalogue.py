@@ -1,0 +1,134 @@
+"""What is known of the files in a folder of pictures: whether they can be read, and their hashes.
+
+Every file is decoded once. What came of it is kept in the cache, and holds as long as the file has
+the same size and time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from .deep import peak_of
+from .messages import announce, reason
+
+T = TypeVar("T")
+
+MANY = 20_000
+"""Number of pictures above which reading them is announced, because it takes a while."""
+VERSION = 1
+"""Increased when entries have another meaning, so that old ones are not used."""
+
+
+class Entry(NamedTuple):
+    """What is known of a file."""
+
+    size: int
+    """In bytes."""
+    time: int
+    """When it was changed, in nanoseconds."""
+    digest: str
+    """Hash of its bytes, 16 hexadecimal digits."""
+    failure: str
+    """Why it cannot be read as a picture, or nothing."""
+    peak: int = 0
+    """See `peak_of`."""
+
+
+class Catalogue:
+    """The entries of the files in one folder, by their names relative to it."""
+
+    def __init__(self, folder: Path, cache_root: Path, name: str) -> None:
+        """`name` stands before messages."""
+        self.folder, self.name = folder, name
+        place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        self._file = cache_root / f"pictures-{place}-v{VERSION}.json"
+
+    def entries(self, names: Sequence[str]) -> Mapping[str, Entry]:
+        """The entries of some files; those of new and changed files are made."""
+        known = self._read()
+        status = with_threads(self._status, names)
+        missing = [name for name in names if known.get(name, ())[:2] != status[name]]
+        if len(missing) > MANY:
+            announce(f"{self.name}: checking {len(missing)} pictures in {self.folder}")
+        if missing:
+            known |= with_threads(self._check, missing)
+            self._write(known)
+        return {name: known[name] for name in names}
+
+    def first_readable(self, names: Sequence[str], limit: int) -> tuple[list[str], dict[str, str]]:
+        """The first `limit` of the names that can be read, and those before them that cannot, with
+        the reasons."""
+        readable: list[str] = []
+        failures: dict[str, str] = {}
+        while len(readable) < limit and len(readable) + len(failures) < len(names):
+            start = len(readable) + len(failures)
+            for name, entry in self.entries(names[start : start + limit - len(readable)]).items():
+                if entry.failure:
+                    failures[name] = entry.failure
+                else:
+                    readable.append(name)
+        return readable, failures
+
+    def digest(self, names: Iterable[str]) -> str:
+        """A hash of the names and the content of some files, in their order."""
+        names = list(names)
+        lines = (f"{name} {entry.digest}" for name, entry in self.entries(names).items())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _status(self, name: str) -> tuple[int, int]:
+        with suppress(OSError):
+            status = os.stat(self.folder / name)
+            return status.st_size, status.st_mtime_ns
+        return -1, -1
+
+    def _check(self, name: str) -> Entry:
+        size, time = self._status(name)
+        file = self.folder / name
+        try:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+            with Image.open(file) as image:
+                image.load()
+            peak = peak_of(file)
+        except Exception as error:  # Pillow's decoders raise errors of any type
+            return Entry(size, time, "", picture_reason(error))
+        return Entry(size, time, digest, "", peak)
+
+    def _read(self) -> dict[str, Entry]:
+        """What is kept; nothing where the file is not there or damaged."""
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            text = self._file.read_text(encoding="utf-8")
+            digest, _, content = text.partition("\n")
+            if digest == hashlib.sha256(content.encode()).hexdigest():
+                return {name: Entry(*entry) for name, entry in json.loads(content).items()}
+        return {}
+
+    def _write(self, entries: Mapping[str, Entry]) -> None:
+        """Keep the entries; where that is impossible, files are checked again next time."""
+        content = json.dumps(entries)
+        beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(f"{hashlib.sha256(content.encode()).hexdigest()}\n{content}")
+            beside.replace(self._file)
+
+
+def with_threads(action: Callable[[str], T], names: Sequence[str]) -> dict[str, T]:
+    """What an action gives for each name; Pillow decodes without holding Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(action, names), strict=True))
+
+
+def picture_reason(error: Exception) -> str:
+    """Why a file could not be read as a picture."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    return reason(error)
