@@ -256,6 +256,18 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def read_measures(path: Path) -> Any:
+    """The same of evaluation.json or measures/<how>.json, with NaN where a value is null."""
+    measures = read_json(path)
+    rows = [measures, *measures.get("history", ())] if measures else []
+    tables = [(row, "values") for row in rows]
+    tables += [(measures["other_priors"], prior) for prior in measures.get("other_priors", ())]
+    for owner, key in tables:
+        values = owner[key].items()
+        owner[key] = {name: math.nan if value is None else value for name, value in values}
+    return measures
+
+
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line to a JSON-lines file, in one write."""
     try:

@@ -340,6 +340,11 @@ class MetricSpec(ComponentSpec):
     compared: ClassVar[bool] = True
     """Whether comparisons take the metric by themselves where a recipe meets its `needs`."""
 
+    @property
+    def least_samples(self) -> int:
+        """Real samples, and generated ones, with fewer of which the metric is left out."""
+        return 1
+
     @abstractmethod
     def build(self, context: BuildContext) -> Metric: ...
 

@@ -46,7 +46,7 @@ class Run:
     @property
     def evaluation(self) -> dict[str, Any]:
         """What the metrics gave, `values` of the end among it, or an empty dictionary."""
-        evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation)
+        evaluation: dict[str, Any] = runs.read_measures(self.folder.evaluation)
         return evaluation
 
     def sample(
@@ -193,8 +193,9 @@ def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> No
     from ganzoo.engine.events import Listener
     from ganzoo.evaluation.measure import measure
 
+    warn = (progress or Listener()).warned
     try:
-        measures = measure(recipe, folder, recipe.metrics, warn=(progress or Listener()).warned)
+        measures = measure(recipe, folder, recipe.metrics, warn=warn)
         runs.write_json(folder.evaluation, measures)
     except GanzooError:
         raise
@@ -204,6 +205,8 @@ def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> No
             f"{folder.path} is trained, but measuring it failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
         ) from error
+    for name, reason in measures["left_out"].items():
+        warn(f"metric '{name}' is left out: {reason}")
     run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
     plugins.installed().notify(
         "ganzoo_evaluated", run=run, iteration=measures["iteration"], values=measures["values"]

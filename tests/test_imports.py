@@ -54,6 +54,7 @@ LAYERS: Mapping[str, Layer] = {
     "declarations": Layer(("specs",)),
     "offers": Layer(("hookspecs", "declarations", "specs")),
     "local": Layer(("errors",)),
+    "folders": Layer(()),
     "distributions": Layer(("hookspecs",)),
     "plugins": Layer(("errors", "local", "distributions", "hookspecs", "offers", "specs")),
     "registry": Layer(("errors", "plugins", "specs")),
@@ -72,7 +73,7 @@ LAYERS: Mapping[str, Layer] = {
     "engine.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "plugins", "recipe", "recipe.*", "runs"),
-            "engine.*",
+            *("folders", "engine.*"),
         ),
         heavy=True,
     ),
@@ -81,7 +82,7 @@ LAYERS: Mapping[str, Layer] = {
     "evaluation.*": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
-            *("engine.*", "evaluation.*"),
+            *("folders", "engine.*", "evaluation.*"),
         ),
         heavy=True,
     ),
@@ -92,7 +93,7 @@ LAYERS: Mapping[str, Layer] = {
     "testing.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "hookspecs", "plugins", "registry"),
-            *("recipe", "recipe.*", "engine.*", "evaluation.*", "testing.*"),
+            *("recipe", "recipe.*", "folders", "engine.*", "evaluation.*", "testing.*"),
         ),
         heavy=True,
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,15 @@ from ganzoo.comparison.entrants import (
     plan,
     with_seed,
 )
-from ganzoo.comparison.jobs import Job, hash_of_data
+from ganzoo.comparison.jobs import Job, describe_data
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.recipe import Component
+from ganzoo.recipe.model import shortages
 from ganzoo.runs import write_json
 
 if TYPE_CHECKING:
+    from ganzoo.engine.data import DataDescription
     from ganzoo.engine.events import Listener
     from ganzoo.evaluation.document import ComparisonDocument
     from ganzoo.recipe.settings import Evaluate
@@ -106,7 +108,9 @@ def compare(
         ) from error
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
     try:
-        data_hash = find_data(entrants)
+        description = find_data(entrants)
+        protocol = measurable(protocol, description, report)
+        data_hash = None if description is None else description.digest
         for entrant in entrants:
             if not entrant.folders:
                 plan(entrant, seeds, budget, out, runs, data_hash)
@@ -121,17 +125,29 @@ def compare(
     return Comparison(data, out)
 
 
-def find_data(entrants: Sequence[Entrant]) -> str | None:
-    """The hash of the data that all share; None where they are not there and all is trained.
+def find_data(entrants: Sequence[Entrant]) -> DataDescription | None:
+    """What is known of the data that all share; None where they are not there and all is trained.
 
     Raises `UserError` where they are not there and a recipe needs them.
     """
     try:
-        return in_own_process(hash_of_data, entrants[0].recipe.to_toml())
+        return in_own_process(describe_data, entrants[0].recipe.to_toml())
     except UserError:
         if all(entrant.folders for entrant in entrants):
             return None
         raise
+
+
+def measurable(
+    protocol: Protocol, data: DataDescription | None, report: Callable[[str], None]
+) -> Protocol:
+    """The protocol without the metrics for which there are too few samples, which are reported."""
+    if data is None:
+        return protocol
+    short = shortages(protocol.metrics, protocol.evaluate.samples, data.real_samples)
+    for name, reason in short.items():
+        report(f"metric '{name}' is left out: {reason}")
+    return replace(protocol, metrics=[m for m in protocol.metrics if m.spec.type not in short])
 
 
 def choose_protocol(entrants: Sequence[Entrant]) -> Protocol:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.errors import GanzooError, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
-from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json, write_text
+from ganzoo.runs import RunFolder, find_run_folder, read_json, read_measures, write_json, write_text
 
 if TYPE_CHECKING:
+    from ganzoo.engine.data import DataDescription
     from ganzoo.engine.events import Listener
     from ganzoo.evaluation.document import RunMeasures
     from ganzoo.recipe import Recipe
@@ -125,21 +126,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         write_json(path, take_measures(job, folder))
-    measures: RunMeasures = read_json(path)
-    return with_numbers(measures)
-
-
-def with_numbers(measures: RunMeasures) -> RunMeasures:
-    """Measures read from JSON, with NaN where it has null."""
-
-    def numbers(values: Mapping[str, float | None]) -> dict[str, float]:
-        return {name: math.nan if value is None else value for name, value in values.items()}
-
-    measures["values"] = numbers(measures["values"])
-    for row in measures["history"]:
-        row["values"] = numbers(row["values"])
-    others = measures["other_priors"]
-    measures["other_priors"] = {prior: numbers(values) for prior, values in others.items()}
+    measures: RunMeasures = read_measures(path)
     return measures
 
 
@@ -181,13 +168,13 @@ def load_text(text: str) -> Recipe:
         return load_recipe(file)
 
 
-def hash_of_data(recipe: str) -> str:
-    """The hash of a recipe's data, as a run's folder keeps it; the recipe is a TOML text."""
+def describe_data(recipe: str) -> DataDescription:
+    """What is known of a recipe's data as they are now; the recipe is a TOML text."""
     from ganzoo.engine.data import describe
     from ganzoo.engine.parts import base_context
 
     loaded = load_text(recipe)
-    return describe(loaded, loaded.data.spec.build(base_context(loaded))).digest
+    return describe(loaded, loaded.data.spec.build(base_context(loaded)))
 
 
 def iterations_per_second(recipe: str) -> float:

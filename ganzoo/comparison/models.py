@@ -89,12 +89,14 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "history": [],
         "best": {},
         "collapse": [],
+        "left_out": {},
         "cost": None if measures is None else _cost(status, measures),
         "statistics": runs.read_rows(folder.statistics),
     }
     if measures is not None and other_prior is None:
         entry["values"], entry["history"] = measures["values"], measures["history"]
         entry["best"], entry["collapse"] = measures["best"], measures["collapse"]
+        entry["left_out"] = measures["left_out"]
     elif measures is not None and other_prior is not None:
         # Snapshots are measured with the recipe's own prior only.
         entry["values"] = measures["other_priors"].get(other_prior, {})

@@ -95,6 +95,11 @@ class DataDescription:
     source: str = ""
     """See `Data.source`."""
 
+    @property
+    def real_samples(self) -> int:
+        """How many samples models are measured against: held out, or for training without any."""
+        return self.held_out_samples or self.training_samples
+
 
 def describe(recipe: Recipe, data: Data) -> DataDescription:
     """The description of a recipe's data set; classes are counted where it is conditional.

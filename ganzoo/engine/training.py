@@ -27,6 +27,7 @@ from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
+from ganzoo.recipe.model import shortages
 from ganzoo.runs import RunFolder
 
 
@@ -142,6 +143,9 @@ def train_recipe(
                     check_same_data(folder, session.parts.description)
                 if (state := newest_checkpoint(folder, progress.warned)) is not None:
                     load_state_dict(session, state)
+            generated, real = recipe.evaluate.samples, session.parts.description.real_samples
+            for name, reason in shortages(recipe.metrics, generated, real).items():
+                events.emit("warned", f"metric '{name}' will be left out: {reason}")
             with Interruption() as interruption:
                 events.emit("started", session, folder)
                 train(session, folder, events, interruption)

@@ -86,6 +86,8 @@ class Measures(TypedDict):
     """A sentence for each value that was much better at some snapshot than at the end."""
     other_priors: dict[str, dict[str, float]]
     """Values at the last iteration with the other priors of the recipe, by type of prior."""
+    left_out: dict[str, str]
+    """By type, why a metric was not computed."""
 
 
 class RunMeasures(Measures):
@@ -132,6 +134,8 @@ class RunEntry(TypedDict):
     """As in `Measures`; empty where there is no history."""
     collapse: list[str]
     """As in `Measures`; empty where there is no history."""
+    left_out: dict[str, str]
+    """As in `Measures`."""
     cost: Cost | None
     """None for a run that failed."""
     statistics: list[dict[str, Any]]

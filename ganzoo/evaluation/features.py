@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganzoo.engine.data import Samples, Stream, digest_of, real_samples, take
 from ganzoo.engine.parts import Parts
+from ganzoo.errors import RunError
 from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.extractors import (
     CHUNK,
@@ -60,8 +61,13 @@ class Features:
             return tensors, {}
 
         extractor = self.extractor
-        if not extractor.digest:
-            return extractor(take(part, torch.arange(len(part)))[0])
         name = f"{digest_of(part)}-{extractor.type}-{extractor.digest[:16]}"
-        tensors, _ = cached(name, compute)
+        # An extractor without weights is quick.
+        tensors, _ = cached(name, compute) if extractor.digest else compute()
+        for what, values in tensors.items():
+            if not bool(values.isfinite().all()):
+                raise RunError(
+                    f"the {what} of real samples by '{extractor.name}' are not finite",
+                    hint="look at the samples, or name another extractor in [extractor]",
+                )
         return Extraction(tensors["features"], tensors.get("probabilities"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from ganzoo.engine.checkpoints import other_data, read_description
 from ganzoo.engine.data import Data, describe, real_samples, take
 from ganzoo.engine.random import generator_for
 from ganzoo.engine.sampling import Sampler
+from ganzoo.errors import UserError
+from ganzoo.errors import describe as describe_error
 from ganzoo.evaluation.document import (
     Best,
     Bounds,
@@ -25,8 +28,9 @@ from ganzoo.evaluation.extractors import Extraction
 from ganzoo.evaluation.features import Features
 from ganzoo.protocols import Metric
 from ganzoo.recipe import Component, Recipe
+from ganzoo.recipe.model import shortages
 from ganzoo.recipe.settings import Evaluate
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, write_text
 from ganzoo.specs import ExtractorSpec, MetricSpec
 
 CHUNK = 1000
@@ -49,7 +53,8 @@ def measure(
     """Measure a trained run at each of its snapshots, or at its end where it has none.
 
     Each metric sees `evaluate.samples` generated samples and as many held-out real ones (fewer
-    where the data set holds out fewer; training samples where it holds out none). `evaluate` and
+    where the data set holds out fewer; training samples where it holds out none). One that has too
+    few samples, or fails, is left out, with the reason in `left_out`. `evaluate` and
     `extractor` are the recipe's own by default; a comparison measures all runs with the same ones.
     `warn` is called with a sentence where the data are others than the run was trained on.
     """
@@ -93,6 +98,7 @@ def measure(
         "bounds": evaluation.bounds,
         "collapse": collapse(end["values"], best, evaluation.better, evaluation.limits),
         "other_priors": other_priors,
+        "left_out": evaluation.left_out,
     }
 
 
@@ -107,7 +113,7 @@ class _Evaluation:
         evaluate: Evaluate,
         extractor: Component[ExtractorSpec] | None,
     ) -> None:
-        self.recipe, self.evaluate = recipe, evaluate
+        self.recipe, self.folder, self.evaluate = recipe, folder, evaluate
         self.sampler = Sampler(recipe, folder)
         # Built before any snapshot is loaded, which then puts weights into it too.
         self.loss = self.sampler.loss
@@ -118,6 +124,8 @@ class _Evaluation:
             if self.features.held_out.probabilities is None:
                 metrics = [each for each in metrics if each.spec.reads != "probabilities"]
         self.real = self._real()
+        self.left_out = shortages(metrics, evaluate.samples, len(self.real.samples))
+        metrics = [each for each in metrics if each.spec.type not in self.left_out]
         self.metrics = metrics
         self.better: dict[str, Direction] = {}
         self.bounds: dict[str, Bounds] = {}
@@ -163,18 +171,29 @@ class _Evaluation:
         generated = Readings(
             x, labels, None if self.features is None else self.features.extractor(x)
         )
-        parts, values = self.sampler.parts, {}
+        parts = self.sampler.parts
+        values: dict[str, float] = {}
         for spec in (component.spec for component in self.metrics):
             if prior != self.recipe.prior.spec.type and not spec.judges_samples:
                 continue
             context = parts.context_for("metrics", spec, features=self.features, step=parts.step)
-            metric: Metric = spec.build(context)
-            for readings in (self.real, generated):
-                for samples, classes in readings.chunks(spec):
-                    metric.update(samples, real=readings is self.real, labels=classes)
-            for name, value in metric.compute().items():
-                values[self.name(spec, name)] = float(value)
+            try:
+                computed = self._compute(spec.build(context), spec, generated)
+            except UserError as error:
+                self.left_out[spec.type] = error.message
+            except Exception as error:
+                self.left_out[spec.type] = f"it failed: {describe_error(error)}"
+                write_text(self.folder.traceback, traceback.format_exc())
+            else:
+                values |= computed
         return values
+
+    def _compute(self, metric: Metric, spec: MetricSpec, generated: Readings) -> dict[str, float]:
+        """The values of a metric by their full names."""
+        for readings in (self.real, generated):
+            for samples, classes in readings.chunks(spec):
+                metric.update(samples, real=readings is self.real, labels=classes)
+        return {self.name(spec, name): float(value) for name, value in metric.compute().items()}
 
     def _real(self) -> Readings:
         """At most `evaluate.samples` real samples.

@@ -127,7 +127,8 @@ def _real(comparison: ComparisonDocument) -> str:
 
 
 def warnings(comparison: ComparisonDocument) -> list[str]:
-    """A sentence for each run that failed and for each sign of a collapse, each once."""
+    """A sentence for each run that failed, for each sign of a collapse and for each metric that
+    was left out, each once."""
     sentences = []
     for model in comparison["models"]:
         for run in model["runs"]:
@@ -138,6 +139,10 @@ def warnings(comparison: ComparisonDocument) -> list[str]:
             sentences += [
                 (run["path"], f"may have collapsed: {sentence}", where)
                 for sentence in run["collapse"]
+            ]
+            sentences += [
+                (run["path"], f"was measured without '{metric}': {reason}", where)
+                for metric, reason in run["left_out"].items()
             ]
     # A recipe that is shown with several priors has several models of the same runs.
     first = {(path, text): where for path, text, where in reversed(sentences)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -244,3 +244,17 @@ def _plain(settings: Any) -> dict[str, Any]:
     """A table of settings as TOML would hold it."""
     plain: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     return plain
+
+
+def shortages(
+    metrics: Sequence[Component[MetricSpec]], generated: int, real: int
+) -> dict[str, str]:
+    """Why metrics cannot be computed from so many samples, by type; the others are not named."""
+    reasons = {}
+    for metric in metrics:
+        least = metric.spec.least_samples
+        for count, side in ((real, "real"), (generated, "generated")):
+            if count < least:
+                reason = f"it needs {least} {side} samples, and there are {count}"
+                reasons[metric.spec.type] = reason
+    return reasons

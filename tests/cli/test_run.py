@@ -202,7 +202,28 @@ def test_a_component_that_raises_leaves_its_traceback_in_the_run_folder(
     assert status["message"].startswith(message)
 
 
-def test_a_metric_that_raises_leaves_the_run_done(
+def test_a_metric_that_is_left_out_is_named_before_and_after(
+    command: Command, recipe: Path
+) -> None:
+    result = command("run", recipe, "evaluate.samples=1", 'metrics=[{type="fid"}]', "--id", "one")
+    assert result.returncode == 0
+    reason = "it needs 2 generated samples, and there are 1"
+    assert f"metric 'fid' will be left out: {reason}" in result.stderr
+    assert f"metric 'fid' is left out: {reason}" in result.stderr
+
+
+def test_a_value_that_is_no_number_is_shown(
+    command: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = "ganzoo_metrics.distances.FrechetDistance.measure"
+    monkeypatch.setattr(compute, lambda *arguments: {"fid": float("nan")})
+    result = command("run", recipe, "evaluate.samples=9", 'metrics=[{type="fid"}]', "--id", "one")
+    assert result.returncode == 0
+    assert re.search(r"^fid\[.*\] nan$", result.stderr, re.M)
+    assert '"fid[' in Path("runs/tiny/one/evaluation.json").read_text()
+
+
+def test_measuring_that_fails_leaves_the_run_done(
     command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(*arguments: object) -> None:

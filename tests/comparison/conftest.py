@@ -154,6 +154,16 @@ class IncompleteMetric(MetricSpec):
         raise AssertionError
 
 
+class ManyMetric(MeanMetric):
+    """Needs ten samples."""
+
+    type: ClassVar[str] = "test-many"
+
+    @property
+    def least_samples(self) -> int:
+        return 10
+
+
 class BrokenMetric(MetricSpec):
     """Has a fault."""
 
@@ -177,6 +187,7 @@ MINE = Plugin(
                 FeatureMetric,
                 CodedMetric,
                 SlowMetric,
+                ManyMetric,
                 NanMetric,
                 IncompleteMetric,
                 BrokenMetric,

@@ -16,8 +16,10 @@ import pytest
 from ganzoo import load_recipe, open_run, train
 from ganzoo.comparison import Budget, Comparison, jobs
 from ganzoo.comparison.entrants import place
-from ganzoo.comparison.jobs import hash_of_data
+from ganzoo.comparison.jobs import describe_data
+from ganzoo.engine.data import DataDescription
 from ganzoo.errors import InterruptedRun, RunError, UserError
+from ganzoo.evaluation.report_text import warnings
 from ganzoo.recipe import RecipeError
 from ganzoo.runs import create_run_folder, write_text
 
@@ -224,7 +226,8 @@ def test_a_run_is_measured_anew_on_data_that_have_changed(
     said: list[str] = []
     compared(trained, report=said.append)
     assert said == ["1/1  gan, seed 0: measured"]
-    monkeypatch.setattr("ganzoo.comparison.comparing.hash_of_data", lambda recipe: "another")
+    others = DataDescription(1500, 297, digest="another")
+    monkeypatch.setattr("ganzoo.comparison.comparing.describe_data", lambda recipe: others)
     compared(trained, report=said.append)
     assert said[1:] == [
         "1/1  gan, seed 0: measured on other data than it was trained on, which have changed since"
@@ -237,10 +240,10 @@ def test_finished_runs_are_compared_where_the_data_are_not_there(
 ) -> None:
     first = compared(trained)
 
-    def missing(recipe: str) -> str:
+    def missing(recipe: str) -> DataDescription:
         raise UserError("the data are not there")
 
-    monkeypatch.setattr("ganzoo.comparison.comparing.hash_of_data", missing)
+    monkeypatch.setattr("ganzoo.comparison.comparing.describe_data", missing)
     assert compared(trained).data["models"] == first.data["models"]
     with pytest.raises(UserError, match="the data are not there"):
         compared("gan.toml")
@@ -272,7 +275,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
     recipe = load_recipe("gan.toml")
-    path = place(recipe, Path("runs"), hash_of_data(recipe.to_toml()))
+    path = place(recipe, Path("runs"), describe_data(recipe.to_toml()).digest)
     write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
     assert paths(compared("gan.toml")) == [str(path)]
 
@@ -367,11 +370,31 @@ def test_every_run_fails(compared: Compare) -> None:
     assert not Path("comparison/comparison.json").exists()
 
 
-def test_a_fault_of_a_metric_is_named(compared: Compare) -> None:
+def test_a_metric_that_fails_is_left_out_and_named(compared: Compare) -> None:
     broken = '[[metrics]]\ntype = "test-broken"\n'
     Path("vae.toml").write_text(Path("vae.toml").read_text() + broken)
-    with pytest.raises(RunError, match="measuring it failed: KeyError: 'what is not there'"):
-        compared("gan.toml", "vae.toml")
+    data = compared("gan.toml", "vae.toml").data
+    for model in data["models"]:
+        (run,) = model["runs"]
+        assert run["values"]
+        assert run["left_out"].keys() == {"test-broken"}
+        assert run["left_out"]["test-broken"].startswith(
+            "it failed: KeyError: 'what is not there' ("
+        )
+        assert "what is not there" in Path(run["path"], "traceback.txt").read_text()
+    assert any("was measured without 'test-broken': it failed" in each for each in warnings(data))
+
+
+def test_a_metric_with_too_few_samples_is_named_before_training(compared: Compare) -> None:
+    said: list[str] = []
+    data = compared("gan.toml", overrides=["evaluate.samples=9"], report=said.append).data
+    assert said == [
+        "metric 'test-many' is left out: it needs 10 generated samples, and there are 9",
+        "1/1  gan, seed 0: measured",
+    ]
+    assert not any("test-many" in column["name"] for column in data["columns"])
+    columns = compared("gan.toml", overrides=["evaluate.samples=10"]).data["columns"]
+    assert any("test-many" in column["name"] for column in columns)
 
 
 def test_the_traceback_of_a_fault_is_kept(

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo.engine.data import Data, Samples, take, to_unit
 from ganzoo.engine.parts import Parts
+from ganzoo.errors import RunError
 from ganzoo.evaluation import Features
 from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.classifier import train_classifier
@@ -284,3 +285,19 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_root() == Path.home() / "somewhere"
     monkeypatch.setenv("GANZOO_CACHE", "")
     assert cache_root().name == "evaluation"
+
+
+@pytest.mark.parametrize("part", ["train", "held_out"])
+def test_features_of_real_samples_that_are_not_finite_are_refused(
+    recipe: MakeRecipe, part: str, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    features = features_of(recipe())
+
+    def forward(self: nn.Module, x: Tensor) -> tuple[Tensor, None]:
+        output = x.flatten(1).clone()
+        output[3, 1] = torch.nan
+        return output, None
+
+    monkeypatch.setattr(type(features.extractor.network), "forward", forward)
+    with pytest.raises(RunError, match=r"the features of real samples by 'random.*' are"):
+        _ = features.training if part == "train" else features.held_out

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import safetensors.torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from ganzoo import Run, train
 from ganzoo.engine.data import Samples, to_unit
 from ganzoo.engine.sampling import Sampler
+from ganzoo.errors import UserError
 from ganzoo.evaluation.document import Best, Direction, Measures, Snapshot
 from ganzoo.evaluation.measure import best_of, collapse, measure
 from ganzoo.recipe import Component, Recipe
@@ -165,6 +166,59 @@ def test_values_are_the_same_twice(run: MakeRun) -> None:
     first = measured(made, *metrics)
     torch.manual_seed(99)
     assert measured(made, *metrics) == first
+
+
+# Metrics that are left out.
+
+
+class Failing(Watching):
+    """Fails from its second call on."""
+
+    type: ClassVar[str] = "test-failing"
+    error: ClassVar[Exception]
+    calls: ClassVar[int] = 0
+
+    def compute(self) -> dict[str, float]:
+        Failing.calls += 1
+        if Failing.calls > 1:
+            raise self.error
+        return super().compute()
+
+
+class Many(Watching):
+    """Needs more samples than there are."""
+
+    type: ClassVar[str] = "test-many"
+
+    @property
+    def least_samples(self) -> int:
+        return 298
+
+
+def test_a_metric_that_fails_takes_no_other_with_it(run: MakeRun) -> None:
+    made = run()
+    for error, reason in (
+        (KeyError("lost"), "it failed: KeyError: 'lost' ("),
+        (UserError("no class has two samples", hint="hold out more"), "no class has two samples"),
+    ):
+        Failing.error, Failing.calls = error, 0
+        measures = measured(made, metric(Failing), metric(Watching))
+        assert measures["left_out"].keys() == {"test-failing"}
+        assert measures["left_out"]["test-failing"].startswith(reason)
+        assert len(measures["history"]) == 4
+        assert all("test-watching/mean" in row["values"] for row in measures["history"])
+        named = ["test-failing/mean" in row["values"] for row in measures["history"]]
+        assert named == [True, False, False, False]  # it failed in its second call
+    assert "KeyError: 'lost'" in made.folder.traceback.read_text()
+
+
+def test_a_metric_with_too_few_samples_is_left_out(run: MakeRun) -> None:
+    Watching.updates.clear()
+    many = Evaluate(samples=400)
+    measures = measured(run("evaluate.snapshots=1"), metric(Many), metric(Watching), evaluate=many)
+    reason = "it needs 298 real samples, and there are 297"
+    assert measures["left_out"] == {"test-many": reason}
+    assert len(Watching.updates) == 2
 
 
 # The arguments and the context of metrics.

@@ -41,6 +41,11 @@ class FrechetDistance(MetricSpec):
     bounds: ClassVar[Bounds] = {"fid": (0, None)}
     collapse: ClassVar[Mapping[str, float]] = {"fid": 2.0}
 
+    @property
+    def least_samples(self) -> int:
+        """2."""
+        return 2
+
     def build(self, context: BuildContext) -> Metric:
         """Asks for the features of the training set only if the data hold samples out."""
         from .distances import FrechetDistance
@@ -73,6 +78,11 @@ class KernelDistance(MetricSpec):
         ge=2,
         description="samples of each side in a subset, at most as many as there are",
     )
+
+    @property
+    def least_samples(self) -> int:
+        """2."""
+        return 2
 
     def build(self, context: BuildContext) -> Metric:
         from .distances import KernelDistance
@@ -123,6 +133,11 @@ class PrecisionRecall(MetricSpec):
         3, description="k: the radius of a ball is the distance to the k-th nearest neighbour"
     )
 
+    @property
+    def least_samples(self) -> int:
+        """One more than `neighbours`."""
+        return self.neighbours + 1
+
     def build(self, context: BuildContext) -> Metric:
         from .manifolds import PrecisionRecall
 
@@ -150,6 +165,11 @@ class DensityCoverage(MetricSpec):
     neighbours: PositiveInt = Field(
         5, description="k: the radius of a ball is the distance to the k-th nearest neighbour"
     )
+
+    @property
+    def least_samples(self) -> int:
+        """One more than `neighbours`."""
+        return self.neighbours + 1
 
     def build(self, context: BuildContext) -> Metric:
         from .manifolds import DensityCoverage
@@ -220,6 +240,11 @@ class ClassFrechetDistance(MetricSpec):
     better: ClassVar[Mapping[str, Way]] = {"class-fid": "lower", "worst": "lower"}
     bounds: ClassVar[Bounds] = {"class-fid": (0, None), "worst": (0, None)}
 
+    @property
+    def least_samples(self) -> int:
+        """2."""
+        return 2
+
     def build(self, context: BuildContext) -> Metric:
         """Asks for the features of the training set only if the data hold samples out."""
         from .conditional import ClassFrechetDistance
@@ -271,6 +296,11 @@ class Nearest(MetricSpec):
     bounds: ClassVar[Bounds] = {"share": (0, 1), "repeated": (0, 1)}
 
     samples: int = Field(2000, ge=2, description="number of samples of each side that are used")
+
+    @property
+    def least_samples(self) -> int:
+        """2."""
+        return 2
 
     def build(self, context: BuildContext) -> Metric:
         """Asks for the features of the training set."""
