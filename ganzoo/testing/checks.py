@@ -11,6 +11,8 @@ from ganzoo.errors import describe
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
 
+WHY = "\n  why it matters: "
+
 
 class Wrong(AssertionError):
     """A component does not keep the contract; the message says what to change."""
@@ -44,15 +46,10 @@ class Subject:
         """The kind of component, or `plugin`."""
         return "plugin" if self.declared is None else self.declared.kind
 
-    @property
-    def name(self) -> str:
-        """`generator/dcgan`, or the plugin's module."""
+    def __str__(self) -> str:
         if self.declared is None:
             return self.plugin.module
-        return f"{self.kind}/{self.declared.type}"
-
-    def __str__(self) -> str:
-        return f"{self.name}[{self.number}]" if self.number else self.name
+        return f"{self.kind}/{self.declared.type}" + (f"[{self.number}]" if self.number else "")
 
 
 CheckFunction = Callable[[Any], None]
@@ -100,8 +97,8 @@ def check(*kinds: str, **how: Any) -> Callable[[CheckFunction], CheckFunction]:
 
     def register(function: CheckFunction) -> CheckFunction:
         name = function.__name__.replace("_", "-")
-        assert name not in CHECKS, name
         assert function.__doc__, name
+        assert name not in CHECKS, name
         why = " ".join(function.__doc__.split())
         CHECKS[name] = Check(name, why, frozenset(kinds), function, **how)
         return function
@@ -126,10 +123,10 @@ class Case:
         except Skip:
             raise
         except (Exception, SystemExit) as error:
-            if self.expected is None:
-                message = str(error) if isinstance(error, Wrong) else describe(error)
-                raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
-            raise Expected(f"expected to fail: {self.expected}") from error
+            if self.expected is not None:
+                raise Expected(f"expected to fail: {self.expected}") from error
+            message = str(error) if isinstance(error, Wrong) else describe(error)
+            raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
         if self.expected is not None:
             raise Wrong(
                 f"{self} was expected to fail ({self.expected}) and does not: "
@@ -140,28 +137,26 @@ class Case:
         return f"{self.check.name}:{self.subject}"
 
 
-WHY = "\n  why it matters: "
-
-
 def cases_of(plugin: Plugin, expected: Mapping[str, str]) -> Iterator[Case]:
-    """All cases of a plugin, in the order of its components."""
-    for subject in subjects(plugin):
+    """All cases of a plugin: of itself, then of its components with each of their examples."""
+    subjects = [Subject(plugin)]
+    for _, declared in plugin.components:
+        subjects += [
+            Subject(plugin, declared, example, number)
+            for number, example in enumerate(examples(declared))
+        ]
+    for subject in subjects:
         for each in CHECKS.values():
             if subject.kind in each.kinds and (each.every_example or subject.number == 0):
-                case = Case(each, subject)
-                yield Case(each, subject, expected.get(str(case)))
-
-
-def subjects(plugin: Plugin) -> Iterator[Subject]:
-    """The plugin as a whole, then each component with its defaults and with its examples."""
-    yield Subject(plugin)
-    for _, declared in plugin.components:
-        for number, example in enumerate(examples(declared)):
-            yield Subject(plugin, declared, example, number)
+                yield Case(each, subject, expected.get(str(Case(each, subject))))
 
 
 def examples(declared: type[ComponentSpec]) -> Sequence[Mapping[str, Any]]:
     """The settings that a component is checked with: its defaults, where they are complete, and
     what it declares."""
-    complete = not any(key.is_required() for key in declared.model_fields.values())
-    return [*([{}] if complete else []), *declared.examples] or [{}]
+    return [*([] if required_keys(declared) else [{}]), *declared.examples] or [{}]
+
+
+def required_keys(declared: type[ComponentSpec]) -> Sequence[str]:
+    """Names of the keys that have no default."""
+    return [name for name, key in declared.model_fields.items() if key.is_required()]
