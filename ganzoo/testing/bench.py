@@ -68,11 +68,8 @@ class Bench:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe around the component.
-
-        The component stands among the metrics, which are not built with the rest: so what it needs
-        is requested of the other components.
-        """
+        """The recipe around the component, which itself stands among the metrics: these are not
+        built with the rest, and what they need is requested of the other components."""
         roles = self.spec.networks if isinstance(self.spec, specs.LossSpec) else {}
         kit: Any = {kind: Component("reference", REFERENCES[kind][0](), KIT) for kind in NETWORKS}
         components: dict[str, Any] = {
@@ -139,9 +136,7 @@ class Bench:
         self, seed: int = 0, *, initialized: bool = True, within: Context | None = None
     ) -> Any:
         """The component, from a random stream of its own; a network is initialized with the data.
-
-        Raises `Skip` where files that it needs are not on this machine.
-        """
+        Raises `Skip` where files that it needs are not on this machine."""
         context = self.context
         root = context.data_root if isinstance(self.spec, specs.DatasetSpec) else None
         with seeded(seed, "initialisation", device=CPU), no_network(root), within or nullcontext():
@@ -196,8 +191,8 @@ class Bench:
     @property
     def where(self) -> str:
         """For messages about terms."""
-        loss = isinstance(self.spec, specs.LossSpec)
-        return (f"terms of phase '{self.phase}'" if loss else "terms") + self._variant
+        phase = f" of phase '{self.phase}'" if isinstance(self.spec, specs.LossSpec) else ""
+        return f"terms{phase}{self._variant}"
 
     @property
     def here(self) -> str:
@@ -240,9 +235,7 @@ class Bench:
 
     def compute(self, batch: Batch | None = None, *, within: Context | None = None) -> Any:
         """The terms of a loss or regularizer; what an augmentation gives, as the term `samples`.
-
-        What is random in it is the same in every call.
-        """
+        What is random in it is the same in every call."""
         step = self.step(batch)
         with seeded(0, "noise", device=CPU), within or nullcontext():
             try:
@@ -250,18 +243,18 @@ class Bench:
                     return {"samples": self.component(step.x, self.component.draw(step.x))}
                 return self.component.compute(step)
             except reference.MissingLabels as error:
-                raise Wrong(
-                    f"{self.where}: a network is called without labels{plugin_place(error)}; call "
-                    "`step.discriminate`, `step.generate` and `step.encode`, which know them"
-                ) from error
+                problem = f"a network is called without labels{plugin_place(error)}"
+                remedy = (
+                    "call `step.discriminate`, `step.generate` and `step.encode`, which know them"
+                )
+                raise Wrong(f"{self.where}: {problem}; {remedy}") from error
             except (AttributeError, KeyError) as error:
                 if "has no network" not in str(error) and str(error).strip("'") not in NETWORKS:
                     raise
                 networks = ", ".join(sorted(self.parts.networks))
-                raise Wrong(
-                    f"{self.where}: {describe(error)}; name networks other than {networks} in "
-                    "`needs`, or in `trains` of the phase"
-                ) from error
+                problem = f"{describe(error)}; if it uses another network than {networks}"
+                remedy = "name that in `needs`, or in `trains` of the phase"
+                raise Wrong(f"{self.where}: {problem}, {remedy}") from error
 
     def minimised(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The sum that the engine takes the gradient of; raises `Wrong` where there is none."""
@@ -288,10 +281,8 @@ class Bench:
         self, inputs: Tensors, *, training: bool = False, seed: int | None = 0, network: Any = None
     ) -> Tensors:
         """What the component, or another network, gives for a batch; an encoder perhaps a pair.
-
         What is random in it follows `seed`; without one, the default stream is continued. Raises
-        `Wrong` where something else than tensors comes back.
-        """
+        `Wrong` where something else than tensors comes back."""
         network = (self.component if network is None else network).train(training)
         with nullcontext() if seed is None else seeded(seed, "noise", device=CPU):
             output = network(*inputs)

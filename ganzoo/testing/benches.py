@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -27,9 +28,7 @@ THOROUGH = frozenset({*NETWORKS, "loss", "regularizer", "augmentation"})
 
 def make_spec(subject: Subject) -> ComponentSpec:
     """The subject's declaration with its example's keys; raises `Wrong` where they are refused.
-
-    A data set with a key `download` is not to do so.
-    """
+    A data set with a key `download` is not to do so."""
     assert subject.declared is not None
     keys = dict(subject.example)
     try:
@@ -56,8 +55,15 @@ def every_shape(subject: Subject) -> list[Bench]:
 
 def first(subject: Subject) -> list[Bench]:
     """The first of them; raises `Skip` where the component cannot be built."""
-    try:
+    with built():
         return every_shape(subject)[:1]
+
+
+@contextmanager
+def built() -> Iterator[None]:
+    """Raise `Skip` where a component cannot be built in it, for which there is a check."""
+    try:
+        yield
     except Skip:
         raise
     except Exception as error:
@@ -135,15 +141,12 @@ def _benches(subject: Subject) -> Sequence[Bench]:
     for shape, failure in failures.items():
         if not benches:
             raise failure
-        raise Wrong(
-            f"cannot be built for samples of shape {shape}: {describe(failure)}; raise UserError "
-            "in `build` for what it does not make"
-        ) from failure
+        problem = f"cannot be built for samples of shape {shape}: {describe(failure)}"
+        remedy = "raise UserError in `build` for what it does not make"
+        raise Wrong(f"{problem}; {remedy}") from failure
     if not benches:
-        raise Wrong(
-            f"refuses samples of every shape that was tried: {refusals[0].message}; declare in "
-            "`needs` what the data must be able to do"
-        )
+        problem = f"refuses samples of every shape that was tried: {refusals[0].message}"
+        raise Wrong(f"{problem}; declare in `needs` what the data must be able to do")
     return list(benches.values())
 
 
@@ -155,10 +158,8 @@ def _shapes(spec: ComponentSpec) -> Sequence[Shape]:
 
 
 def _bench(spec: ComponentSpec, shape: Shape) -> Bench:
-    """A bench of a shape on which the component was built.
-
-    Raises the `UserError` of the first length of latents where all are refused.
-    """
+    """A bench of a shape on which the component was built; raises the `UserError` of the first
+    length of latents where all are refused."""
     refusals = []
     # Some generators start from noise in the shape of a sample, some from one value more.
     for latent_dim in (LATENT_DIM, math.prod(shape), math.prod(shape) + 1):

@@ -19,10 +19,7 @@ class Wrong(AssertionError):
 
 
 class Skip(unittest.SkipTest):
-    """A check does not apply to a component, or cannot be made here; the message says why.
-
-    pytest knows it as a skipped test.
-    """
+    """A check does not apply, or cannot be made here; the message says why. pytest knows it."""
 
 
 class Expected(Skip):
@@ -90,10 +87,8 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(*kinds: str, **how: Any) -> Callable[[CheckFunction], CheckFunction]:
-    """Make a function a check of components of these kinds; `how` are fields of `Check`.
-
-    Its name is the check's, its docstring says why it matters.
-    """
+    """Make a function a check of these kinds, called as it is, whose docstring says why it
+    matters; `how` are further fields of `Check`."""
 
     def register(function: CheckFunction) -> CheckFunction:
         name = function.__name__.replace("_", "-")
@@ -128,10 +123,8 @@ class Case:
             message = str(error) if isinstance(error, Wrong) else describe(error)
             raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
         if self.expected is not None:
-            raise Wrong(
-                f"{self} was expected to fail ({self.expected}) and does not: "
-                "take it out of the expected failures"
-            )
+            problem = f"{self} was expected to fail ({self.expected}) and does not"
+            raise Wrong(f"{problem}: take it out of the expected failures")
 
     def __str__(self) -> str:
         return f"{self.check.name}:{self.subject}"

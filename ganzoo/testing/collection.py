@@ -104,10 +104,8 @@ def outcomes(
 
 
 def summary(results: Sequence[Outcome]) -> str:
-    """`214 checks of 6 components, 0 expected failures, 12 skipped`, and failures if any.
-
-    The checks are all cases, those that were skipped among them.
-    """
+    """`214 checks of 6 components, 0 expected failures, 12 skipped`, and failures if any. The
+    checks are all cases, those that were skipped among them."""
     components = {each.case.subject.declared for each in results} - {None}
     states: list[str] = [each.state for each in results]
     failed, expected, skipped = map(states.count, ("failed", "expected", "skipped"))

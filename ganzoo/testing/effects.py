@@ -50,10 +50,9 @@ def no_network(root: Path | None = None) -> Iterator[None]:
             raise Skip(f"its files are not on this machine: {text}") from error
         if root is None or not isinstance(error, GanzooError):
             raise
-        raise Wrong(
-            f"cannot be built: {error.message}; where files are missing, the message should name "
-            "the folder in which they were looked for, context.data_root"
-        ) from error
+        remedy = "the message should name the folder in which they were looked for"
+        problem = f"cannot be built: {error.message}; where files are missing"
+        raise Wrong(f"{problem}, {remedy}, context.data_root") from error
 
 
 @contextmanager

@@ -35,43 +35,34 @@ HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resource
 
 @dataclass
 class Effects:
-    """What is printed, warned of and changed while something is done."""
+    """What happens to the process while something is done."""
 
+    milliseconds: float = 0.0
+    packages: Sequence[str] = ()
+    """Packages that are imported, besides those of Python itself."""
     out: str = ""
     err: str = ""
     warned: Sequence[str] = ()
     changed: Sequence[str] = ()
     """Changes of global state, as texts."""
+    error: str = ""
+    """Why it cannot be done, if that is recorded at all."""
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """A context in which it is done; all of this is known at its end."""
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            warnings.catch_warnings(record=True) as caught,
-            redirect_stdout(out),
-            redirect_stderr(err),
-        ):
-            warnings.simplefilter("default")
-            before = snapshot()
+        known, out, err = set(sys.modules), io.StringIO(), io.StringIO()
+        recording = warnings.catch_warnings(record=True, action="default")
+        with recording as caught, redirect_stdout(out), redirect_stderr(err):
+            before, start = snapshot(), time.perf_counter()
             yield
+            self.milliseconds = (time.perf_counter() - start) * 1000
             self.changed = differences(before, snapshot())
+        brought = {name.partition(".")[0] for name in set(sys.modules) - known}
+        self.packages = sorted(brought - sys.stdlib_module_names)
         self.out, self.err = out.getvalue(), err.getvalue()
-        self.warned = [
-            str(each.message) for each in caught if not issubclass(each.category, HIDDEN)
-        ]
-
-
-@dataclass
-class Imported(Effects):
-    """What importing a module did."""
-
-    milliseconds: float = 0.0
-    """Beyond the import of `ganzoo.api`."""
-    packages: Sequence[str] = ()
-    """Packages that it brought in besides those of `ganzoo.api` and of Python itself."""
-    error: str = ""
-    """Why it cannot be imported, or nothing."""
+        shown = [each.message for each in caught if not issubclass(each.category, HIDDEN)]
+        self.warned = list(map(str, shown))
 
 
 def snapshot() -> dict[str, str]:
@@ -120,26 +111,21 @@ def _torch_parts(torch: Any) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What has changed from one snapshot to a later one, a text for each.
-
-    State of a library that was not imported at the first is not compared.
-    """
+    """What has changed from one snapshot to a later one, but no state of libraries that were not
+    imported at the first; a text for each."""
     changes = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
-        if old == new or (old is None and not name.startswith(ENVIRONMENT)):
-            continue
-        shown = old is not None and new is not None and max(len(old), len(new)) < 60
-        changes.append(f"{name} ({old} is now {new})" if shown else name)
+        if old != new and (old is not None or name.startswith(ENVIRONMENT)):
+            shown = old and new and max(len(old), len(new)) < 60
+            changes.append(f"{name} ({old} is now {new})" if shown else name)
     return changes
 
 
 @functools.lru_cache(maxsize=1)
-def measure(module: str, at_most: float) -> Imported:
-    """Import a module in processes of its own: once, more often if it took over `at_most` ms.
-
-    The time is the best of all. Where torch comes in, its state is compared too.
-    """
+def measure(module: str, at_most: float) -> Effects:
+    """Import a module in processes of its own, after `ganzoo.api`: once, or more often if it took
+    over `at_most` ms, of which the best counts. Where torch comes in, its state is compared too."""
     best = _in_process(module)
     for _ in range(TRIES - 1):
         if best.error or best.milliseconds <= at_most or "torch" in best.packages:
@@ -152,7 +138,7 @@ def measure(module: str, at_most: float) -> Imported:
     return best
 
 
-def _in_process(module: str, *first: str) -> Imported:
+def _in_process(module: str, *first: str) -> Effects:
     task = json.dumps([sys.path, ["ganzoo.api", *first], module])
     # -P: the folder of this file is not to be searched for modules.
     command = [sys.executable, "-P", __file__]
@@ -160,31 +146,28 @@ def _in_process(module: str, *first: str) -> Imported:
         ended = subprocess.run(
             command, input=task, capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        return Imported(**json.loads(ended.stdout))
+        return Effects(**json.loads(ended.stdout))
     except subprocess.TimeoutExpired:
-        return Imported(error=f"it has not ended after {SECONDS} seconds")
+        return Effects(error=f"it has not ended after {SECONDS} seconds")
     except ValueError:
         last = (ended.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        return Imported(error=f"the process ended with {ended.returncode}: {last}")
+        return Effects(error=f"the process ended with {ended.returncode}: {last}")
 
 
 def main() -> None:
-    """Do the task on stdin, and write the fields of an `Imported` to stdout."""
+    """Do the task on stdin, and write the fields of its `Effects` to stdout."""
     sys.path[:], first, module = json.load(sys.stdin)
     for name in first:
         importlib.import_module(name)
-    result, known = Imported(), set(sys.modules)
-    with result.recorded():
-        start = time.perf_counter()
+    effects = Effects()
+    with effects.recorded():
         try:
             importlib.import_module(module)
         except BaseException as error:
-            result.error = f"{type(error).__name__}: {error}"
-        result.milliseconds = (time.perf_counter() - start) * 1000
-    brought = {name.partition(".")[0] for name in set(sys.modules) - known}
+            effects.error = f"{type(error).__name__}: {error}"
     own = {module.partition(".")[0], "ganzoo"}
-    result.packages = sorted(brought - own - sys.stdlib_module_names)
-    json.dump(vars(result), sys.stdout)
+    effects.packages = [name for name in effects.packages if name not in own]
+    json.dump(vars(effects), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ LIFECYCLE = (
 
 
 def lifecycle_hooks(listener: Any) -> dict[str, Any]:
-    """The implementations of lifecycle hooks by name, in the order of a run.
-
-    Raises `Wrong` where something is marked as a hook that is none.
-    """
+    """The implementations of lifecycle hooks by name, in the order of a run; raises `Wrong` for
+    what is marked as a hook and is none."""
     manager = pluggy.PluginManager("ganzoo")
     manager.add_hookspecs(hookspecs)
     try:
@@ -50,8 +48,8 @@ def lifecycle_hooks(listener: Any) -> dict[str, Any]:
 def listener_hooks(bench: Bench) -> None:
     """A listener without a hook is built in every run and never called."""
     if not lifecycle_hooks(bench.component):
-        mark = "mark one with @hookimpl, such as ganzoo_run_finished(self, run)"
-        raise Wrong(f"has no method that is a lifecycle hook; {mark}")
+        remedy = "mark one with @hookimpl, such as ganzoo_run_finished(self, run)"
+        raise Wrong(f"has no method that is a lifecycle hook; {remedy}")
 
 
 @check("listener", "plugin")

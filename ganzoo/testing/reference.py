@@ -134,7 +134,8 @@ class Reference(BaseModel):
 
     def build(self, context: BuildContext) -> Any:
         """The network."""
-        return Perceptron(self.kind, context)
+        normal = "log_prob" in self.provides
+        return NormalGenerator(context) if normal else Perceptron(self.kind, context)
 
 
 class ReferenceGenerator(Reference, specs.GeneratorSpec):
@@ -151,14 +152,10 @@ class ReferenceEncoder(Reference, specs.EncoderSpec):
     provides: ClassVar[frozenset[str]] = frozenset({"classes", "variance"})
 
 
-class ReferenceNormalGenerator(specs.GeneratorSpec):
+class ReferenceNormalGenerator(Reference, specs.GeneratorSpec):
     """The kit's generator with a density."""
 
-    type: ClassVar[str] = "reference-normal"
     provides: ClassVar[frozenset[str]] = frozenset({"log_prob"})
-
-    def build(self, context: BuildContext) -> nn.Module:
-        return NormalGenerator(context)
 
 
 class ReferenceLoss(specs.LossSpec):
@@ -281,9 +278,7 @@ def _provided(
     known = sorted(frozenset[str]().union(*(each.provides for each in offers)))
     for word in sorted(words - set(known)):
         if near := difflib.get_close_matches(word, known, n=1):
-            raise Wrong(
-                f"it needs '{table}.{word}', which no installed {SLOTS[table]} provides; did you "
-                f"mean '{table}.{near[0]}'?"
-            )
+            problem = f"it needs '{table}.{word}', which no installed {SLOTS[table]} provides"
+            raise Wrong(f"{problem}; did you mean '{table}.{near[0]}'?")
     wanted = " with ".join([table, ", ".join(sorted(words))] if words else [table])
     raise Skip(f"it needs {wanted}, and no installed plugin offers such a {SLOTS[table]}")

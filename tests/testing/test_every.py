@@ -582,8 +582,8 @@ def test_a_build_that_the_seed_does_not_fix(value: Callable[[], Any]) -> None:
     found = fault("seeded-build", unseeded(value))
     assert re.match(r"two builds under one seed differ in inner\.value", found)
     assert found.endswith(
-        "; draw from torch's default random stream, which the engine has seeded, or with a fixed "
-        "seed"
+        "; draw from torch's default random stream, which the engine has seeded, or from "
+        "generators with a fixed seed"
     )
 
 
