@@ -113,16 +113,15 @@ class Bench:
     def context(self) -> BuildContext:
         """What the component is built with."""
         spec, parts = self.spec, self.parts
+        context = parts.context_for(spec.kind, spec)
         if isinstance(spec, specs.NetworkSpec):
             requested = spec.provides - {"classes"} if self.requested is None else self.requested
-            networks = parts.context_for(spec.kind, spec).networks
-            context = parts.network_context(spec.kind, spec)
-            return replace(context, networks=networks, requested=requested)
+            own = parts.network_context(spec.kind, spec)
+            return replace(own, networks=context.networks, requested=requested)
         if isinstance(spec, specs.DatasetSpec):
-            shape, root = spec.sample_shape, parts.context.data_root.absolute()
-            classes = spec.num_classes
-            return replace(parts.context, sample_shape=shape, num_classes=classes, data_root=root)
-        context = parts.context_for(spec.kind, spec)
+            shape, classes = spec.sample_shape, spec.num_classes
+            root = context.data_root.absolute()
+            return replace(context, sample_shape=shape, num_classes=classes, data_root=root)
         if isinstance(spec, specs.MetricSpec):
             return replace(context, features=self.features, step=parts.step)
         return replace(context, data=parts.data) if spec.kind == "extractor" else context
