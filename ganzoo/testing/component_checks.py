@@ -45,7 +45,7 @@ def imports(subject: Subject) -> list[Effects]:
 
 @check("plugin", on=imports)
 def light_import(result: Effects) -> None:
-    """Every command imports every installed plugin, `ganzoo --help` too: one slows all of them."""
+    """Every command imports every installed plugin, `ganzoo --help` too: a slow one slows all."""
     if result.milliseconds > MILLISECONDS:
         brings = f" (it brings in {', '.join(result.packages)})" if result.packages else ""
         takes = f"takes {result.milliseconds:.0f} ms beyond ganzoo.api{brings}"
