@@ -26,31 +26,24 @@ from ganzoo.specs import NETWORKS, BuildContext, ComponentSpec
 from ganzoo.testing import reference
 from ganzoo.testing.checks import Skip, Wrong
 from ganzoo.testing.effects import no_network, plugin_place
-from ganzoo.testing.surroundings import KIT, surroundings
+from ganzoo.testing.reference import KIT, REFERENCES
 
 Shape = tuple[int, ...]
+Tensors = tuple[Tensor, ...]
+Context = AbstractContextManager[object]
 
 LATENT_DIM = 6
 COUNT = 8
 """Samples of a batch."""
-ITERATIONS = 100
 CPU = torch.device("cpu")
-ROLES: Mapping[str, type[specs.NetworkSpec]] = {
-    "generator": reference.ReferenceGenerator,
-    "discriminator": reference.ReferenceDiscriminator,
-    "encoder": reference.ReferenceEncoder,
-}
-"""What plays the roles of further networks, by kind."""
 GIVES = {"generator": "samples", "discriminator": "logits", "encoder": "codes"}
 
 
 class Reading(NamedTuple):
-    """What a metric reads of a set of samples."""
+    """What a metric reads of N samples: float32 `(N, ...)`, and their classes, int64 `(N,)`."""
 
     values: Tensor
-    """Samples, features or probabilities `(N, ...)`, float32."""
     labels: Tensor
-    """Their classes, int64 `(N,)`."""
 
 
 @dataclass
@@ -76,17 +69,14 @@ class Bench:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe around the component.
-
-        The component stands among the metrics, which are not built with the rest: so what it needs
-        is requested of the other components.
-        """
+        """The recipe around the component, which itself stands among the metrics: these are not
+        built with the rest, and what they need is requested of the other components."""
         roles = self.spec.networks if isinstance(self.spec, specs.LossSpec) else {}
-        further = {name: Component("reference", ROLES[r.kind](), KIT) for name, r in roles.items()}
+        kit: Any = {kind: Component("reference", REFERENCES[kind][0](), KIT) for kind in NETWORKS}
         components: dict[str, Any] = {
             **dict.fromkeys(ARRAYS, ()),
             **dict.fromkeys((*NETWORKS, "extractor")),
-            **surroundings(self.spec, self.sample_shape, self.pack),
+            **reference.surroundings(self.spec, self.sample_shape, self.pack),
             "metrics": (Component(self.spec.type, self.spec, KIT),),
         }
         return Recipe(
@@ -94,9 +84,9 @@ class Bench:
             summary="",
             condition="class" if self.conditional else None,
             latent=settings.Latent(dim=self.latent_dim),
-            further_networks=further,
+            further_networks={name: kit[role.kind] for name, role in roles.items()},
             optimizers={},
-            train=settings.Train(iterations=ITERATIONS, batch_size=COUNT),
+            train=settings.Train(iterations=100, batch_size=COUNT),
             ema=settings.Ema(),
             log=settings.Log(),
             checkpoint=settings.Checkpoint(),
@@ -124,39 +114,29 @@ class Bench:
     def context(self) -> BuildContext:
         """What the component is built with."""
         spec, parts = self.spec, self.parts
+        context = parts.context_for(spec.kind, spec)
         if isinstance(spec, specs.NetworkSpec):
-            names = {need.partition(".")[0] for need in spec.needs} & parts.networks.keys()
             requested = spec.provides - {"classes"} if self.requested is None else self.requested
-            networks = {name: parts.networks[name] for name in names}
-            context = parts.network_context(spec.kind, spec)
-            return replace(context, networks=networks, requested=requested)
+            own = parts.network_context(spec.kind, spec)
+            return replace(own, networks=context.networks, requested=requested)
         if isinstance(spec, specs.DatasetSpec):
-            root = parts.context.data_root.absolute()
             shape, classes = spec.sample_shape, spec.num_classes
-            return replace(parts.context, sample_shape=shape, num_classes=classes, data_root=root)
-        if isinstance(spec, specs.ExtractorSpec):
-            return replace(parts.context, data=parts.data)
+            root = context.data_root.absolute()
+            return replace(context, sample_shape=shape, num_classes=classes, data_root=root)
         if isinstance(spec, specs.MetricSpec):
-            return parts.context_for("metric", spec, features=self.features, step=parts.step)
-        return parts.context_for(spec.kind, spec)
+            return replace(context, features=self.features, step=parts.step)
+        return replace(context, data=parts.data) if spec.kind == "extractor" else context
 
     @cached_property
     def features(self) -> Features:
         """Features for metrics, which cost nothing."""
-        extractor = Component("reference", reference.ReferenceExtractor(), KIT)
-        return Features(self.parts, extractor)
+        return Features(self.parts, Component("reference", reference.ReferenceExtractor(), KIT))
 
     def build(
-        self,
-        seed: int = 0,
-        *,
-        initialized: bool = True,
-        within: AbstractContextManager[object] | None = None,
+        self, seed: int = 0, *, initialized: bool = True, within: Context | None = None
     ) -> Any:
         """The component, from a random stream of its own; a network is initialized with the data.
-
-        Raises `Skip` where files that it needs are not on this machine.
-        """
+        Raises `Skip` where files that it needs are not on this machine."""
         context = self.context
         root = context.data_root if isinstance(self.spec, specs.DatasetSpec) else None
         with seeded(seed, "initialisation", device=CPU), no_network(root), within or nullcontext():
@@ -190,9 +170,8 @@ class Bench:
         """What the step trains: names of networks, and perhaps `loss`."""
         if isinstance(self.spec, specs.LossSpec):
             return self.spec.trains(self.phase)
-        if self.phase in self.parts.networks:
-            return frozenset({self.phase})
-        return frozenset(self.parts.networks)
+        networks = frozenset(self.parts.networks)
+        return networks & {self.phase} or networks
 
     def weights(self, name: str) -> list[nn.Parameter]:
         """The weights of a module that are trained now."""
@@ -212,8 +191,8 @@ class Bench:
     @property
     def where(self) -> str:
         """For messages about terms."""
-        loss = isinstance(self.spec, specs.LossSpec)
-        return (f"terms of phase '{self.phase}'" if loss else "terms") + self._variant
+        phase = f" of phase '{self.phase}'" if isinstance(self.spec, specs.LossSpec) else ""
+        return f"terms{phase}{self._variant}"
 
     @property
     def here(self) -> str:
@@ -242,28 +221,21 @@ class Bench:
 
     def step(self, batch: Batch | None = None) -> Step:
         """A step on a batch, by default the first one."""
-        differentiates: frozenset[str] = frozenset()
-        if isinstance(self.spec, specs.LossSpec) and self.phase:
-            differentiates = self.spec.phases[self.phase].differentiates
-        elif isinstance(self.spec, specs.RegularizerSpec):
-            differentiates = self.spec.differentiates
+        spec = self.spec
+        declaring = spec.phases.get(self.phase) if isinstance(spec, specs.LossSpec) else spec
         self.modules  # noqa: B018  (moves and freezes the networks)
         return Step(
             self.phase,
             self.parts.networks,
             batch or self.batch(),
             trains=self.trains,
-            differentiates=differentiates,
+            differentiates=getattr(declaring, "differentiates", frozenset()),
             view=self.parts.plain_view,
         )
 
-    def compute(
-        self, batch: Batch | None = None, *, within: AbstractContextManager[object] | None = None
-    ) -> Any:
+    def compute(self, batch: Batch | None = None, *, within: Context | None = None) -> Any:
         """The terms of a loss or regularizer; what an augmentation gives, as the term `samples`.
-
-        What is random in it is the same in every call.
-        """
+        What is random in it is the same in every call."""
         step = self.step(batch)
         with seeded(0, "noise", device=CPU), within or nullcontext():
             try:
@@ -271,30 +243,28 @@ class Bench:
                     return {"samples": self.component(step.x, self.component.draw(step.x))}
                 return self.component.compute(step)
             except reference.MissingLabels as error:
-                raise Wrong(
-                    f"{self.where}: a network is called without labels{plugin_place(error)}; call "
-                    "`step.discriminate`, `step.generate` and `step.encode`, which know them"
-                ) from error
+                problem = f"a network is called without labels{plugin_place(error)}"
+                remedy = (
+                    "call `step.discriminate`, `step.generate` and `step.encode`, which know them"
+                )
+                raise Wrong(f"{self.where}: {problem}; {remedy}") from error
             except (AttributeError, KeyError) as error:
                 if "has no network" not in str(error) and str(error).strip("'") not in NETWORKS:
                     raise
                 networks = ", ".join(sorted(self.parts.networks))
-                raise Wrong(
-                    f"{self.where}: {describe(error)}; if it uses another network than {networks},"
-                    " name that in `needs`, or in `trains` of the phase"
-                ) from error
+                problem = f"{describe(error)}; if it uses another network than {networks}"
+                remedy = "name that in `needs`, or in `trains` of the phase"
+                raise Wrong(f"{self.where}: {problem}, {remedy}") from error
 
     def minimised(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The sum that the engine takes the gradient of; raises `Wrong` where there is none."""
         minimised = [term.sum() for term in terms.values() if term.requires_grad]
         if not minimised:
-            names = ", ".join(f"'{name}'" for name in terms)
-            raise Wrong(
-                f"{self.where}: none of {names} carries a gradient; do not detach what is minimised"
-            )
+            problem = f"none of {', '.join(map(repr, terms))} carries a gradient"
+            raise Wrong(f"{self.where}: {problem}; do not detach what is minimised")
         return torch.stack(minimised).sum()
 
-    def inputs(self, count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    def inputs(self, count: int, seed: int = 0) -> Tensors:
         """What a network is called with: latents or samples `(count, ...)`, and perhaps labels."""
         pack = self.spec.pack if isinstance(self.spec, specs.DiscriminatorSpec) else 1
         batch = self.batch(count * pack, seed)
@@ -308,18 +278,11 @@ class Bench:
         return [(count, *(self.sample_shape if self.spec.kind == "generator" else ()))]
 
     def outputs(
-        self,
-        inputs: tuple[Tensor, ...],
-        *,
-        training: bool = False,
-        seed: int | None = 0,
-        network: nn.Module | None = None,
-    ) -> tuple[Tensor, ...]:
+        self, inputs: Tensors, *, training: bool = False, seed: int | None = 0, network: Any = None
+    ) -> Tensors:
         """What the component, or another network, gives for a batch; an encoder perhaps a pair.
-
         What is random in it follows `seed`; without one, the default stream is continued. Raises
-        `Wrong` where something else than tensors comes back.
-        """
+        `Wrong` where something else than tensors comes back."""
         network = (self.component if network is None else network).train(training)
         with nullcontext() if seed is None else seeded(seed, "noise", device=CPU):
             output = network(*inputs)
@@ -338,16 +301,11 @@ class Bench:
         return Reading(values if reads == "samples" else getattr(extraction, reads), labels)
 
     def measure(
-        self,
-        generated: Reading,
-        real: Reading | None = None,
-        *,
-        metric: Any = None,
-        chunk: int = 1000,
+        self, fake: Reading, real: Reading | None = None, *, metric: Any = None, chunk: int = 1000
     ) -> Any:
         """What a fresh metric computes of copies of samples, given as the engine does."""
         metric = self.build() if metric is None else metric
-        for reading, is_real in ((real or self.reading(), True), (generated, False)):
+        for reading, is_real in ((real or self.reading(), True), (fake, False)):
             chunks = [each.clone().split(chunk) for each in reading]
             for values, labels in zip(*chunks, strict=True):
                 known = labels if is_real or self.conditional else None
@@ -358,7 +316,5 @@ class Bench:
 def each_tensor(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     """A batch with a function of each of its tensors."""
     tensors: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    changed: dict[str, Any] = {
-        name: None if tensor is None else function(tensor) for name, tensor in tensors.items()
-    }
-    return Batch(**changed)
+    changed = {name: function(each) for name, each in tensors.items() if each is not None}
+    return replace(batch, **changed)

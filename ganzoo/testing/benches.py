@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -27,18 +28,17 @@ THOROUGH = frozenset({*NETWORKS, "loss", "regularizer", "augmentation"})
 
 def make_spec(subject: Subject) -> ComponentSpec:
     """The subject's declaration with its example's keys; raises `Wrong` where they are refused.
-
-    A data set with a key `download` is not to do so.
-    """
+    A data set with a key `download` is not to do so."""
     assert subject.declared is not None
+    keys = dict(subject.example)
     try:
-        spec = subject.declared.model_validate_json(json.dumps(dict(subject.example)))
+        spec = subject.declared.model_validate_json(json.dumps(keys))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the table"
-        what = f"the example {dict(subject.example)} is" if subject.example else "its defaults are"
-        where = "`examples` of the class" if subject.example else "them"
-        raise Wrong(f"{what} refused: {key}: {first['msg']}; correct {where}") from error
+        what = f"the example {keys} is" if keys else "its defaults are"
+        key, where = ".".join(map(str, first["loc"])), "`examples` of the class" if keys else "them"
+        problem = f"{what} refused: {key or 'the table'}: {first['msg']}"
+        raise Wrong(f"{problem}; correct {where}") from error
     if spec.kind == "dataset" and isinstance(getattr(spec, "download", None), bool):
         return spec.model_copy(update={"download": False})
     return spec
@@ -55,8 +55,15 @@ def every_shape(subject: Subject) -> list[Bench]:
 
 def first(subject: Subject) -> list[Bench]:
     """The first of them; raises `Skip` where the component cannot be built."""
-    try:
+    with built():
         return every_shape(subject)[:1]
+
+
+@contextmanager
+def built() -> Iterator[None]:
+    """Raise `Skip` where a component cannot be built in it, for which there is a check."""
+    try:
+        yield
     except Skip:
         raise
     except Exception as error:
@@ -65,10 +72,8 @@ def first(subject: Subject) -> list[Bench]:
 
 def smallest(subject: Subject) -> list[Bench]:
     """The first of images and the first of points."""
-    benches: dict[int, Bench] = {}
-    for bench in every_shape(subject):
-        benches.setdefault(len(bench.sample_shape), bench)
-    return list(benches.values())
+    benches = {len(bench.sample_shape): bench for bench in reversed(every_shape(subject))}
+    return list(reversed(benches.values()))
 
 
 def variants(subject: Subject) -> Iterator[Bench]:
@@ -100,7 +105,7 @@ def shapes_and_labels(subject: Subject) -> Iterator[Bench]:
 def phases(benches: Iterable[Bench], **changes: Any) -> Iterator[Bench]:
     """Benches of each phase of a loss, or of a regularizer's own, with some fields changed."""
     for bench in benches:
-        names = list(bench.spec.phases) if isinstance(bench.spec, specs.LossSpec) else [""]
+        names = bench.spec.phases if isinstance(bench.spec, specs.LossSpec) else [""]
         if isinstance(bench.spec, specs.RegularizerSpec):
             names = [bench.spec.phase]
         yield from (replace(bench, phase=name, **changes) for name in names)
@@ -119,37 +124,30 @@ def steps_of_variants(subject: Subject) -> Iterator[Bench]:
 @lru_cache(maxsize=64)
 def _benches(subject: Subject) -> Sequence[Bench]:
     spec = make_spec(subject)
-    benches: list[Bench] = []
-    refusals: list[UserError] = []
-    failures: list[tuple[Shape, Exception]] = []
+    benches: dict[Shape, Bench] = {}
+    refusals, failures = [], {}
     for shape in _shapes(spec):
         if benches and (shape in LARGER or spec.kind not in THOROUGH):
             continue
         try:
             bench = _bench(spec, shape)
+            benches.setdefault(bench.sample_shape, bench)
         except UserError as error:
             refusals.append(error)
         except (Wrong, Skip):
             raise
         except Exception as error:
-            failures.append((shape, error))
-        else:
-            if all(bench.sample_shape != other.sample_shape for other in benches):
-                benches.append(bench)
-    if failures and not benches:
-        raise failures[0][1]
-    if failures:
-        shape, failure = failures[0]
-        raise Wrong(
-            f"cannot be built for samples of shape {shape}: {describe(failure)}; raise UserError "
-            "in `build` for what it does not make"
-        ) from failure
+            failures[shape] = error
+    for shape, failure in failures.items():
+        if not benches:
+            raise failure
+        problem = f"cannot be built for samples of shape {shape}: {describe(failure)}"
+        remedy = "raise UserError in `build` for what it does not make"
+        raise Wrong(f"{problem}; {remedy}") from failure
     if not benches:
-        raise Wrong(
-            f"refuses samples of every shape that was tried: {refusals[0].message}; declare in "
-            "`needs` what the data must be able to do"
-        )
-    return benches
+        problem = f"refuses samples of every shape that was tried: {refusals[0].message}"
+        raise Wrong(f"{problem}; declare in `needs` what the data must be able to do")
+    return list(benches.values())
 
 
 def _shapes(spec: ComponentSpec) -> Sequence[Shape]:
@@ -160,10 +158,8 @@ def _shapes(spec: ComponentSpec) -> Sequence[Shape]:
 
 
 def _bench(spec: ComponentSpec, shape: Shape) -> Bench:
-    """A bench of a shape on which the component was built.
-
-    Raises the `UserError` of the first length of latents where all are refused.
-    """
+    """A bench of a shape on which the component was built; raises the `UserError` of the first
+    length of latents where all are refused."""
     refusals = []
     # Some generators start from noise in the shape of a sample, some from one value more.
     for latent_dim in (LATENT_DIM, math.prod(shape), math.prod(shape) + 1):

@@ -11,16 +11,15 @@ from ganzoo.errors import describe
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
 
+WHY = "\n  why it matters: "
+
 
 class Wrong(AssertionError):
     """A component does not keep the contract; the message says what to change."""
 
 
 class Skip(unittest.SkipTest):
-    """A check does not apply to a component, or cannot be made here; the message says why.
-
-    pytest knows it as a skipped test.
-    """
+    """A check does not apply, or cannot be made here; the message says why. pytest knows it."""
 
 
 class Expected(Skip):
@@ -44,15 +43,10 @@ class Subject:
         """The kind of component, or `plugin`."""
         return "plugin" if self.declared is None else self.declared.kind
 
-    @property
-    def name(self) -> str:
-        """`generator/dcgan`, or the plugin's module."""
+    def __str__(self) -> str:
         if self.declared is None:
             return self.plugin.module
-        return f"{self.kind}/{self.declared.type}"
-
-    def __str__(self) -> str:
-        return f"{self.name}[{self.number}]" if self.number else self.name
+        return f"{self.kind}/{self.declared.type}" + (f"[{self.number}]" if self.number else "")
 
 
 CheckFunction = Callable[[Any], None]
@@ -93,15 +87,13 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(*kinds: str, **how: Any) -> Callable[[CheckFunction], CheckFunction]:
-    """Make a function a check of components of these kinds; `how` are fields of `Check`.
-
-    Its name is the check's, its docstring says why it matters.
-    """
+    """Make a function a check of these kinds, called as it is, whose docstring says why it
+    matters; `how` are further fields of `Check`."""
 
     def register(function: CheckFunction) -> CheckFunction:
         name = function.__name__.replace("_", "-")
-        assert name not in CHECKS, name
         assert function.__doc__, name
+        assert name not in CHECKS, name
         why = " ".join(function.__doc__.split())
         CHECKS[name] = Check(name, why, frozenset(kinds), function, **how)
         return function
@@ -126,42 +118,38 @@ class Case:
         except Skip:
             raise
         except (Exception, SystemExit) as error:
-            if self.expected is None:
-                message = str(error) if isinstance(error, Wrong) else describe(error)
-                raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
-            raise Expected(f"expected to fail: {self.expected}") from error
+            if self.expected is not None:
+                raise Expected(f"expected to fail: {self.expected}") from error
+            message = str(error) if isinstance(error, Wrong) else describe(error)
+            raise Wrong(f"{self}: {message}{WHY}{self.check.why}") from error
         if self.expected is not None:
-            raise Wrong(
-                f"{self} was expected to fail ({self.expected}) and does not: "
-                "take it out of the expected failures"
-            )
+            problem = f"{self} was expected to fail ({self.expected}) and does not"
+            raise Wrong(f"{problem}: take it out of the expected failures")
 
     def __str__(self) -> str:
         return f"{self.check.name}:{self.subject}"
 
 
-WHY = "\n  why it matters: "
-
-
 def cases_of(plugin: Plugin, expected: Mapping[str, str]) -> Iterator[Case]:
-    """All cases of a plugin, in the order of its components."""
-    for subject in subjects(plugin):
+    """All cases of a plugin: of itself, then of its components with each of their examples."""
+    subjects = [Subject(plugin)]
+    for _, declared in plugin.components:
+        subjects += [
+            Subject(plugin, declared, example, number)
+            for number, example in enumerate(examples(declared))
+        ]
+    for subject in subjects:
         for each in CHECKS.values():
             if subject.kind in each.kinds and (each.every_example or subject.number == 0):
-                case = Case(each, subject)
-                yield Case(each, subject, expected.get(str(case)))
-
-
-def subjects(plugin: Plugin) -> Iterator[Subject]:
-    """The plugin as a whole, then each component with its defaults and with its examples."""
-    yield Subject(plugin)
-    for _, declared in plugin.components:
-        for number, example in enumerate(examples(declared)):
-            yield Subject(plugin, declared, example, number)
+                yield Case(each, subject, expected.get(str(Case(each, subject))))
 
 
 def examples(declared: type[ComponentSpec]) -> Sequence[Mapping[str, Any]]:
     """The settings that a component is checked with: its defaults, where they are complete, and
     what it declares."""
-    complete = not any(key.is_required() for key in declared.model_fields.values())
-    return [*([{}] if complete else []), *declared.examples] or [{}]
+    return [*([] if required_keys(declared) else [{}]), *declared.examples] or [{}]
+
+
+def required_keys(declared: type[ComponentSpec]) -> Sequence[str]:
+    """Names of the keys that have no default."""
+    return [name for name, key in declared.model_fields.items() if key.is_required()]

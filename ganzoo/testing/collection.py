@@ -47,10 +47,10 @@ def cases(module: str, expected: Mapping[str, str] | None = None) -> Sequence[Ca
     plugin is installed and for an expected failure that names no case, and `GanzooError` where
     the plugin is broken or offers nothing.
     """
-    plugin = find_plugin(module)
-    collected = list(cases_of(plugin, expected or {}))
+    reasons = expected or {}
+    collected = list(cases_of(find_plugin(module), reasons))
     names = [str(case) for case in collected]
-    for stranger in sorted((expected or {}).keys() - set(names)):
+    for stranger in sorted(reasons.keys() - set(names)):
         near = difflib.get_close_matches(stranger, names, n=1)
         advice = "a case is called check:kind/type, such as builds:generator/dcgan"
         raise UserError(
@@ -65,10 +65,9 @@ def find_plugin(module: str) -> Plugin:
     loaded = [plugin for plugin in plugins.installed().all if plugin.module]
     plugin = next((each for each in loaded if module in (each.module, each.name)), None)
     if plugin is None:
-        names = ", ".join(sorted(each.module for each in loaded))
         raise UserError(
             f"no plugin has the module '{module}'",
-            hint=f"there is {names}\n"
+            hint=f"there is {', '.join(sorted(each.module for each in loaded))}\n"
             "install yours with `pip install -e .`, or name a file with --plugin",
         )
     if plugin.error:
@@ -86,10 +85,8 @@ def outcome(case: Case) -> Outcome:
     """Make a check."""
     try:
         case()
-    except Expected as reason:
-        return Outcome(case, "expected", str(reason))
     except Skip as reason:
-        return Outcome(case, "skipped", str(reason))
+        return Outcome(case, "expected" if isinstance(reason, Expected) else "skipped", str(reason))
     except Wrong as error:
         return Outcome(case, "failed", str(error))
     return Outcome(case, "passed")
@@ -107,19 +104,16 @@ def outcomes(
 
 
 def summary(results: Sequence[Outcome]) -> str:
-    """`214 checks of 6 components, 0 expected failures, 12 skipped`, and failures if any.
-
-    The checks are all cases, those that were skipped among them.
-    """
-    components = {each.case.subject.declared for each in results if each.case.subject.declared}
-    states = [outcome.state for outcome in results]
-    parts = [
-        f"{_many(len(results), 'check')} of {_many(len(components), 'component')}",
-        *([_many(states.count("failed"), "failure")] if "failed" in states else []),
-        _many(states.count("expected"), "expected failure"),
-        f"{states.count('skipped')} skipped",
-    ]
-    return ", ".join(parts)
+    """`214 checks of 6 components, 0 expected failures, 12 skipped`, and failures if any. The
+    checks are all cases, those that were skipped among them."""
+    components = {each.case.subject.declared for each in results} - {None}
+    states: list[str] = [each.state for each in results]
+    failed, expected, skipped = map(states.count, ("failed", "expected", "skipped"))
+    failures = f", {_many(failed, 'failure')}" if failed else ""
+    return (
+        f"{_many(len(results), 'check')} of {_many(len(components), 'component')}{failures}, "
+        f"{_many(expected, 'expected failure')}, {skipped} skipped"
+    )
 
 
 def _many(count: int, what: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -16,110 +16,98 @@ from ganzoo.ramps import Ramp, Ramps
 from ganzoo.recipe.model import Component
 from ganzoo.specs import KINDS, ComponentSpec
 from ganzoo.testing.bench import Bench
-from ganzoo.testing.benches import every_shape, first, make_spec
-from ganzoo.testing.checks import Skip, Subject, Wrong, check
-from ganzoo.testing.effects import Effects, streams_at
-from ganzoo.testing.imports import Imported, measure
+from ganzoo.testing.benches import built, every_shape, first, make_spec
+from ganzoo.testing.checks import Skip, Subject, Wrong, check, required_keys
+from ganzoo.testing.effects import streams_at
+from ganzoo.testing.imports import BLANKET, ENVIRONMENT, Effects, measure
 from ganzoo.testing.state_checks import difference
 
 MILLISECONDS = 300
 """What importing a plugin's declarations may take."""
 SUMMARY = 100
 """Characters that fit into a table."""
-STRANGER = "no-such-key"
+SEEDED = "torch's default random stream, which the engine has seeded"
+BY_LIBRARIES = re.compile(
+    rf"(?!{BLANKET})(warning filters|sys.path)"
+    rf"|{ENVIRONMENT} (?!CUDA|PYTORCH|OMP|MKL|OPENBLAS|GANZOO|PYTHON)"
+)
+"""Changes that libraries make when they are imported, but for variables that steer a run."""
 
 
-@functools.lru_cache(maxsize=1)
-def imported(module: str) -> Imported:
-    """What importing a plugin does, in a process of its own."""
-    return measure(module, at_most=MILLISECONDS)
-
-
-def imports(subject: Subject) -> list[Imported]:
-    """The same for a subject's module; raises `Wrong` where it cannot be imported."""
-    result = imported(subject.plugin.module)
+def imports(subject: Subject) -> list[Effects]:
+    """What importing the module does; raises `Wrong` where it cannot be imported."""
+    result = measure(subject.plugin.module, MILLISECONDS)
     if result.error:
-        raise Wrong(
-            f"cannot be imported in a process of its own: {result.error}; import in it whatever it "
-            "needs, and nothing that only the tests can see"
-        )
+        remedy = "import in it whatever it needs, and nothing that only the tests can see"
+        raise Wrong(f"cannot be imported in a process of its own: {result.error}; {remedy}")
     return [result]
 
 
-def declaration(subject: Subject) -> type[ComponentSpec]:
-    """The component's class."""
-    assert subject.declared is not None
-    return subject.declared
-
-
 @check("plugin", on=imports)
-def light_import(result: Imported) -> None:
-    """Every command imports every installed plugin, `ganzoo --help` too: a slow one makes all of
-    them slow."""
+def light_import(result: Effects) -> None:
+    """Every command imports every installed plugin, `ganzoo --help` too: a slow one slows all."""
     if result.milliseconds > MILLISECONDS:
         brings = f" (it brings in {', '.join(result.packages)})" if result.packages else ""
-        raise Wrong(
-            f"importing it takes {result.milliseconds:.0f} ms beyond ganzoo.api{brings}, and at "
-            f"most {MILLISECONDS} are allowed; import what `build` needs inside `build`"
-        )
+        takes = f"takes {result.milliseconds:.0f} ms beyond ganzoo.api{brings}"
+        remedy = f"at most {MILLISECONDS} are allowed; import what `build` needs inside `build`"
+        raise Wrong(f"importing it {takes}, and {remedy}")
 
 
 @check("plugin", on=imports)
-def import_without_torch(result: Imported) -> None:
+def import_without_torch(result: Effects) -> None:
     """Torch takes seconds to import, and commands that build nothing would wait for it."""
     if "torch" in result.packages:
-        raise Wrong(
-            "importing it imports torch; import torch, and files that do, inside `build`, and "
-            "for annotations below `if TYPE_CHECKING:`"
-        )
+        remedy = "inside `build`, and for annotations below `if TYPE_CHECKING:`"
+        raise Wrong(f"importing it imports torch; import torch, and files that do, {remedy}")
 
 
 @check("plugin", on=imports)
-def import_side_effects(result: Imported) -> None:
+def import_side_effects(result: Effects) -> None:
     """A plugin that is merely installed must not change runs in which it has no part."""
-    if changed := result.changed:
-        raise Wrong(f"importing it changes the {', the '.join(changed)}; leave it as it was")
+    if result.changed:
+        raise Wrong(f"importing it changes {', '.join(result.changed)}; leave it as it was")
 
 
 @check("plugin", on=imports)
-def silent_import(result: Imported) -> None:
+def silent_import(result: Effects) -> None:
     """What is printed at import stands in the output of every command, which programs read."""
-    if printed := result.printed:
-        raise Wrong(f"importing it prints {_short(printed)}; take that out")
+    _check_silence("importing", result, result.out + result.err)
+
+
+def _declared(subject: Subject) -> type[ComponentSpec]:
+    assert subject.declared is not None
+    return subject.declared
 
 
 @check(*KINDS, every_example=False)
 def summary(subject: Subject) -> None:
     """`ganzoo components` shows the first line of the docstring, and nothing else."""
-    summary = declaration(subject).summary()
-    if not summary:
+    line = _declared(subject).summary()
+    if not line:
         raise Wrong("its docstring is blank; say in its first line what it is")
-    if len(summary) > SUMMARY:
-        raise Wrong(
-            f"the first line of its docstring has {len(summary)} characters, and {SUMMARY} fit "
-            "into a table; say it in fewer, and the rest below an empty line"
-        )
+    if len(line) > SUMMARY:
+        remedy = f"{SUMMARY} fit into a table; say it in fewer, and the rest below an empty line"
+        raise Wrong(f"the first line of its docstring has {len(line)} characters, and {remedy}")
 
 
 @check(*KINDS, every_example=False)
 def described_keys(subject: Subject) -> None:
     """Whoever writes a recipe knows a key only by its description."""
-    for path, model, name in _keys(declaration(subject)):
+    for path, model, name in _keys(_declared(subject)):
         if not (model.model_fields[name].description or "").strip():
-            write = f'write {name}: ... = Field(..., description="...")'
-            raise Wrong(f"key '{path}' has no description; {write}")
+            remedy = f'write {name}: ... = Field(..., description="...")'
+            raise Wrong(f"key '{path}' has no description; {remedy}")
 
 
 @check(*KINDS)
 def valid_examples(subject: Subject) -> None:
     """A table that names a type and nothing else should be one that can be trained with."""
-    declared = declaration(subject)
-    required = [name for name, key in declared.model_fields.items() if key.is_required()]
+    declared = _declared(subject)
+    required = required_keys(declared)
     if required and not declared.examples:
-        raise Wrong(
-            f"{', '.join(required)} has no default and there is no example, so that nothing can be "
-            "checked; write examples: ClassVar = ({...},) with a value for every such key"
-        )
+        problem = "has no default and there is no example, so that nothing can be checked"
+        remedy = "write examples: ClassVar = ({...},) with a value for every such key"
+        raise Wrong(f"{', '.join(required)} {problem}; {remedy}")
     if not isinstance(subject.example, Mapping):
         raise Wrong("`examples` should be a sequence of tables, each from key to value")
     make_spec(subject)
@@ -143,58 +131,47 @@ def toml_round_trip(subject: Subject) -> None:
         read = tomllib.loads(tomli_w.dumps(table))
         again = type(spec).model_validate_json(json.dumps(read, default=str))
     except (TypeError, ValueError) as error:
-        text = " ".join(str(error).split())
-        raise Wrong(
-            f"its keys cannot be written as TOML and read again: {_short(text)}; use numbers, "
-            "texts, lists and tables, and None only as a default"
-        ) from error
+        problem = f"its keys cannot be written as TOML and read again: {_short(str(error))}"
+        remedy = "use numbers, texts, lists and tables, and None only as a default"
+        raise Wrong(f"{problem}; {remedy}") from error
     for name in type(spec).model_fields:
         before, after = getattr(spec, name), getattr(again, name)
         if before != after:
-            raise Wrong(
-                f"key '{name}' is {before!r}, and {after!r} after it was written as TOML and read "
-                "again; a validator must leave alone what it has made itself"
-            )
+            problem = f"is {before!r}, and {after!r} after it was written as TOML and read again"
+            remedy = "a validator must leave alone what it has made itself"
+            raise Wrong(f"key '{name}' {problem}; {remedy}")
 
 
 @check(*KINDS, every_example=False)
 def unknown_keys(subject: Subject) -> None:
     """A misspelt key that is passed over costs a training run that was not the one meant."""
-    declared = declaration(subject)
-    for model in dict.fromkeys(model for _, model, _ in _keys(declared)):
-        written = subject.example if model is declared else {}
+    for model in dict.fromkeys(model for _, model, _ in _keys(_declared(subject))):
+        written = subject.example if model is subject.declared else {}
         try:
-            model.model_validate({**written, STRANGER: 1})
+            model.model_validate({**written, "no-such-key": 1})
         except ValidationError as error:
             if any(problem["type"] == "extra_forbidden" for problem in error.errors()):
                 continue
-        raise Wrong(
-            f"{model.__name__} takes keys that it does not have; "
-            'write model_config = ConfigDict(extra="forbid", strict=True, frozen=True)'
-        )
+        remedy = 'write model_config = ConfigDict(extra="forbid", strict=True, frozen=True)'
+        raise Wrong(f"{model.__name__} takes keys that it does not have; {remedy}")
 
 
 @functools.lru_cache(maxsize=1)
-def first_build(subject: Subject) -> tuple[Bench, Effects]:
-    """A subject's bench, and what happened when it was built for the first time."""
-    with Effects() as effects:
-        bench = first(subject)[0]
-    return bench, effects
-
-
 def _effects(subject: Subject) -> tuple[Effects, Effects]:
-    """What happens at a build, and what happened at the first one."""
-    bench, first = first_build(subject)
+    """What happens when a component is built again, and what did when it was for the first time."""
+    once, again = Effects(), Effects()
+    with once.recorded():
+        bench = every_shape(subject)[0]
     with streams_at(3):
-        again = Effects()
-        bench.build(within=again)
-    return again, first
+        bench.build(within=again.recorded())
+    return again, once
 
 
 @check(*KINDS)
 def builds(subject: Subject) -> None:
     """Whatever `ganzoo check` lets pass should be there when the run begins."""
     _valid(subject)
+    _effects(subject)  # while it is the first time, for the checks below
     if every_shape(subject)[0].build() is None:
         raise Wrong("build() returns None; return what it has made")
 
@@ -202,25 +179,25 @@ def builds(subject: Subject) -> None:
 @check(*KINDS)
 def build_side_effects(subject: Subject) -> None:
     """The other components of a run would be built or trained otherwise than alone."""
-    again, first = _effects(subject)
+    with built():
+        again, once = _effects(subject)
     # Libraries that are imported for the first time draw from these streams.
-    once = [change for change in first.changed if not change.startswith("random stream")]
-    if changed := sorted({*once, *again.changed}):
-        raise Wrong(
-            f"building it changes the {', the '.join(changed)}; leave it as it was, and draw from "
-            "torch's default random stream, which the engine has seeded"
-        )
+    changes = {change for change in once.changed if "random stream" not in change}
+    changes |= set(again.changed)
+    if changed := sorted(change for change in changes if not BY_LIBRARIES.match(change)):
+        remedy = f"leave it as it was, and draw from {SEEDED}"
+        raise Wrong(f"building it changes {', '.join(changed)}; {remedy}")
 
 
 @check(*KINDS)
 def silent_build(subject: Subject) -> None:
     """What is printed or warned of stands in the middle of the progress of a run."""
-    for effects in _effects(subject):
+    with built():
+        recorded = _effects(subject)
+    for effects in recorded:
         # A data set may tell people on stderr how far it is.
-        if printed := effects.out + effects.err * (subject.kind != "dataset"):
-            raise Wrong(f"building it prints {_short(printed)}; take that out")
-        if effects.warned:
-            raise Wrong(f"building it warns: {_short(effects.warned[0])}; mend what it warns of")
+        printed = effects.out + ("" if subject.kind == "dataset" else effects.err)
+        _check_silence("building", effects, printed)
 
 
 @check(*sorted(KINDS.keys() - {"dataset"}), on=first)
@@ -231,11 +208,15 @@ def seeded_build(bench: Bench) -> None:
         with streams_at(others):
             built.append(bench.build())
     if (place := difference(*built)) is not None:
-        raise Wrong(
-            f"two builds under one seed differ in {place or 'what they are'}; draw from torch's "
-            "default random stream, which the engine has seeded, or from generators with a fixed "
-            "seed"
-        )
+        remedy = f"draw from {SEEDED}, or from generators with a fixed seed"
+        raise Wrong(f"two builds under one seed differ in {place or 'what they are'}; {remedy}")
+
+
+def _check_silence(doing: str, effects: Effects, printed: str) -> None:
+    if printed:
+        raise Wrong(f"{doing} it prints {_short(printed)}; take that out")
+    if effects.warned:
+        raise Wrong(f"{doing} it warns: {_short(effects.warned[0])}; mend what it warns of")
 
 
 def _keys(
@@ -251,12 +232,12 @@ def _keys(
 
 def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
     """Classes of tables in a key's annotation, such as `Options | None` or `list[Options]`."""
+    if annotation in (Ramp, Ramps):
+        return  # of a `Value`, whose key says what it is
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation not in (Ramp, Ramps):  # of a `Value`, whose key says what it is
-            yield annotation
-    elif get_origin(annotation) in (Union, UnionType, Annotated, list, tuple, dict):
-        for part in get_args(annotation):
-            yield from _inner(part)
+        yield annotation
+    for part in get_args(annotation):
+        yield from _inner(part)
 
 
 def _short(text: str) -> str:

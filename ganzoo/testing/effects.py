@@ -1,21 +1,13 @@
-"""What happens to the process while a component is built or called."""
+"""Contexts in which components are built and called, and where in a plugin their errors are."""
 
 from __future__ import annotations
 
 import functools
-import io
 import random
-import re
 import socket
-import warnings
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    contextmanager,
-    redirect_stderr,
-    redirect_stdout,
-)
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,43 +17,7 @@ import torch
 
 from ganzoo.errors import GanzooError
 from ganzoo.testing.checks import Skip, Wrong
-from ganzoo.testing.imports import BLANKET, ENVIRONMENT, differences, snapshot
-
-HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""Warnings that Python does not show by default."""
-
-STEERING = re.compile(rf"{ENVIRONMENT} (CUDA|PYTORCH|OMP|MKL|OPENBLAS|GANZOO|PYTHON)")
-"""Variables that steer the run. Libraries set some of their own when they are imported."""
-
-
-class Effects(AbstractContextManager["Effects"]):
-    """What is printed, warned of and changed in a context."""
-
-    def __enter__(self) -> Effects:
-        self._before, self._stack = snapshot(), ExitStack()
-        self._caught = self._stack.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("default")
-        self._before = {**self._before, BLANKET: snapshot()[BLANKET]}
-        self._out = self._stack.enter_context(redirect_stdout(io.StringIO()))
-        self._err = self._stack.enter_context(redirect_stderr(io.StringIO()))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        after = snapshot()
-        self._stack.close()
-        self.out, self.err = self._out.getvalue(), self._err.getvalue()
-        """Texts on stdout and stderr."""
-        self.warned = [str(w.message) for w in self._caught if not issubclass(w.category, HIDDEN)]
-        """Texts of warnings."""
-        self.changed = [each for each in differences(self._before, after) if _is_the_plugins(each)]
-        """Changes of global state."""
-
-
-def _is_the_plugins(change: str) -> bool:
-    """Whether a change is one that no library makes when a network's file imports it."""
-    if change.startswith(ENVIRONMENT):
-        return STEERING.match(change) is not None
-    return not change.startswith(("warning filters", "sys.path")) or change.startswith(BLANKET)
+from ganzoo.testing.imports import snapshot
 
 
 @contextmanager
@@ -94,10 +50,9 @@ def no_network(root: Path | None = None) -> Iterator[None]:
             raise Skip(f"its files are not on this machine: {text}") from error
         if root is None or not isinstance(error, GanzooError):
             raise
-        raise Wrong(
-            f"cannot be built: {error.message}; where files are missing, the message should name "
-            "the folder in which they were looked for, context.data_root"
-        ) from error
+        remedy = "the message should name the folder in which they were looked for"
+        problem = f"cannot be built: {error.message}; where files are missing"
+        raise Wrong(f"{problem}, {remedy}, context.data_root") from error
 
 
 @contextmanager
@@ -106,30 +61,22 @@ def streams_at(seed: int) -> Iterator[Callable[[], str]]:
 
     Yields a function that names one that has moved, or gives nothing.
     """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    begin = _streams()
-
-    def moved() -> str:
-        return next((name for name, state in _streams().items() if state != begin[name]), "")
-
-    try:
-        yield moved
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        begin = _streams()
+        try:
+            yield lambda: next((name for name, at in _streams().items() if at != begin[name]), "")
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def _streams() -> dict[str, object]:
-    state = np.random.get_state(legacy=False)["state"]
-    return {
-        "torch's default random stream": torch.get_rng_state().numpy().tobytes(),
-        "Python's random stream": random.getstate(),
-        "numpy's random stream": (state["key"].tobytes(), state["pos"]),
-    }
+    others = {name: state for name, state in snapshot().items() if "random stream" in name}
+    return {"torch's default random stream": torch.get_rng_state().numpy().tobytes(), **others}
 
 
 def one_line(error: BaseException) -> str:
@@ -142,10 +89,9 @@ def plugin_place(error: BaseException) -> str:
     core = Path(__file__).parent.parent
     own = (core / "engine", core / "testing", core / "protocols.py", Path(torch.__file__).parent)
     ours = ("<", functools.__file__, *map(str, own))
-    place, traceback = "", error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(ours):
-            place = f" ({Path(file).name}:{traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return place
+    places = [
+        f" ({Path(frame.f_code.co_filename).name}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith(ours)
+    ]
+    return places[-1] if places else ""

@@ -1,4 +1,4 @@
-"""What importing a plugin costs and changes, seen in a process of its own.
+"""What a plugin prints and changes, and what importing it costs in a process of its own.
 
 This file is also the program that the process runs, so it imports nothing but the standard
 library.
@@ -6,7 +6,7 @@ library.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib
 import io
 import json
@@ -18,8 +18,10 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from typing import Any
 
 TRIES = 5
 """How often an import that seems slow is timed again: the machine may have been busy."""
@@ -27,29 +29,46 @@ SECONDS = 60
 """After so many an import is given up."""
 BLANKET = "warning filters for all warnings"
 ENVIRONMENT = "environment variable"
+HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python does not show by default."""
 
-State = Mapping[str, str]
-"""Global state of a process, part by part, in a form that can be compared and shown."""
 
+@dataclass
+class Effects:
+    """What happens to the process while something is done."""
 
-class Imported(NamedTuple):
-    """What importing a module did."""
-
-    milliseconds: float
-    """Beyond the import of `ganzoo.api`."""
-    packages: list[str]
-    """Packages that it brought in besides those of `ganzoo.api` and of Python itself."""
-    changed: list[str]
+    milliseconds: float = 0.0
+    packages: Sequence[str] = ()
+    """Packages that are imported, besides those of Python itself."""
+    out: str = ""
+    err: str = ""
+    warned: Sequence[str] = ()
+    changed: Sequence[str] = ()
     """Changes of global state, as texts."""
-    printed: str
-    error: str
-    """Why it cannot be imported, or nothing."""
+    error: str = ""
+    """Why it cannot be done, if that is recorded at all."""
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """A context in which it is done; all of this is known at its end."""
+        known, out, err = set(sys.modules), io.StringIO(), io.StringIO()
+        recording = warnings.catch_warnings(record=True, action="default")
+        with recording as caught, redirect_stdout(out), redirect_stderr(err):
+            before, start = snapshot(), time.perf_counter()
+            yield
+            self.milliseconds = (time.perf_counter() - start) * 1000
+            self.changed = differences(before, snapshot())
+        brought = {name.partition(".")[0] for name in set(sys.modules) - known}
+        self.packages = sorted(brought - sys.stdlib_module_names)
+        self.out, self.err = out.getvalue(), err.getvalue()
+        shown = [each.message for each in caught if not issubclass(each.category, HIDDEN)]
+        self.warned = list(map(str, shown))
 
 
-def snapshot() -> State:
+def snapshot() -> dict[str, str]:
     """The global state that a plugin might change and another part of a run would notice."""
-    parts: dict[str, Any] = {f"{ENVIRONMENT} {name}": each for name, each in os.environ.items()}
-    parts |= {
+    parts = {
+        **{f"{ENVIRONMENT} {name}": value for name, value in os.environ.items()},
         "working directory": os.getcwd(),
         "sys.path": sys.path,
         "recursion limit": sys.getrecursionlimit(),
@@ -59,14 +78,14 @@ def snapshot() -> State:
         "handlers of the root logger": logging.getLogger().handlers,
         "warning filters": warnings.filters,
         BLANKET: [rule for rule in warnings.filters if _is_blanket(rule)],
-        "random stream of Python": hash(random.getstate()),
+        "Python's random stream": random.getstate(),
     }
-    if (numpy := sys.modules.get("numpy")) is not None:
+    if numpy := sys.modules.get("numpy"):
         state = numpy.random.get_state(legacy=False)["state"]
-        parts["random stream of numpy"] = state["key"].tobytes(), state["pos"]
-    if (torch := sys.modules.get("torch")) is not None:
-        parts |= {f"torch's {name}": each for name, each in _torch_parts(torch).items()}
-    return {name: str(each) for name, each in parts.items()}
+        parts["numpy's random stream"] = state["key"].tobytes(), state["pos"]
+    if torch := sys.modules.get("torch"):
+        parts |= {f"torch's {name}": value for name, value in _torch_parts(torch).items()}
+    return {name: str(value) for name, value in parts.items()}
 
 
 def _is_blanket(rule: Any) -> bool:
@@ -91,77 +110,64 @@ def _torch_parts(torch: Any) -> dict[str, Any]:
     }
 
 
-def differences(before: State, after: State) -> list[str]:
-    """What has changed from one snapshot to a later one, a text for each.
-
-    State of a library that was not imported at the first is not compared.
-    """
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What has changed from one snapshot to a later one, but no state of libraries that were not
+    imported at the first; a text for each."""
     changes = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
-        if old == new or (old is None and not name.startswith(ENVIRONMENT)):
-            continue
-        shown = old is not None and new is not None and max(len(old), len(new)) < 60
-        changes.append(f"{name} ({old} is now {new})" if shown else name)
+        if old != new and (old is not None or name.startswith(ENVIRONMENT)):
+            shown = old and new and max(len(old), len(new)) < 60
+            changes.append(f"{name} ({old} is now {new})" if shown else name)
     return changes
 
 
-def measure(module: str, *, at_most: float) -> Imported:
-    """Import a module in processes of its own: once, more often if it took over `at_most` ms.
-
-    The time is the best of all. Where torch comes in, its state is compared too.
-    """
-    best = _in_process(module, [])
+@functools.lru_cache(maxsize=1)
+def measure(module: str, at_most: float) -> Effects:
+    """Import a module in processes of its own, after `ganzoo.api`: once, or more often if it took
+    over `at_most` ms, of which the best counts. Where torch comes in, its state is compared too."""
+    best = _in_process(module)
     for _ in range(TRIES - 1):
         if best.error or best.milliseconds <= at_most or "torch" in best.packages:
             break
-        again = _in_process(module, [])
-        best = min(best, again, key=lambda imported: imported.milliseconds)
+        best = min(best, _in_process(module), key=lambda each: each.milliseconds)
     if "torch" in best.packages:
         # Its defaults are known only where it is imported first.
-        changed = _in_process(module, ["torch"]).changed
-        best = best._replace(changed=sorted({*best.changed, *changed}))
+        changed = _in_process(module, "torch").changed
+        best = replace(best, changed=sorted({*best.changed, *changed}))
     return best
 
 
-def _in_process(module: str, first: list[str]) -> Imported:
-    task = {"path": sys.path, "module": module, "first": ["ganzoo.api", *first]}
+def _in_process(module: str, *first: str) -> Effects:
+    task = json.dumps([sys.path, ["ganzoo.api", *first], module])
     # -P: the folder of this file is not to be searched for modules.
-    command, text = [sys.executable, "-P", __file__], json.dumps(task)
+    command = [sys.executable, "-P", __file__]
     try:
         ended = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, input=task, capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        return Imported(**json.loads(ended.stdout))
+        return Effects(**json.loads(ended.stdout))
     except subprocess.TimeoutExpired:
-        error = f"it has not ended after {SECONDS} seconds"
+        return Effects(error=f"it has not ended after {SECONDS} seconds")
     except ValueError:
         last = (ended.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        error = f"the process ended with {ended.returncode}: {last}"
-    return Imported(0.0, [], [], "", error)
+        return Effects(error=f"the process ended with {ended.returncode}: {last}")
 
 
 def main() -> None:
-    """Do the task on stdin, and write an `Imported` to stdout."""
-    task = json.load(sys.stdin)
-    sys.path[:] = task["path"]
-    for name in task["first"]:
+    """Do the task on stdin, and write the fields of its `Effects` to stdout."""
+    sys.path[:], first, module = json.load(sys.stdin)
+    for name in first:
         importlib.import_module(name)
-    error, printed = "", io.StringIO()
-    known, before = set(sys.modules), snapshot()
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    effects = Effects()
+    with effects.recorded():
         try:
-            importlib.import_module(task["module"])
-        except BaseException as problem:
-            error = f"{type(problem).__name__}: {problem}"
-    milliseconds = (time.perf_counter() - start) * 1000
-    changed = differences(before, snapshot())
-    brought = {name.partition(".")[0] for name in set(sys.modules) - known}
-    own = {task["module"].partition(".")[0], "ganzoo"}
-    packages = sorted(brought - own - sys.stdlib_module_names)
-    result = Imported(milliseconds, packages, changed, printed.getvalue(), error)
-    json.dump(result._asdict(), sys.stdout)
+            importlib.import_module(module)
+        except BaseException as error:
+            effects.error = f"{type(error).__name__}: {error}"
+    own = {module.partition(".")[0], "ganzoo"}
+    effects.packages = [name for name in effects.packages if name not in own]
+    json.dump(vars(effects), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,8 @@ LIFECYCLE = (
 
 
 def lifecycle_hooks(listener: Any) -> dict[str, Any]:
-    """The implementations of lifecycle hooks by name; raises `Wrong` for marked strangers."""
+    """The implementations of lifecycle hooks by name, in the order of a run; raises `Wrong` for
+    what is marked as a hook and is none."""
     manager = pluggy.PluginManager("ganzoo")
     manager.add_hookspecs(hookspecs)
     try:
@@ -41,38 +40,16 @@ def lifecycle_hooks(listener: Any) -> dict[str, Any]:
     except pluggy.PluginValidationError as error:
         text = " ".join(str(error).split())
         raise Wrong(f"{text}; use the hooks and the arguments of ganzoo.hookspecs") from error
-    callers = manager.get_hookcallers(listener) or ()
-    return {each.name: each.get_hookimpls()[0] for each in callers if each.name in LIFECYCLE}
-
-
-@contextmanager
-def arguments_of_a_run() -> Iterator[dict[str, Any]]:
-    """Arguments such as a short run calls the hooks with, in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = Bench(ReferenceGenerator(), (1, 8, 8)).recipe.tables()
-        picture, checkpoint = Path(folder, "samples.png"), Path(folder, "checkpoint.pt")
-        Image.new("RGB", (8, 8)).save(picture)
-        checkpoint.write_bytes(b"")
-        yield {
-            "run": RunInfo(Path(folder), "kit", recipe, 0),
-            "iteration": 10,
-            "images": 80,
-            "statistics": {"discriminator/loss": 0.7, "optimizer.generator.lr": 1e-3},
-            "picture": picture,
-            "checkpoint": checkpoint,
-            "values": {"fid": 12.0},
-            "state": "done",
-        }
+    callers = {each.name: each for each in manager.get_hookcallers(listener) or ()}
+    return {name: callers[name].get_hookimpls()[0] for name in LIFECYCLE if name in callers}
 
 
 @check("listener", on=first)
 def listener_hooks(bench: Bench) -> None:
     """A listener without a hook is built in every run and never called."""
     if not lifecycle_hooks(bench.component):
-        raise Wrong(
-            "has no method that is a lifecycle hook; mark one with @hookimpl, such as "
-            "ganzoo_run_finished(self, run)"
-        )
+        remedy = "mark one with @hookimpl, such as ganzoo_run_finished(self, run)"
+        raise Wrong(f"has no method that is a lifecycle hook; {remedy}")
 
 
 @check("listener", "plugin")
@@ -83,13 +60,29 @@ def hooks_can_be_called(subject: Subject) -> None:
     else:
         listener = first(subject)[0].component
     hooks = lifecycle_hooks(listener)
-    with arguments_of_a_run() as arguments:
-        for name in LIFECYCLE:
-            if name in hooks:
-                try:
-                    hooks[name].function(**{key: arguments[key] for key in hooks[name].argnames})
-                except Exception as error:
-                    raise Wrong(
-                        f"{name} fails: {describe(error)}; take what the hook is given, in the "
-                        "order of a run"
-                    ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = _arguments(Path(folder))
+        for name, hook in hooks.items():
+            try:
+                hook.function(**{key: arguments[key] for key in hook.argnames})
+            except Exception as error:
+                remedy = "take what the hook is given, in the order of a run"
+                raise Wrong(f"{name} fails: {describe(error)}; {remedy}") from error
+
+
+def _arguments(folder: Path) -> dict[str, Any]:
+    """Arguments such as a short run in a folder calls the hooks with."""
+    recipe = Bench(ReferenceGenerator(), (1, 8, 8)).recipe.tables()
+    picture, checkpoint = folder / "samples.png", folder / "checkpoint.pt"
+    Image.new("RGB", (8, 8)).save(picture)
+    checkpoint.touch()
+    return {
+        "run": RunInfo(folder, "kit", recipe, 0),
+        "iteration": 10,
+        "images": 80,
+        "statistics": {"discriminator/loss": 0.7, "optimizer.generator.lr": 1e-3},
+        "picture": picture,
+        "checkpoint": checkpoint,
+        "values": {"fid": 12.0},
+        "state": "done",
+    }

@@ -1,8 +1,13 @@
-"""The kit's own networks, data, loss and features: small, smooth, and able to do what other
-components commonly need."""
+"""What stands around a component under test: the kit's own networks, data, loss and features,
+and for what these cannot do the components of installed plugins.
+
+The kit's own are small and smooth, and come first: so the fault of one plugin is not reported of
+another.
+"""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,16 +17,23 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from ganzoo import specs
+from ganzoo import registry, specs
+from ganzoo.builtin.priors import LatentPrior
+from ganzoo.builtin.schedules import JointSchedule
 from ganzoo.engine.data import Data, Samples, to_unit
 from ganzoo.engine.random import generator_for
+from ganzoo.plugins import Plugin
 from ganzoo.protocols import Step
-from ganzoo.specs import BuildContext, Phase
+from ganzoo.recipe.model import SLOTS, Component
+from ganzoo.specs import NETWORKS, BuildContext, ComponentSpec, Phase
+from ganzoo.testing.checks import Skip, Wrong, required_keys
 
 CLASSES = 4
 SAMPLES = 256
 """Training samples, and held-out ones."""
 FEATURES = 8
+KIT = Plugin("ganzoo-core:testing", "ganzoo-core", "kit")
+GAME = frozenset({"generator", "discriminator"})
 
 
 class MissingLabels(Exception):
@@ -35,12 +47,10 @@ class Perceptron(nn.Module):
         super().__init__()
         self.kind, self.shape = kind, context.sample_shape
         self.parts = 1 + ("variance" in context.requested)
-        sizes = {
-            "generator": (context.latent_dim, math.prod(self.shape)),
-            "discriminator": (math.prod(self.shape), 1),
-            "encoder": (math.prod(self.shape), context.latent_dim * self.parts),
-        }
-        self.first, self.last = nn.Linear(sizes[kind][0], 12), nn.Linear(12, sizes[kind][1])
+        latent, values = context.latent_dim, math.prod(self.shape)
+        sizes = {"generator": (latent, values), "discriminator": (values, 1)}
+        before, after = sizes.get(kind, (values, latent * self.parts))
+        self.first, self.last = nn.Linear(before, 12), nn.Linear(12, after)
         self.classes = nn.Embedding(CLASSES, 12) if context.conditional else None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Any:
@@ -57,33 +67,8 @@ class Perceptron(nn.Module):
         return rows if self.parts == 1 else rows.chunk(self.parts, dim=1)
 
 
-class NormalGenerator(nn.Module):
-    """Latents to independent normal values, whose density it knows.
-
-    Each value of a sample is made of one value of the latent; where a sample has more of them,
-    they are used again, and the density is that of values drawn apart.
-    """
-
-    places: Tensor
-
-    def __init__(self, context: BuildContext) -> None:
-        super().__init__()
-        self.sample_shape, values = context.sample_shape, math.prod(context.sample_shape)
-        self.mean = nn.Parameter(torch.randn(values) / 10)
-        self.log_scale = nn.Parameter(torch.full((values,), -1.5))
-        self.register_buffer("places", torch.arange(values) % context.latent_dim)
-
-    def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.mean + self.log_scale.exp() * z[:, self.places]
-        return x.reshape(-1, *self.sample_shape)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """See `ganzoo.protocols.Density`."""
-        return NormalDensity(self.mean, self.log_scale.exp()).log_prob(x.flatten(1))
-
-
 class NormalDensity:
-    """The distribution of independent normal values; of the kit's points with deviation a half."""
+    """Independent normal values; the kit's points have deviation a half."""
 
     def __init__(self, mean: Tensor | float = 0.0, scale: Tensor | float = 0.5) -> None:
         self.normal = torch.distributions.Normal(mean, scale, validate_args=False)
@@ -92,6 +77,52 @@ class NormalDensity:
         """See `ganzoo.protocols.Density`."""
         log_prob: Tensor = self.normal.log_prob(x).sum(1)
         return log_prob
+
+
+class NormalGenerator(nn.Module):
+    """Latents to independent normal values, whose density it knows.
+
+    Each value of a sample is made of one value of the latent; where a sample has more of them,
+    they are used again, and the density is that of values drawn apart.
+    """
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__()
+        self.sample_shape, values = context.sample_shape, math.prod(context.sample_shape)
+        self.repeats = -(-values // context.latent_dim)
+        self.mean = nn.Parameter(torch.randn(values) / 10)
+        self.log_scale = nn.Parameter(torch.full((values,), -1.5))
+
+    def forward(self, z: Tensor) -> Tensor:
+        values = z.repeat(1, self.repeats)[:, : len(self.mean)]
+        x: Tensor = self.mean + self.log_scale.exp() * values
+        return x.reshape(-1, *self.sample_shape)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """See `ganzoo.protocols.Density`."""
+        return NormalDensity(self.mean, self.log_scale.exp()).log_prob(x.flatten(1))
+
+
+class Projection(nn.Module):
+    """Samples to `FEATURES` features (points of fewer values as they are) and class logits.
+
+    A fixed random rotation: features of uniform noise are about normal and independent. It has no
+    state, so that its features are not kept on disk.
+    """
+
+    note = "a fixed random projection"
+
+    def __init__(self, sample_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        stream, values = generator_for(0, "kit", "features"), math.prod(sample_shape)
+        kept = min(FEATURES, values)
+        square = torch.randn(values, kept, generator=stream)
+        self.rotation = torch.linalg.qr(square).Q if kept < values else torch.eye(values)
+        self.head = 4 * torch.randn(kept, CLASSES, generator=stream)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = x.flatten(1) @ self.rotation
+        return features, features @ self.head
 
 
 class Reference(BaseModel):
@@ -103,7 +134,8 @@ class Reference(BaseModel):
 
     def build(self, context: BuildContext) -> Any:
         """The network."""
-        return Perceptron(self.kind, context)
+        normal = "log_prob" in self.provides
+        return NormalGenerator(context) if normal else Perceptron(self.kind, context)
 
 
 class ReferenceGenerator(Reference, specs.GeneratorSpec):
@@ -120,14 +152,10 @@ class ReferenceEncoder(Reference, specs.EncoderSpec):
     provides: ClassVar[frozenset[str]] = frozenset({"classes", "variance"})
 
 
-class ReferenceNormalGenerator(specs.GeneratorSpec):
+class ReferenceNormalGenerator(Reference, specs.GeneratorSpec):
     """The kit's generator with a density."""
 
-    type: ClassVar[str] = "reference-normal"
     provides: ClassVar[frozenset[str]] = frozenset({"log_prob"})
-
-    def build(self, context: BuildContext) -> nn.Module:
-        return NormalGenerator(context)
 
 
 class ReferenceLoss(specs.LossSpec):
@@ -155,7 +183,7 @@ class ReferenceData(specs.DatasetSpec):
     type: ClassVar[str] = "reference"
     provides: ClassVar[frozenset[str]] = frozenset({"images", "points", "labels", "density"})
 
-    shape: tuple[int, ...] = Field(description="shape of a sample")
+    shape: tuple[int, ...] = Field((1, 8, 8), description="shape of a sample")
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -167,28 +195,6 @@ class ReferenceData(specs.DatasetSpec):
 
     def build(self, context: BuildContext) -> Data:
         return _data(self.shape)
-
-
-class Projection(nn.Module):
-    """Samples to `FEATURES` features (points of fewer values as they are) and class logits.
-
-    A fixed random rotation: features of uniform noise are about normal and independent. It has no
-    state, so that its features are not kept on disk.
-    """
-
-    note = "a fixed random projection"
-
-    def __init__(self, sample_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        stream, values = generator_for(0, "kit", "features"), math.prod(sample_shape)
-        kept = min(FEATURES, values)
-        square = torch.randn(values, kept, generator=stream)
-        self.rotation = torch.linalg.qr(square).Q if kept < values else torch.eye(values)
-        self.head = 4 * torch.randn(kept, CLASSES, generator=stream)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = x.flatten(1) @ self.rotation
-        return features, features @ self.head
 
 
 @functools.lru_cache(maxsize=16)
@@ -213,11 +219,66 @@ class ReferenceExtractor(specs.ExtractorSpec):
         return Projection(context.sample_shape)
 
 
-REFERENCES: Mapping[str, Sequence[type[specs.ComponentSpec]]] = {
+REFERENCES: Mapping[str, Sequence[type[ComponentSpec]]] = {
     "data": (ReferenceData,),
     "generator": (ReferenceGenerator, ReferenceNormalGenerator),
     "discriminator": (ReferenceDiscriminator,),
     "encoder": (ReferenceEncoder,),
     "loss": (ReferenceLoss,),
+    "schedule": (JointSchedule,),
+    "prior": (LatentPrior,),
 }
 """What the kit itself has for a table of a recipe."""
+
+
+def surroundings(
+    spec: ComponentSpec, sample_shape: tuple[int, ...], pack: int = 1
+) -> dict[str, Component[Any]]:
+    """The components, by table, of the smallest recipe that has what a component needs.
+
+    What these need themselves is there too. A loss is in it itself. Raises `Skip` where no
+    installed plugin offers what is needed, and `Wrong` for a word that seems misspelt.
+    """
+    wanted = dict.fromkeys(("data", "generator", "loss", "schedule", "prior"), frozenset[str]())
+    while True:
+        chosen: dict[str, ComponentSpec] = {}
+        for table, words in wanted.items():
+            own = table == spec.kind == "loss"
+            chosen[table] = spec if own else _provided(table, words, sample_shape, pack)
+        before = dict(wanted)
+        for need in frozenset[str]().union(*map(_needs, (spec, *chosen.values()))):
+            table, _, word = need.partition(".")
+            if table != "condition":
+                wanted[table] = wanted.get(table, frozenset()) | ({word} - {""})
+        if wanted == before:
+            return {table: Component(each.type, each, KIT) for table, each in chosen.items()}
+
+
+def _needs(spec: ComponentSpec) -> frozenset[str]:
+    """What a component needs, with the networks that it trains or looks at."""
+    if isinstance(spec, specs.LossSpec):
+        trained = frozenset[str]().union(*(phase.trains for phase in spec.phases.values()))
+        return spec.needs | (trained & frozenset(NETWORKS))
+    # Phases that are called as these networks are those of a game between the two.
+    plays = isinstance(spec, specs.RegularizerSpec) and spec.phase in GAME
+    return spec.needs | GAME if plays or isinstance(spec, specs.ProbeSpec) else spec.needs
+
+
+def _provided(
+    table: str, words: frozenset[str], sample_shape: tuple[int, ...], pack: int
+) -> ComponentSpec:
+    """A component that provides what is needed and has a default for every key."""
+    entries = registry.installed().entries(SLOTS[table])
+    offers = [*REFERENCES.get(table, ()), *(entry.spec for entry in entries)]
+    for each in offers:
+        if words <= each.provides and not required_keys(each):
+            if each is ReferenceData:
+                return ReferenceData(shape=sample_shape)
+            return each(pack=pack) if issubclass(each, specs.DiscriminatorSpec) else each()
+    known = sorted(frozenset[str]().union(*(each.provides for each in offers)))
+    for word in sorted(words - set(known)):
+        if near := difflib.get_close_matches(word, known, n=1):
+            problem = f"it needs '{table}.{word}', which no installed {SLOTS[table]} provides"
+            raise Wrong(f"{problem}; did you mean '{table}.{near[0]}'?")
+    wanted = " with ".join([table, ", ".join(sorted(words))] if words else [table])
+    raise Skip(f"it needs {wanted}, and no installed plugin offers such a {SLOTS[table]}")

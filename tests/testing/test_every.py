@@ -32,7 +32,7 @@ from ganzoo.engine import Data, Samples, generator_for
 from ganzoo.specs import KINDS, ComponentSpec
 from ganzoo.testing import imports
 from ganzoo.testing.checks import cases_of
-from ganzoo.testing.component_checks import imported
+from ganzoo.testing.imports import measure
 from ganzoo.testing.state_checks import difference
 
 Module = Callable[[str], str]
@@ -45,11 +45,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module]:
 
     def write(source: str) -> str:
         (tmp_path / "written.py").write_text(dedent(source))
-        imported.cache_clear()
+        measure.cache_clear()
         return "written"
 
     yield write
-    imported.cache_clear()
+    measure.cache_clear()
 
 
 LIGHT = (
@@ -120,7 +120,7 @@ SIDE_EFFECTS = {
     "import os; os.environ['GANZOO_NEW'] = '7'": "environment variable GANZOO_NEW",
     "import os; del os.environ['OMP_NUM_THREADS']": "environment variable OMP_NUM_THREADS",
     "import os; os.chdir('/')": "working directory",
-    "import random; random.seed(0)": "random stream of Python",
+    "import random; random.seed(0)": "Python's random stream",
     "import sys; sys.path.append('.')": "sys.path",
     "import sys; sys.setrecursionlimit(5000)": "recursion limit (1000 is now 5000)",
     "import sys; sys.excepthook = print": "sys.excepthook",
@@ -139,7 +139,7 @@ def test_an_import_with_side_effects(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     found = fault("import-side-effects", module=module(source))
-    assert found.startswith("importing it changes the ")
+    assert found.startswith("importing it changes ")
     assert SIDE_EFFECTS[source] in found
     assert found.endswith("; leave it as it was")
 
@@ -149,6 +149,27 @@ def test_an_import_that_prints(module: Module) -> None:
     assert fault("silent-import", module=name) == (
         "importing it prints 'hello there'; take that out"
     )
+
+
+def test_an_import_that_warns(module: Module) -> None:
+    name = module("import warnings\nwarnings.warn('no torch here')")
+    assert fault("silent-import", module=name) == (
+        "importing it warns: 'no torch here'; mend what it warns of"
+    )
+    passes("silent-import", module=module("import warnings\nwarnings.warn('x', ImportWarning)"))
+
+
+def test_what_a_build_changes_only_once_is_found_after_another_check() -> None:
+    done: list[int] = []
+
+    def once() -> None:
+        if not done:
+            print("building")
+        done.append(1)
+
+    declared = doing(once)
+    passes("builds", declared)
+    assert fault("silent-build", declared) == "building it prints 'building'; take that out"
 
 
 @pytest.mark.parametrize(
@@ -445,8 +466,8 @@ BUILD_EFFECTS: Mapping[str, tuple[Callable[[], Any], str]] = {
         "torch's deterministic algorithms (False is now True)",
     ),
     "seed": (lambda: torch.manual_seed(0), "torch's seed"),
-    "Python's seed": (lambda: random.seed(0), "random stream of Python"),
-    "numpy's stream": (lambda: np.random.rand(), "random stream of numpy"),
+    "Python's seed": (lambda: random.seed(0), "Python's random stream"),
+    "numpy's stream": (lambda: np.random.rand(), "numpy's random stream"),
     "warnings": (lambda: warnings.simplefilter("ignore"), "warning filters for all warnings"),
     "variable": (
         lambda: os.environ.update(OMP_NUM_THREADS="7"),
@@ -461,7 +482,7 @@ BUILD_EFFECTS: Mapping[str, tuple[Callable[[], Any], str]] = {
 def test_a_build_with_side_effects(effect: str) -> None:
     action, changed = BUILD_EFFECTS[effect]
     found = fault("build-side-effects", doing(action))
-    assert found.startswith("building it changes the ")
+    assert found.startswith("building it changes ")
     assert changed in found
     assert found.endswith(
         "; leave it as it was, and draw from torch's default random stream, which the engine has "

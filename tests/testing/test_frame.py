@@ -18,7 +18,7 @@ from ganzoo.plugins import Plugin
 from ganzoo.testing import CHECKS, Skip, Wrong, cases
 from ganzoo.testing.checks import Case, Check, Expected, Subject, cases_of, check
 from ganzoo.testing.collection import Outcome, outcome, outcomes, summary
-from ganzoo.testing.surroundings import surroundings
+from ganzoo.testing.reference import surroundings
 
 
 class Odd(GeneratorSpec):
