@@ -20,9 +20,7 @@ from ganzoo.testing.benches import first, phases, smallest, steps, steps_of_vari
 from ganzoo.testing.checks import Skip, Subject, Wrong, check
 from ganzoo.testing.effects import one_line, plugin_place
 from ganzoo.testing.extreme_inputs import SITUATIONS
-from ganzoo.testing.host_sync import Waits, no_waiting
-from ganzoo.testing.noise import Noise
-from ganzoo.testing.other_device import META, advice, device_problem, other_device
+from ganzoo.testing.modes import META, Noise, Waits, advice, no_waiting, other_device
 from ganzoo.testing.tensors import not_finite
 
 Terms = Mapping[str, Tensor]
@@ -358,13 +356,8 @@ def no_host_sync(bench: Bench) -> None:
 @check("loss", "regularizer", "augmentation", on=on_other_device)
 def follows_its_device(bench: Bench) -> None:
     """A tensor made on the CPU stops the first iteration on a GPU."""
-    with other_device():
-        try:
-            terms = bench.compute()
-        except Wrong:
-            raise
-        except Exception as error:
-            raise device_problem(error, bench.component) from error
+    with other_device(bench.component):
+        terms = bench.compute()
     for name, term in terms.items():
         # A number on the CPU, such as a key's value, can be logged from there.
         if term.device != META and (term.requires_grad or term.dim()):

@@ -14,7 +14,7 @@ from ganzoo.testing.bench import Bench
 from ganzoo.testing.benches import conditional, variants
 from ganzoo.testing.checks import Skip, Wrong, check
 from ganzoo.testing.effects import one_line
-from ganzoo.testing.other_device import META, advice, device_problem, other_device
+from ganzoo.testing.modes import META, advice, other_device
 from ganzoo.testing.tensors import largest_difference, not_finite, random_sum, trainable
 
 
@@ -133,15 +133,11 @@ def deep_copy(bench: Bench) -> None:
 def moves_with_its_device(bench: Bench) -> None:
     """What stays on the CPU when a network is moved stops the first iteration on a GPU."""
     network, inputs, what = bench.component, bench.inputs(4), "on another device than the CPU it"
-    with other_device():
+    with other_device(network):
         for each in (network, *bench.parts.networks.values()):
             each.to(META)
         for training in (True, False):
-            try:
-                moved = tuple(each.to(META) for each in inputs)
-                outputs = bench.outputs(moved, training=training)
-            except Exception as error:
-                raise device_problem(error, network) from error
+            outputs = bench.outputs(tuple(each.to(META) for each in inputs), training=training)
             if any(each.device != META for each in outputs):
                 raise Wrong(f"{what} gives {bench.gives} that are on the CPU; {advice(network)}")
             shapes, expected = [tuple(each.shape) for each in outputs], bench.expected(4)
