@@ -19,11 +19,6 @@ SEEDS = 6
 """Draws, of which some should change a batch of eight samples in different ways."""
 
 
-def _draw(bench: Bench, x: Tensor, seed: int) -> Any:
-    with seeded(seed, "noise", device=CPU):
-        return bench.component.draw(x)
-
-
 @check("augmentation", on=every_shape)
 def augmented_shape(bench: Bench) -> None:
     """The discriminator reads augmented samples as it would read real ones."""
@@ -35,9 +30,7 @@ def augmented_shape(bench: Bench) -> None:
         if changed.dtype != x.dtype:
             raise Wrong(f"makes {changed.dtype} of {x.dtype}; draw numbers in `dtype=x.dtype`")
         if not_finite(changed):
-            raise Wrong(
-                f"makes values that are not finite of samples of shape {bench.sample_shape}"
-            )
+            raise Wrong(f"makes values that are not finite {bench.here}; bound what is divided by")
 
 
 @check("augmentation", on=smallest)
@@ -46,19 +39,17 @@ def augmentation_gradient(bench: Bench) -> None:
     of what is seen through it."""
     batch = bench.batch()
     batch.x.requires_grad_()
-    changed = bench.compute(batch)["samples"]
-    remedy = "do not detach, round or index by values"
-    check_derivatives(random_sum([changed.square()]), batch.x, bench.here, remedy)
+    total = random_sum([bench.compute(batch)["samples"].square()])
+    check_derivatives(total, batch.x, bench.here, "do not detach, round or index by values")
 
 
 @check("augmentation", on=smallest)
 def augmentation_seed(bench: Bench) -> None:
     """A run is the same run again only if all that is random in it follows torch's streams."""
-    once, again = bench.compute()["samples"], bench.compute()["samples"]
-    if not torch.equal(once, again):
+    if not torch.equal(bench.compute()["samples"], bench.compute()["samples"]):
         raise Wrong(
-            "makes other samples under the same seed; draw from torch's default stream, "
-            "with `torch.rand` and the like, and keep nothing from call to call"
+            "makes other samples under the same seed; draw from torch's default stream, with "
+            "`torch.rand` and the like, and keep nothing from call to call"
         )
 
 
@@ -66,27 +57,25 @@ def augmentation_seed(bench: Bench) -> None:
 def augmentation_draw(bench: Bench) -> None:
     """`paired` gives real samples and fakes the same draw, so that nothing but the samples makes a
     difference: all that is random has to be in it."""
-    x, draws = bench.batch().x, []
+    x, augmentation = bench.batch().x, bench.component
+    draws: list[Any] = []
     for seed in range(SEEDS):
-        draws.append(_draw(bench, x, seed))
+        with seeded(seed, "noise", device=CPU):
+            draws.append(augmentation.draw(x))
         with streams_at(seed) as moved:
-            bench.component(x, draws[-1])
+            augmentation(x, draws[-1])
             if stream := moved():
                 raise Wrong(
-                    f"`__call__` draws from {stream}; draw in `draw`, and let `__call__` apply "
-                    "what was drawn"
+                    f"`__call__` draws from {stream}; draw in `draw`, and let `__call__` apply it"
                 )
-    leaves = [tree_leaves(draw) for draw in draws]
-    if strange := [leaf for leaf in leaves[0] if not isinstance(leaf, Tensor)]:
+    first, second = (tree_leaves(draw) for draw in draws[:2])
+    if strange := [leaf for leaf in first if not isinstance(leaf, Tensor)]:
         raise Wrong(f"`draw` gives {strange[0]!r:.40}; give tensors, on the device of the samples")
-    outputs = [bench.component(x, draw) for draw in draws]
-    if not torch.equal(outputs[0], bench.component(x, draws[0])):
+    outputs = [augmentation(x, draw) for draw in draws]
+    if not torch.equal(outputs[0], augmentation(x, draws[0])):
         raise Wrong("makes other samples of the same draw; put all that is random into `draw`")
-    differ = any(
-        one.shape != other.shape or not torch.equal(one, other)
-        for one, other in zip(leaves[0], leaves[1], strict=True)
-    )
-    if differ and all(torch.equal(outputs[0], other) for other in outputs):
+    alike = all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    if not alike and all(torch.equal(outputs[0], other) for other in outputs):
         raise Wrong("makes the same samples whatever the draw is; let `__call__` use it")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import vector_to_parameters
 
 from ganzoo import registry
 from ganzoo.engine.group import named_terms as engine_named_terms
@@ -19,11 +22,8 @@ from ganzoo.testing.bench import Bench, each_tensor
 from ganzoo.testing.benches import first, phases, smallest, steps, steps_of_variants, variants
 from ganzoo.testing.checks import Skip, Subject, Wrong, check
 from ganzoo.testing.effects import one_line, plugin_place
-from ganzoo.testing.extreme_inputs import SITUATIONS
 from ganzoo.testing.modes import META, Noise, Waits, advice, no_waiting, other_device
-from ganzoo.testing.tensors import not_finite
-
-Terms = Mapping[str, Tensor]
+from ganzoo.testing.tensors import not_finite, trainable
 
 STEPS = (1e-6, 1e-7, 1e-8)
 """Sizes of the differences of weights that gradients are compared with, in float64: a smaller one
@@ -66,16 +66,15 @@ def named_terms(bench: Bench) -> None:
 def scheduled_phases(bench: Bench) -> None:
     """A phase that no schedule runs trains nothing; one whose name has a slash in it mixes up the
     names of statistics, which are called phase/term."""
-    spec = bench.spec
-    assert isinstance(spec, LossSpec)
-    for phase in spec.phases:
+    assert isinstance(bench.spec, LossSpec)
+    phases = bench.spec.phases.keys()
+    for phase in phases:
         if not re.fullmatch(r"[^\s/]+", phase):
             raise Wrong(f"the phase {phase!r} has no name that a schedule can run; take a word")
-    schedules = [entry.spec for entry in registry.installed().entries("schedule")]
-    runs = [each.runs for each in schedules if isinstance(each.runs, frozenset)]  # type: ignore[attr-defined]
-    reached = frozenset[str]().union(*(each for each in runs if each <= spec.phases.keys()))
-    if missing := sorted(spec.phases.keys() - reached):
-        groups = ", ".join(f'["{phase}"]' for phase in spec.phases)
+    schedules: list[Any] = [each.spec for each in registry.installed().entries("schedule")]
+    runs = [each.runs for each in schedules if isinstance(each.runs, frozenset)]
+    if missing := sorted(set(phases).difference(*(each for each in runs if each <= phases))):
+        groups = ", ".join(f'["{phase}"]' for phase in phases)
         raise Skip(
             f"no schedule runs {', '.join(missing)} by itself; recipes need schedule = "
             f'{{ type = "sequence", groups = [{groups}] }}: say so in the docstring'
@@ -86,62 +85,45 @@ def scheduled_phases(bench: Bench) -> None:
 def trains_its_networks(bench: Bench) -> None:
     """A network that the phase's gradient never reaches stays as it was drawn, while its
     optimizer counts steps."""
-    _check_own_weights(bench)
-    terms = bench.compute()
-    bench.minimised(terms)
-    missing = _unreached(bench, terms)
+    spec, built = bench.spec, bench.component
+    own = isinstance(built, nn.Module) and bool(trainable(built))
+    if isinstance(spec, LossSpec) and own and not spec.has_weights:
+        raise Wrong(
+            "has weights that nothing trains; let `has_weights` return True, or make them buffers"
+        )
+    if isinstance(spec, LossSpec) and spec.has_weights and not own:
+        raise Wrong(
+            f"`has_weights` is true, but `build` returns {type(built).__name__} without weights to "
+            "train; return a torch.nn.Module with parameters"
+        )
+    missing = _unreached(bench)
     if missing:
         # A penalty may cost nothing until a network is steep enough.
         with torch.no_grad():
-            for module in bench.modules.values():
-                for weight in module.parameters():
-                    weight.mul_(5)
-        missing &= _unreached(bench, bench.compute())
+            for weight in nn.ModuleList(bench.modules.values()).parameters():
+                weight.mul_(5)
+        missing &= _unreached(bench)
     if missing:
         raise Wrong(
-            f"{bench.where}: no gradient reaches the {' or the '.join(sorted(missing))}; "
-            "do not detach what comes of it, or take it out of `trains` of the phase"
+            f"{bench.where}: no gradient reaches the {' or the '.join(sorted(missing))}; do not "
+            "detach what comes of it, or take it out of `trains` of the phase"
         )
 
 
-def _check_own_weights(bench: Bench) -> None:
-    """Raise `Wrong` unless a loss says of itself whether it has weights to train."""
-    spec, component = bench.spec, bench.component
-    if not isinstance(spec, LossSpec):
-        return
-    weights = component.parameters() if isinstance(component, nn.Module) else ()
-    own = any(weight.requires_grad for weight in weights)
-    if spec.has_weights and not own:
-        raise Wrong(
-            f"`has_weights` is true, but `build` returns {type(component).__name__} without "
-            "weights to train; return a torch.nn.Module with parameters"
-        )
-    if own and not spec.has_weights:
-        raise Wrong(
-            "has weights that nothing trains; let `has_weights` return True, or keep them as "
-            "buffers"
-        )
-
-
-def _unreached(bench: Bench, terms: Terms) -> frozenset[str]:
-    """What no gradient of the terms reaches of that which the step trains.
-
-    For a regularizer one network is enough. Raises `Wrong` where a gradient is not finite.
-    """
-    total, reached = bench.minimised(terms), set()
+def _unreached(bench: Bench) -> frozenset[str]:
+    """What no gradient reaches of that which the step trains; for a regularizer one is enough."""
+    total, reached = bench.minimised(bench.compute()), set()
     for name in sorted(bench.trains):
         if weights := bench.weights(name):
-            slopes = torch.autograd.grad(total, weights, retain_graph=True, allow_unused=True)
-            gradients = [gradient for gradient in slopes if gradient is not None]
-            if any(map(not_finite, gradients)):
+            slopes = torch.autograd.grad(total, weights, retain_graph=True, materialize_grads=True)
+            if not_finite(*slopes):
                 raise Wrong(
                     f"{bench.where}: the gradient to the {name} is not finite for an ordinary batch"
                 )
-            if any(bool(gradient.any()) for gradient in gradients):
+            if any(bool(slope.any()) for slope in slopes):
                 reached.add(name)
-    if reached and isinstance(bench.spec, RegularizerSpec):
-        return frozenset()
-    return bench.trains - reached
+    enough = reached and isinstance(bench.spec, RegularizerSpec)
+    return frozenset() if enough else bench.trains - reached
 
 
 @check("loss", "regularizer", on=steps)
@@ -163,8 +145,8 @@ def leaves_others_alone(bench: Bench) -> None:
             )
         if flags(module) != before[name]:
             raise Wrong(
-                f"{bench.where}: `compute` leaves the {name} in another mode, or freezes or "
-                "thaws it; put `train()` and `requires_grad_()` back as they were"
+                f"{bench.where}: `compute` leaves the {name} in another mode, or freezes or thaws "
+                "it; put `train()` and `requires_grad_()` back as they were"
             )
 
 
@@ -188,80 +170,112 @@ def true_gradient(bench: Bench) -> None:
                 "cast nothing, networks return float32 in every run"
             )
     for name in sorted(bench.trains):
-        if bench.weights(name):
-            _check_gradient(bench, name)
+        if weights := bench.weights(name):
+            for seed in (0, 1):
+                _check_gradient(bench, name, weights, seed)
 
 
-def _check_gradient(bench: Bench, name: str) -> None:
-    """Compare the gradient to a network's weights with differences along random directions.
+def _check_gradient(bench: Bench, name: str, weights: Sequence[nn.Parameter], seed: int) -> None:
+    """Compare the gradient to a network's weights with differences along a random direction.
 
     The differences are between the weights that the component really saw: one that moves them
     itself, such as by clipping, is judged by where it put them.
     """
-    weights = bench.weights(name)
-    for seed in (0, 1):
-        stream = generator_for(seed, "directions")
-        direction = [torch.randn(w.shape, generator=stream, dtype=w.dtype) for w in weights]
-        for size in STEPS:
-            (high, above, up), (low, below, down) = (
-                _at(bench, weights, direction, signed) for signed in (size, -size)
-            )
-            # The mean of the slopes at both ends is exact up to the third power of the way.
-            pairs = zip(above, below, up, down, strict=True)
-            expected = sum(float(((u + d) / 2 * (a - b)).sum()) for a, b, u, d in pairs)
-            difference = high - low
-            allowed = 1e-4 * max(abs(difference), abs(expected)) + 1e-13 * max(1.0, abs(high))
-            if abs(difference - expected) <= allowed:
-                break
-        else:
-            raise Wrong(
-                f"{bench.where}: along a direction of the {name}'s weights the value changes by "
-                f"{difference / (2 * size):.6g}, the gradient says {expected / (2 * size):.6g}; "
-                "look for a detached, rounded or hand-made part of the value, or declare the "
-                "phase with stops_gradients=True where it is meant"
-            )
+    start, stream = _flat(weights), generator_for(seed, "directions")
+    direction = torch.randn(len(start), generator=stream, dtype=start.dtype)
+    for size in STEPS:
+        high, above, up = _at(bench, weights, start + size * direction)
+        low, below, down = _at(bench, weights, start - size * direction)
+        vector_to_parameters(start, weights)
+        # The mean of the slopes at both ends is exact up to the third power of the way.
+        expected, difference = float((up + down) / 2 @ (above - below)), high - low
+        allowed = 1e-4 * max(abs(difference), abs(expected)) + 1e-13 * max(1.0, abs(high))
+        if abs(difference - expected) <= allowed:
+            return
+    raise Wrong(
+        f"{bench.where}: along a direction of the {name}'s weights the value changes by "
+        f"{difference / (2 * size):.6g}, the gradient says {expected / (2 * size):.6g}; look for a "
+        "detached, rounded or hand-made part of the value, or declare the phase with "
+        "stops_gradients=True where it is meant"
+    )
 
 
 def _at(
-    bench: Bench, weights: Sequence[nn.Parameter], direction: Sequence[Tensor], size: float
-) -> tuple[float, Sequence[Tensor], Sequence[Tensor]]:
-    """The value some way from where the weights start, the weights that it was taken at, and the
-    gradient there. All weights and buffers are put back, running means among them."""
-    state = [*weights, *(b for module in bench.modules.values() for b in module.buffers())]
-    start = [value.detach().clone() for value in state]
-    with torch.no_grad():
-        for weight, by in zip(weights, direction, strict=True):
-            weight.add_(size * by)
+    bench: Bench, weights: Sequence[nn.Parameter], place: Tensor
+) -> tuple[float, Tensor, Tensor]:
+    """The value with other weights, the weights that it was taken at, and the gradient there.
+
+    All buffers are put back, running means among them.
+    """
+    buffers = list(nn.ModuleList(bench.modules.values()).buffers())
+    before = [buffer.clone() for buffer in buffers]
+    vector_to_parameters(place, weights)
     total = bench.minimised(bench.compute())
-    used = [weight.detach().clone() for weight in weights]
-    slopes = torch.autograd.grad(total, weights, allow_unused=True)
-    with torch.no_grad():
-        for value, before in zip(state, start, strict=True):
-            value.copy_(before)
-    gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(used, slopes, strict=True)]
-    return float(total.detach()), used, gradients
+    for buffer, value in zip(buffers, before, strict=True):
+        buffer.data.copy_(value)
+    slopes = torch.autograd.grad(total, weights, materialize_grads=True)
+    return total.item(), _flat(weights), _flat(slopes)
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
 @check("loss", "regularizer", on=steps)
 def finite_at_extremes(bench: Bench) -> None:
     """Discriminators that are sure and samples at the border are ordinary in a run, and one value
     that is not finite ends it."""
-    for prepare in SITUATIONS:
-        prepared = replace(bench)
-        if (situation := prepare(prepared)) is None:
-            continue
-        terms = prepared.compute(situation.batch)
-        where, end = f"not finite where {situation.name}", situation.remedy
+    for prepared, batch, situation in _extremes(bench):
+        terms = prepared.compute(batch)
         for name, term in terms.items():
-            if not_finite(term.detach()):
-                raise Wrong(
-                    f"{bench.where}: '{name}' is {term.item()} where {situation.name}; {end}"
-                )
+            if not_finite(term):
+                raise Wrong(f"{bench.where}: '{name}' is {term.item()} where {situation}")
         if any(term.requires_grad for term in terms.values()):
             prepared.minimised(terms).backward()
         for name in sorted(prepared.trains):
-            if any(w.grad is not None and not_finite(w.grad) for w in prepared.weights(name)):
-                raise Wrong(f"{bench.where}: the gradient to the {name} is {where}; {end}")
+            if not_finite(*(weight.grad for weight in prepared.weights(name))):
+                problem = f"the gradient to the {name} is not finite where {situation}"
+                raise Wrong(f"{bench.where}: {problem}")
+
+
+def _extremes(bench: Bench) -> Iterator[tuple[Bench, Batch, str]]:
+    """Situations at the border of what a loss meets in a run: a bench whose networks are prepared,
+    a batch, and for messages what the situation is and what helps."""
+    images, periods = len(bench.sample_shape) == 3, itertools.cycle((1, 2))
+
+    def sure(module: nn.Module, inputs: object, logits: Tensor) -> Tensor:
+        # One call has the signs - + - +, the next - - + +: all four pairs of signs are there.
+        signs = torch.arange(len(logits)) // next(periods) % 2 * 2 - 1
+        return logits + (1e4 * signs - logits).detach()
+
+    def flat(module: nn.Module, inputs: object, logits: Tensor) -> Tensor:
+        return 0 * logits
+
+    def extreme(x: Tensor) -> Tensor:
+        return x + ((x >= 0).to(x) * 2 - 1 - x).detach() if images else 100 * x
+
+    for hook, situation in (
+        (
+            sure,
+            "logits are 1e4 or -1e4; write -log sigmoid(l) as `softplus(-l)`, bound exponentials",
+        ),
+        (
+            flat,
+            "the discriminator gives 0 for every sample; a root of 0 has no gradient: take "
+            "`torch.linalg.vector_norm`, or add a small number",
+        ),
+    ):
+        prepared = replace(bench)
+        if (network := prepared.modules.get("discriminator")) is not None:
+            network.register_forward_hook(hook)
+            yield prepared, prepared.batch(), situation
+    prepared = replace(bench)
+    if (network := prepared.modules.get("generator")) is not None:
+        network.register_forward_hook(lambda module, inputs, x: extreme(x))
+    batch = prepared.batch()
+    situation = "every pixel is -1 or 1" if images else "points are a hundred times as far out"
+    remedy = "keep logarithms and roots away from 0, and bound exponentials"
+    yield prepared, replace(batch, x=extreme(batch.x)), f"{situation}; {remedy}"
 
 
 @check("loss", "regularizer", on=steps_of_variants)
@@ -271,19 +285,19 @@ def mean_over_the_batch(bench: Bench) -> None:
     noise, batch = Noise(), bench.batch()
     once = bench.compute(batch, within=noise)
     twice, four = (
-        replace(bench).compute(repeated(batch, times), within=Noise(noise)) for times in (2, 4)
+        replace(bench).compute(_repeated(batch, times), within=Noise(noise)) for times in (2, 4)
     )
     for name in once:
-        values = [float(terms[name].detach()) for terms in (once, twice, four)]
+        values = [terms[name].item() for terms in (once, twice, four)]
         if problem := _growth_problem(*values):
             shown = ", ".join(f"{value:.4g}" for value in values)
             raise Wrong(
-                f"{bench.where}: '{name}' is {shown} for a batch, the same batch twice and "
-                f"four times; {problem}"
+                f"{bench.where}: '{name}' is {shown} for a batch, the same batch twice and four "
+                f"times; {problem}"
             )
 
 
-def repeated(batch: Batch, times: int) -> Batch:
+def _repeated(batch: Batch, times: int) -> Batch:
     """A batch that holds every sample several times."""
     return each_tensor(batch, lambda each: torch.cat([each] * times) if each.dim() else each)
 
@@ -295,10 +309,10 @@ def _growth_problem(once: float, twice: float, four: float) -> str | None:
     sum of logarithms over a batch grows in equal ones; those of a sum double.
     """
     small = 1e-3 * max(abs(once), abs(twice), abs(four)) + 1e-6
-    first, second = twice - once, four - twice
-    if abs(first) <= small and abs(second) <= small:
+    first, second = abs(twice - once), abs(four - twice)
+    if max(first, second) <= small:
         return None
-    if abs(second) > 1.2 * abs(first) + small:
+    if second > 1.2 * first + small:
         return "take the mean over the batch, not the sum"
     if abs(2 * four - twice) <= small:
         return "it vanishes in large batches: divide by the batch size once"
@@ -311,10 +325,15 @@ def reads_data(bench: Bench) -> None:
     and does not costs the time to read them."""
     assert isinstance(bench.spec, LossSpec)
     declared, batch = bench.spec.phases[bench.phase].reads_data, bench.batch()
+    others = [replace(batch, x=batch.x.flip(0) / 2), replace(batch, indices=batch.indices + 1)]
+    if batch.labels is not None:
+        others.append(replace(batch, labels=batch.labels.flip(0)))
+    if not declared:
+        others.append(replace(batch, x=batch.x * torch.nan))  # as if they were missing
     before = bench.compute(batch)
     changed = [
         name
-        for other in _other_data(batch, missing=not declared)
+        for other in others
         for name, term in replace(bench).compute(other).items()
         if not torch.equal(before[name], term)
     ]
@@ -325,19 +344,9 @@ def reads_data(bench: Bench) -> None:
         )
     if declared and not changed:
         raise Wrong(
-            f"{bench.where}: none changes with the real samples, their labels or indices; "
-            "declare the phase with reads_data=False"
+            f"{bench.where}: none changes with the real samples, their labels or indices; declare "
+            "the phase with reads_data=False"
         )
-
-
-def _other_data(batch: Batch, *, missing: bool) -> Iterator[Batch]:
-    """Batches in which one of the things that are read with the data is another, or missing."""
-    yield replace(batch, x=batch.x.flip(0) / 2)
-    if batch.labels is not None:
-        yield replace(batch, labels=batch.labels.flip(0))
-    yield replace(batch, indices=batch.indices + 1)
-    if missing:
-        yield replace(batch, x=batch.x * torch.nan)
 
 
 @check("loss", "regularizer", "augmentation", on=steps)
@@ -347,10 +356,8 @@ def no_host_sync(bench: Bench) -> None:
     try:
         bench.compute(within=no_waiting())
     except Waits as error:
-        raise Wrong(
-            f"{bench.where}: {error}{plugin_place(error)}, for which the host waits; stay with "
-            "operations on tensors"
-        ) from error
+        problem = f"{bench.where}: {error}{plugin_place(error)}, for which the host waits"
+        raise Wrong(f"{problem}; stay with operations on tensors") from error
 
 
 @check("loss", "regularizer", "augmentation", on=on_other_device)
@@ -361,7 +368,5 @@ def follows_its_device(bench: Bench) -> None:
     for name, term in terms.items():
         # A number on the CPU, such as a key's value, can be logged from there.
         if term.device != META and (term.requires_grad or term.dim()):
-            raise Wrong(
-                f"{bench.where}: '{name}' is on the CPU whatever the device; "
-                f"{advice(bench.component)}"
-            )
+            problem = f"'{name}' is on the CPU whatever the device"
+            raise Wrong(f"{bench.where}: {problem}; {advice(bench.component)}")

@@ -37,7 +37,7 @@ COUNTS = torch.ones(3, dtype=torch.int64)
         (lambda: torch.linalg.inv(X), "a factorisation is checked (take its `_ex` form)"),
         (lambda: torch.bincount(COUNTS), "values are counted (`bincount`)"),
         (lambda: X.masked_select(X > 0), "values are counted (`masked_select`)"),
-        (lambda: X.repeat_interleave(COUNTS), "values are counted (`repeat_interleave`)"),
+        (lambda: X.repeat_interleave(COUNTS, 0), "values are counted (`repeat_interleave`)"),
         (lambda: X.index_put((X > 0,), X[0, 0], accumulate=True), "values are counted (`x[mask]`;"),
         (lambda: one_hot(COUNTS), "classes are counted (`one_hot` without `num_classes`)"),
         (lambda: X.cpu(), "values are copied to the host (`.cpu()`)"),

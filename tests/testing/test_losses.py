@@ -442,7 +442,7 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
     (
         "augmented-shape",
         augmentation(lambda x, draw: x / x.std(0, correction=0)),
-        "makes values that are not finite of samples of shape (1, 8, 8)",
+        "makes values that are not finite with samples of shape (1, 8, 8)",
     ),
     (
         "augmentation-gradient",
