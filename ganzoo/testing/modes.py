@@ -26,14 +26,13 @@ BETWEEN = (aten.copy_, aten._to_copy, aten.index, aten.index_put, aten.index_put
 TO_HOST = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.cpu)
 """Functions that hand values to the host, most of them without any operation."""
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
+COUNTED = "values are counted (`x[mask]`; take `torch.where` or `masked_fill`)"
 WAITING: Mapping[str, str] = {
     "_local_scalar_dense": "a number is read (`.item()`, `float()`, `if` on a tensor)",
     "equal": "tensors are compared (`torch.equal`)",
     "nonzero": "places are counted (`nonzero`, `where` with one argument)",
     "_linalg_check_errors": "a factorisation is checked (take its `_ex` form)",
-    **dict.fromkeys(
-        INDEXING, "values are counted (`x[mask]`; take `torch.where` or `masked_fill`)"
-    ),
+    **dict.fromkeys(INDEXING, COUNTED),
 }
 """What the host waits for, by operation; the others that torch tags count values."""
 TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -70,10 +69,8 @@ def _repeated(values: Tensor | None, shape: torch.Size) -> Tensor:
         repeated = values.repeat(times)
         if repeated.shape == shape and sum(each > 1 for each in times) <= 1:
             return repeated
-    raise Skip(
-        f"it draws noise of shape {tuple(values.shape)} for a batch and of shape {tuple(shape)} "
-        "for the same batch repeated"
-    )
+    shapes = f"of shape {tuple(values.shape)} for a batch and of shape {tuple(shape)}"
+    raise Skip(f"it draws noise {shapes} for the same batch repeated")
 
 
 class Waits(Exception):
@@ -110,7 +107,7 @@ class _Operations(TorchDispatchMode):
         name = func.overloadpacket.__name__
         waits = name in WAITING or not TAGS.isdisjoint(func.tags)
         if name in INDEXING:
-            waits = _by_mask(args)
+            waits = _by_mask(*args)
         elif kwargs and "output_size" in kwargs:  # of `repeat_interleave`
             waits = False
         if waits:
@@ -118,18 +115,17 @@ class _Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _by_mask(args: Sequence[Any]) -> bool:
+def _by_mask(
+    tensor: Tensor, indices: Sequence[Any], values: Any = None, accumulate: bool = False, *_: Any
+) -> bool:
     """Whether an indexing operation has to count the true places of a mask.
 
     One value for all of them (`x[mask] = 0.0`) is filled in without counting; torch 2.14 hands it
     to `index_put_` as a 0-d tensor, versions before it to `masked_fill_`.
     """
-    if len(args) < 2 or not isinstance(args[1], Sequence):
-        return False
-    single = len(args) > 2 and isinstance(args[2], Tensor) and args[2].dim() == 0
-    accumulates = len(args) > 3 and bool(args[3])
-    masks = [each for each in args[1] if isinstance(each, Tensor) and each.dtype == torch.bool]
-    return bool(masks) and (accumulates or not single)
+    single = isinstance(values, Tensor) and values.dim() == 0 and not accumulate
+    masks = [each for each in indices if isinstance(each, Tensor) and each.dtype == torch.bool]
+    return bool(masks) and not single
 
 
 @contextmanager
@@ -153,12 +149,12 @@ def other_device(holder: object) -> Iterator[None]:
     except (Wrong, Skip):
         raise
     except Exception as error:
-        problem = one_line(error)
-        unknown = isinstance(error, NotImplementedError) and "copy out of meta" not in problem
+        text = one_line(error)
+        unknown = isinstance(error, NotImplementedError) and "copy out of meta" not in text
         if unknown and not _kept_on_cpu(holder):
-            raise Skip(f"torch cannot try it without a GPU: {problem}") from error
-        problem = f"on another device than the CPU it fails: {problem}; {advice(holder)}"
-        raise Wrong(problem) from error
+            raise Skip(f"torch cannot try it without a GPU: {text}") from error
+        problem = f"on another device than the CPU it fails: {text}"
+        raise Wrong(f"{problem}; {advice(holder)}") from error
 
 
 class _OneDevice(TorchDispatchMode):
@@ -166,12 +162,12 @@ class _OneDevice(TorchDispatchMode):
     tensors of two devices. A tensor without dimensions may be on the CPU, as a number may."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        tensors, name = _tensors((args, kwargs)), func.overloadpacket.__name__
-        strange = [each for each in tensors if _on_cpu(each)]
+        tensors = _tensors((args, kwargs))
+        strange = [tuple(each.shape) for each in tensors if _on_cpu(each)]
         moved = any(each.device == META for each in tensors)
         if strange and moved and func.overloadpacket not in BETWEEN:
-            shape = tuple(strange[0].shape)
-            raise RuntimeError(f"{name} takes a tensor {shape} on the CPU and another that is not")
+            what = f"a tensor {strange[0]} on the CPU and another that is not"
+            raise RuntimeError(f"{func.overloadpacket.__name__} takes {what}")
         return func(*args, **(kwargs or {}))
 
 
@@ -180,10 +176,9 @@ def advice(holder: object) -> str:
     names = ", ".join(f"`{name}`" for name in _kept_on_cpu(holder))
     if not names:
         return "make tensors on the device of what comes in: `device=x.device`"
+    remedy = "make it of plain numbers, on the device of what comes in"
     if isinstance(holder, nn.Module):
         remedy = "keep a tensor by `register_buffer`, and modules in `nn.ModuleList`"
-    else:
-        remedy = "make it of plain numbers, on the device of what comes in"
     return f"{names} stayed on the CPU: {remedy}"
 
 

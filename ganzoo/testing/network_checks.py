@@ -27,13 +27,9 @@ from ganzoo.testing.tensors import (
     trainable,
 )
 
-LARGE = 5.0
-"""A latent that one value of two million goes beyond."""
-DRAWS = 24
-
 
 def check_shapes(bench: Bench, remedy: str) -> None:
-    """Raise `Wrong` unless batches of 1, 2 and 3 give float32 of the expected shapes."""
+    """Raise `Wrong` unless batches of 1, 2 and 3 give float32 of the expected shapes and device."""
     # Normalisation over a batch has nothing to go by in one sample.
     for count, training in ((1, False), (2, False), (2, True), (3, False), (3, True)):
         outputs = bench.outputs(bench.inputs(count), training=training)
@@ -42,9 +38,13 @@ def check_shapes(bench: Bench, remedy: str) -> None:
             shown, wanted = (" and ".join(map(str, each)) for each in (shapes, expected))
             problem = f"{count} {bench.reads} give {bench.gives} of shape {shown}, not {wanted}"
             raise Wrong(f"{problem}, {bench.here}; {remedy}")
+        if any(each.device != bench.device for each in outputs):
+            problem = f"gives {bench.gives} that are on the CPU whatever the device"
+            raise Wrong(f"{problem}; {advice(bench.component)}")
         if strange := [each.dtype for each in outputs if each.dtype != torch.float32]:
-            remedy = "compute in the precision of what comes in, float32"
-            raise Wrong(f"gives {bench.gives} in {strange[0]}; {remedy}")
+            raise Wrong(
+                f"gives {bench.gives} in {strange[0]}; compute in that of the input, float32"
+            )
 
 
 @check("generator", on=shapes_and_labels)
@@ -56,15 +56,14 @@ def sample_shape(bench: Bench) -> None:
 
 @check("generator", on=variants)
 def sample_range(bench: Bench) -> None:
-    """Images beyond [-1, 1] are cut off when they are saved and measured, while the
-    discriminator sees them whole; a sample that is not finite spoils every value."""
+    """Images beyond [-1, 1] are cut off where they are saved, and one NaN spoils every value."""
     z, *labels = bench.inputs(12)
-    z[4], z[5], z[6:8] = LARGE, -LARGE, LARGE * z[6:8].sign()
+    z[4], z[5], z[6:8] = 5, -5, 5 * z[6:8].sign()  # one value of two million goes beyond
     for training in (False, True):
         (x,) = bench.outputs((z, *labels), training=training)
         if not_finite(x):
             problem = f"gives samples that are not finite {bench.here}"
-            raise Wrong(f"{problem}, for latents of up to {LARGE:g} deviations; bound what grows")
+            raise Wrong(f"{problem}, for latents of up to 5 deviations; bound what grows")
         farthest = x.abs().max().item()
         if len(bench.sample_shape) == 3 and farthest > 1 + 1e-6:
             problem = f"gives images that reach {farthest:.3g} {bench.here}"
@@ -74,18 +73,16 @@ def sample_range(bench: Bench) -> None:
 @check("generator")
 def compiled(subject: Subject) -> None:
     """torch.compile falls back to slow Python at what it cannot capture, and says nothing."""
-    from torch._dynamo.eval_frame import is_dynamo_supported
-
     declared: Any = subject.declared
-    if not is_dynamo_supported():
+    if not torch._dynamo.eval_frame.is_dynamo_supported():
         raise Skip("torch.compile does not work with this Python")
-    if declared.compiles and (problem := _graph_break(subject)):
-        remedy = "take out of `forward` what is no plain torch, or set `compiles = False`"
-        raise Wrong(f"torch.compile cannot take `forward` as one graph: {problem}; {remedy}")
-    if subject.number and not declared.compiles:
+    if declared.compiles:
+        if problem := _graph_break(subject):
+            remedy = "take out of `forward` what is no plain torch, or set `compiles = False`"
+            raise Wrong(f"torch.compile cannot take `forward` as one graph: {problem}; {remedy}")
+    elif subject.number:
         raise Skip("`compiles` is judged by all examples together, with the first")
-    each_example = [replace(subject, example=each) for each in examples(declared)]
-    if not declared.compiles and not any(map(_graph_break, each_example)):
+    elif not any(_graph_break(replace(subject, example=each)) for each in examples(declared)):
         problem = "torch.compile takes `forward` as one graph, but the class says that it does not"
         raise Wrong(f"{problem}; take `compiles = False` out")
 
@@ -115,8 +112,7 @@ def logit_shape(bench: Bench) -> None:
 
 @check("discriminator", on=first)
 def packed_logits(bench: Bench) -> None:
-    """With `pack = 2` a discriminator is built for samples of twice the channels, and gives one
-    logit for both."""
+    """With `pack = 2` a discriminator reads twice the channels, and gives one logit for both."""
     packing = replace(bench, spec=bench.spec.model_copy(update={"pack": 2}))
     try:
         packing.component  # noqa: B018
@@ -127,8 +123,7 @@ def packed_logits(bench: Bench) -> None:
 
 @check("encoder", on=shapes_and_labels)
 def code_shape(bench: Bench) -> None:
-    """The generator decodes codes `(N, latent_dim)` as it would latents, and a loss that asks
-    for a variance takes a pair apart."""
+    """The generator decodes codes as it would latents; a loss takes mean and variance apart."""
     where = "where 'variance' is {}in `context.requested`"
     plain = replace(bench, requested=frozenset())
     check_shapes(plain, "return one tensor " + where.format("not "))
@@ -149,8 +144,7 @@ def batch_order(bench: Bench) -> None:
 
 @check("discriminator", on=variants)
 def input_derivatives(bench: Bench) -> None:
-    """A generator learns from the gradient to the samples, and gradient penalties such as R1
-    from the gradient of that gradient."""
+    """A generator learns from the gradient to the samples, R1 from the gradient of that one."""
     x, *labels = bench.inputs(4)
     (logits,) = bench.outputs((x.requires_grad_(), *labels), training=True)
     remedy = "take out of `forward` what detaches, rounds or compares"
@@ -160,13 +154,12 @@ def input_derivatives(bench: Bench) -> None:
 
 @check("discriminator", on=first)
 def raw_logits(bench: Bench) -> None:
-    """Losses take the sigmoid themselves; of a probability they would take it twice, and a
-    confident discriminator would teach nothing."""
+    """Losses take the sigmoid themselves; taken twice, a sure discriminator teaches nothing."""
     weights, inputs = trainable(bench.component).values(), bench.inputs(8)
     if not weights:
         raise Skip("it has no weights that could be changed")
     stream, kept = generator_for(0, "weights"), []
-    for draw in range(DRAWS):
+    for draw in range(24):
         # A number without bounds is below 0 for one of two draws of the last layer's weights.
         with suppress(RuntimeError), torch.no_grad():
             for weight in weights:
@@ -199,10 +192,8 @@ def parameter_gradients(bench: Bench) -> None:
     others = bench.spec.provides - {"classes", "variance", "log_prob"}
     if without and not (others and len(without) < len(weights)):
         more = f", nor do {len(without) - 1} others" if len(without) > 1 else ""
-        raise Wrong(
-            f"'{without[0]}' gets no gradient{more}; use it in `forward`, or freeze it by "
-            "`requires_grad_(False)`: what a moving average or the like trains is a buffer"
-        )
+        remedy = "use it in `forward`, or freeze it by `requires_grad_(False)`"
+        raise Wrong(f"'{without[0]}' gets no gradient{more}; {remedy}, or make it a buffer")
     check_gradients(bench.component, "; add a small number under a root, a logarithm or a norm")
     if not any(weight.grad is not None and bool(weight.grad.any()) for weight in weights.values()):
         raise Wrong("all gradients of its weights are zero; take out of `forward` what rounds")
@@ -210,8 +201,7 @@ def parameter_gradients(bench: Bench) -> None:
 
 @check(*NETWORKS, on=variants)
 def state_dict_round_trip(bench: Bench) -> None:
-    """A run goes on from its checkpoint, and is sampled from its exported weights, only if the
-    state dict holds all that the network has become."""
+    """A run is resumed and sampled from state dicts: one must hold all that a network became."""
     inputs = bench.inputs(4)
     if list(bench.component.state_dict()):
         bench.outputs(bench.inputs(4, seed=1), training=True)  # buffers may change by it
@@ -220,20 +210,16 @@ def state_dict_round_trip(bench: Bench) -> None:
         other.load_state_dict(bench.component.state_dict())
     except RuntimeError as error:
         problem = f"a second build cannot load the state dict of the first: {error}"
-        raise Wrong(
-            f"{problem}; register the same parameters and buffers in every build"
-        ) from error
+        raise Wrong(f"{problem}; give every build the same parameters and buffers") from error
     if apart := largest_difference(bench.outputs(inputs), bench.outputs(inputs, network=other)):
-        raise Wrong(
-            f"after loading a state dict its {bench.gives} differ by {apart:.3g}; make what decides"
-            " them, in `build` or in `initialize`, a parameter or a persistent buffer"
-        )
+        problem = f"after loading a state dict its {bench.gives} differ by {apart:.3g}"
+        remedy = "in `build` or in `initialize`, a parameter or a persistent buffer"
+        raise Wrong(f"{problem}; make what decides them, {remedy}")
 
 
 @check(*NETWORKS, on=variants)
 def deep_copy(bench: Bench) -> None:
-    """The moving average of a network is a copy of it; one that shares something with it, or
-    computes with its weights, is not an average."""
+    """A moving average starts as a copy; one that shares weights with the network is none."""
     inputs = bench.inputs(4)
     before = bench.outputs(inputs)
     try:
@@ -245,38 +231,30 @@ def deep_copy(bench: Bench) -> None:
         raise Wrong(f"a copy of it by copy.deepcopy gives other {bench.gives}")
     values: list[Tensor] = list(other.parameters())
     values = values or [each for each in other.buffers() if each.is_floating_point()]
-    for value in values:
-        value.data.add_(1)
+    with torch.no_grad():
+        for value in values:
+            value.add_(1)
     if largest_difference(before, bench.outputs(inputs)):
         remedy = "keep no parameter outside of the module, and write no `__deepcopy__`"
         raise Wrong(f"its {bench.gives} change with the weights of a copy of it; {remedy}")
     if values and not largest_difference(before, bench.outputs(inputs, network=other)):
-        raise Wrong(
-            f"the {bench.gives} of a copy do not change with the copy's weights; a function kept "
-            "as an attribute still means the first one: write a method instead"
-        )
+        problem = f"the {bench.gives} of a copy do not change with the copy's weights"
+        reason = "a function kept as an attribute still means the first one"
+        raise Wrong(f"{problem}; {reason}: write a method instead")
 
 
 @check(*NETWORKS, on=variants)
 def moves_with_its_device(bench: Bench) -> None:
     """What stays on the CPU when a network is moved stops the first iteration on a GPU."""
-    network, inputs, what = bench.component, bench.inputs(4), "on another device than the CPU it"
-    with other_device(network):
-        for each in (network, *bench.parts.networks.values()):
-            each.to(META)
-        for training in (True, False):
-            outputs = bench.outputs(tuple(each.to(META) for each in inputs), training=training)
-            if any(each.device != META for each in outputs):
-                raise Wrong(f"{what} gives {bench.gives} that are on the CPU; {advice(network)}")
-            shapes, expected = [tuple(each.shape) for each in outputs], bench.expected(4)
-            if shapes != expected:
-                raise Wrong(f"{what} gives {bench.gives} of shape {shapes[0]}, not {expected[0]}")
+    moved = replace(bench, device=META)
+    with other_device(moved.component):
+        moved.modules  # noqa: B018  (moves the networks)
+        check_shapes(moved, "on another device than the CPU let it be the same")
 
 
 @check(*NETWORKS, on=variants)
 def finite_in_bfloat16(bench: Bench) -> None:
-    """`engine.precision = "bfloat16"` computes products with three digits, and a run with one value
-    that is not finite is lost."""
+    """`engine.precision = "bfloat16"` keeps three digits, and one NaN ends a run."""
     where = f" under bfloat16 autocast, {bench.here}"
     with torch.autocast("cpu", torch.bfloat16):
         outputs = bench.outputs(bench.inputs(4), training=True)
@@ -291,28 +269,24 @@ def finite_in_bfloat16(bench: Bench) -> None:
 
 @check(*NETWORKS, on=variants)
 def same_in_evaluation(bench: Bench) -> None:
-    """Fixed latents show the training of a generator, and codes what a sample is taken for, only
-    if the same input means the same output, alone or in a batch."""
+    """Fixed latents and codes tell something only if the same input means the same output."""
     inputs = bench.inputs(6)
     with torch.random.fork_rng(devices=[]):
         once, again = bench.outputs(inputs, seed=None), bench.outputs(inputs, seed=None)
     if apart := largest_difference(once, again):
         why = "changes with every call; let evaluation mode change nothing"
         if not largest_difference(bench.outputs(inputs), bench.outputs(inputs)):
-            why = (
-                "draws noise in evaluation mode; draw where `self.training` is true, or expect "
-                "this failure where the network is random by nature"
-            )
+            why = "draws noise in evaluation mode; draw where `self.training` is true, or expect "
+            why += "this failure where the network is random by nature"
         problem = f"gives other {bench.gives} (by {apart:.3g}) for the same {bench.reads}"
         raise Wrong(f"{problem}: it {why}")
     if bench.spec.kind == "discriminator":
         return  # it may look at the whole batch
     alone = bench.outputs(tuple(each[:1] for each in inputs))
     if apart := largest_difference([each[:1] for each in once], alone):
-        raise Wrong(
-            f"gives other {bench.gives} (by {apart:.3g}) for the same {bench.reads} alone and in a "
-            f"batch, {bench.here}; in evaluation mode let nothing depend on the batch"
-        )
+        problem = f"for the same {bench.reads} alone and in a batch, {bench.here}"
+        remedy = "in evaluation mode let nothing depend on the batch"
+        raise Wrong(f"gives other {bench.gives} (by {apart:.3g}) {problem}; {remedy}")
 
 
 @check(*NETWORKS, on=conditional)
@@ -327,7 +301,5 @@ def depends_on_labels(bench: Bench) -> None:
         stream = generator_for(seed, "weights")
         for weight in bench.component.parameters():
             weight.data += torch.randn(weight.shape, generator=stream) / 3
-    raise Wrong(
-        f"gives the same {bench.gives} whatever the labels are; use the second argument where "
-        "`context.conditional` is true, or take 'classes' out of `provides`"
-    )
+    remedy = "use the second argument where `context.conditional` is true, or take 'classes' out"
+    raise Wrong(f"gives the same {bench.gives} whatever the labels are; {remedy} of `provides`")

@@ -54,21 +54,12 @@ def check_derivatives(total: Tensor, x: Tensor, here: str, remedy: str) -> None:
         raise Wrong(f"has no gradient to the samples {here}; {remedy}")
     if not_finite(gradient):
         raise Wrong(f"has a gradient to the samples that is not finite, {here}")
-    penalty = gradient.square().sum()
-    if not penalty.requires_grad:
-        raise Wrong(
-            "the gradient to the samples has no gradient of its own, so that R1 has no effect; "
-            "give a `torch.autograd.Function` a backward made of torch operations"
-        )
     try:
-        penalty.backward()  # as the engine does, through all that there is
+        gradient.square().sum().backward()  # as the engine does, through all that there is
     except RuntimeError as error:
-        raise Wrong(
-            f"cannot be differentiated twice, as R1 and gradient penalties do: {error}; take "
-            "operations that torch can differentiate twice"
-        ) from error
+        problem = f"cannot be differentiated twice, as R1 and gradient penalties do: {error}"
+        remedy = "take operations that torch can, also in the backward of an `autograd.Function`"
+        raise Wrong(f"{problem}; {remedy}") from error
     if not_finite(x.grad):
-        raise Wrong(
-            f"has a second derivative that is not finite {here}; add a small number under a root "
-            "or a norm of zero"
-        )
+        remedy = "add a small number under a root or a norm of zero"
+        raise Wrong(f"has a second derivative that is not finite {here}; {remedy}")

@@ -220,7 +220,7 @@ WRONG = [
     (
         "sample-shape",
         spec(changed(G, lambda self, z: G.forward(self, z).double())),
-        "gives samples in torch.float64; compute in the precision of what comes in, float32",
+        "gives samples in torch.float64; compute in that of the input, float32",
     ),
     (
         "sample-shape",
@@ -300,7 +300,8 @@ WRONG = [
     (
         "input-derivatives",
         spec(changed(D, lambda self, x: Constant.apply(x).flatten(1).sum(1))),
-        "the gradient to the samples has no gradient of its own",
+        "cannot be differentiated twice, as R1 and gradient penalties do: element 0 of tensors "
+        "does not require grad",
     ),
     (
         "input-derivatives",
@@ -401,13 +402,14 @@ WRONG = [
     (
         "moves-with-its-device",
         spec(changed(D, lambda self, x: torch.zeros(len(x)))),
-        "on another device than the CPU it gives logits that are on the CPU; make tensors on the "
+        "gives logits that are on the CPU whatever the device; make tensors on the "
         "device of what comes in: `device=x.device`",
     ),
     (
         "moves-with-its-device",
         spec(changed(D, lambda self, x: D.forward(self, x)[: len(x) if x.is_cpu else 1])),
-        "on another device than the CPU it gives logits of shape (1,), not (4,)",
+        "2 samples give logits of shape (1,), not (2,), with samples of shape (1, 8, 8); on "
+        "another device than the CPU let it be the same",
     ),
     (
         "finite-in-bfloat16",
