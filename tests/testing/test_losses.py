@@ -133,6 +133,20 @@ class Running(nn.Module):
         return {"loss": squares(step.fake, step) + apart}
 
 
+class Growth(nn.Module):
+    """A loss with a factor that its calls raise, and its gradient is taken with."""
+
+    factor: Tensor
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.zeros(()))
+
+    def compute(self, step: Step) -> Any:
+        self.factor += 1
+        return {"loss": squares(step.fake, step) * self.factor}
+
+
 class Wide(nn.Module):
     """A loss in the features of a wide random network with many kinks."""
 
@@ -303,6 +317,15 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
             lambda x, step: (1.0001 * x.square().mean() - x.mean()).mean() + (1 - x).log().mean()
         ),
         "'loss' is -inf where every pixel is -1 or 1; keep logarithms and roots away from 0",
+    ),
+    (
+        "finite-at-extremes",
+        loss(
+            lambda step: {"loss": squares(step.fake, step) + (1 - step.x.abs()).sum().log()},
+            phases=JOINT,
+            needs=IMAGES,
+        ),
+        "'loss' is -inf where every pixel is -1 or 1",
     ),
     (
         "finite-at-extremes",
@@ -517,6 +540,7 @@ RIGHT = {
     "squares": paired(squares),
     "weights": loss(build=Centred, phases=JOINT, has_weights=True),
     "running mean": loss(build=Running, phases=JOINT),
+    "growth": loss(build=Growth, phases=JOINT),
     "kinks": loss(build=Wide, phases=JOINT),
     "labels": loss(classified, phases=JOINT),
     "critic": loss(

@@ -66,6 +66,17 @@ class Listed(G):
         return self.blocks[0](super().hidden(z))
 
 
+class Tied(G):
+    """Keeps a parameter once more, which is the same object on any device."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        self.kept = [self.first.weight]
+
+    def hidden(self, z: Tensor) -> Tensor:
+        return super().hidden(z) * self.kept[0].mean(1)
+
+
 class Widths(G):
     """Has weights of a shape that is drawn."""
 
@@ -468,6 +479,7 @@ RIGHT = {
     "encoder": spec(E),
     "conditional": spec(Labelled, provides=CLASSES),
     "codebook": spec(Codebook),
+    "tied": spec(Tied),
     "initialized": initialized(Started),
 }
 
