@@ -32,9 +32,7 @@ from ganzoo.specs import ComponentSpec
 from ganzoo.testing import CHECKS, Skip, Wrong
 
 MINE = [
-    name
-    for name, check in CHECKS.items()
-    if check.function.__module__.endswith((".loss_checks", ".augmentation_checks"))
+    name for name, check in CHECKS.items() if check.function.__module__.endswith(".loss_checks")
 ]
 
 
@@ -133,6 +131,20 @@ class Running(nn.Module):
         apart = (mean - self.mean).square()
         self.mean.lerp_(mean.detach(), 0.1)
         return {"loss": squares(step.fake, step) + apart}
+
+
+class Growth(nn.Module):
+    """A loss with a factor that its calls raise, and its gradient is taken with."""
+
+    factor: Tensor
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.zeros(()))
+
+    def compute(self, step: Step) -> Any:
+        self.factor += 1
+        return {"loss": squares(step.fake, step) * self.factor}
 
 
 class Wide(nn.Module):
@@ -309,6 +321,15 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
     (
         "finite-at-extremes",
         loss(
+            lambda step: {"loss": squares(step.fake, step) + (1 - step.x.abs()).sum().log()},
+            phases=JOINT,
+            needs=IMAGES,
+        ),
+        "'loss' is -inf where every pixel is -1 or 1",
+    ),
+    (
+        "finite-at-extremes",
+        loss(
             lambda step: {"loss": squares(step.fake, step).exp()},
             phases=JOINT,
             needs=frozenset({"data.points"}),
@@ -442,7 +463,7 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
     (
         "augmented-shape",
         augmentation(lambda x, draw: x / x.std(0, correction=0)),
-        "makes values that are not finite of samples of shape (1, 8, 8)",
+        "makes values that are not finite with samples of shape (1, 8, 8)",
     ),
     (
         "augmentation-gradient",
@@ -487,7 +508,7 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
     (
         "augmentation-seed",
         augmentation(build=Growing),
-        "makes other samples under the same seed; draw from torch's default stream, with",
+        "makes other samples under the same seed; draw by `torch.rand` and the like, and keep",
     ),
     (
         "augmentation-input",
@@ -519,6 +540,7 @@ RIGHT = {
     "squares": paired(squares),
     "weights": loss(build=Centred, phases=JOINT, has_weights=True),
     "running mean": loss(build=Running, phases=JOINT),
+    "growth": loss(build=Growth, phases=JOINT),
     "kinks": loss(build=Wide, phases=JOINT),
     "labels": loss(classified, phases=JOINT),
     "critic": loss(

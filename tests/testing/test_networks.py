@@ -21,8 +21,7 @@ from ganzoo.testing.checks import Subject
 MINE = [
     name
     for name, check in CHECKS.items()
-    if check.kinds & set(NETWORKS)
-    and check.function.__module__.endswith((".generator_checks", ".network_checks"))
+    if check.kinds & set(NETWORKS) and check.function.__module__.endswith(".network_checks")
 ]
 
 
@@ -65,6 +64,17 @@ class Listed(G):
 
     def hidden(self, z: Tensor) -> Tensor:
         return self.blocks[0](super().hidden(z))
+
+
+class Tied(G):
+    """Keeps a parameter once more, which is the same object on any device."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__(context)
+        self.kept = [self.first.weight]
+
+    def hidden(self, z: Tensor) -> Tensor:
+        return super().hidden(z) * self.kept[0].mean(1)
 
 
 class Widths(G):
@@ -221,7 +231,7 @@ WRONG = [
     (
         "sample-shape",
         spec(changed(G, lambda self, z: G.forward(self, z).double())),
-        "gives samples in torch.float64; compute in the precision of what comes in, float32",
+        "gives samples in torch.float64; compute in that of the input, float32",
     ),
     (
         "sample-shape",
@@ -301,7 +311,8 @@ WRONG = [
     (
         "input-derivatives",
         spec(changed(D, lambda self, x: Constant.apply(x).flatten(1).sum(1))),
-        "the gradient to the samples has no gradient of its own",
+        "cannot be differentiated twice, as R1 and gradient penalties do: element 0 of tensors "
+        "does not require grad",
     ),
     (
         "input-derivatives",
@@ -336,7 +347,7 @@ WRONG = [
     (
         "parameter-gradients",
         spec(changed(D, lambda self, x: D.forward(self, x) + (0 * self.last.weight).sqrt().sum())),
-        "the gradient of 'last.weight' is not finite; a root",
+        "the gradient of 'last.weight' is not finite; add a small number under a root",
     ),
     (
         "state-dict-round-trip",
@@ -402,13 +413,14 @@ WRONG = [
     (
         "moves-with-its-device",
         spec(changed(D, lambda self, x: torch.zeros(len(x)))),
-        "on another device than the CPU it gives logits that are on the CPU; make tensors on the "
+        "gives logits that are on the CPU whatever the device; make tensors on the "
         "device of what comes in: `device=x.device`",
     ),
     (
         "moves-with-its-device",
         spec(changed(D, lambda self, x: D.forward(self, x)[: len(x) if x.is_cpu else 1])),
-        "on another device than the CPU it gives logits of shape (1,), not (4,)",
+        "2 samples give logits of shape (1,), not (2,), with samples of shape (1, 8, 8); on "
+        "another device than the CPU let it be the same",
     ),
     (
         "finite-in-bfloat16",
@@ -467,6 +479,7 @@ RIGHT = {
     "encoder": spec(E),
     "conditional": spec(Labelled, provides=CLASSES),
     "codebook": spec(Codebook),
+    "tied": spec(Tied),
     "initialized": initialized(Started),
 }
 

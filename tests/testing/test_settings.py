@@ -11,7 +11,7 @@ from ganzoo.testing import CHECKS, Case, Skip
 from ganzoo.testing.checks import Subject
 from ganzoo.testing.collection import find_plugin
 
-FILES = ("generator_checks", "network_checks", "loss_checks", "augmentation_checks", "state_checks")
+FILES = ("network_checks", "loss_checks", "state_checks")
 """Where the checks are that depend on settings."""
 
 UNLABELLED = "it does not provide 'classes'"
