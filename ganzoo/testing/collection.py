@@ -14,10 +14,10 @@ from ganzoo.plugins import Plugin
 
 # Importing a file of checks puts them on the list, in this order.
 # isort: off
-from ganzoo.testing import component_checks, schedule_checks, dataset_checks  # noqa: F401
-from ganzoo.testing import metric_checks, probe_checks, prior_checks, listener_checks  # noqa: F401
+from ganzoo.testing import component_checks, state_checks, dataset_checks  # noqa: F401
+from ganzoo.testing import evaluation_checks, listener_checks  # noqa: F401
 from ganzoo.testing import generator_checks, network_checks, loss_checks  # noqa: F401
-from ganzoo.testing import augmentation_checks, state_checks  # noqa: F401
+from ganzoo.testing import augmentation_checks  # noqa: F401
 
 # isort: on
 from ganzoo.testing.checks import WHY, Case, Expected, Skip, Wrong, cases_of

@@ -198,16 +198,15 @@ def test_a_state_that_is_saved(make: Any) -> None:
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_state_that_is_lost(make: Any) -> None:
     assert fault("state-round-trip", make(Attributes)) == (
-        "`state` changes with its calls, and a resumed run would begin anew with it; make it a "
-        "torch.nn.Module that keeps it by `register_buffer`, or give it `state_dict` and "
-        "`load_state_dict`"
+        "`state` changes with its calls, and a resumed run would not find it as it was; keep it by "
+        "`register_buffer` of a torch.nn.Module, or in `state_dict` and `load_state_dict`"
     )
 
 
 def test_a_state_dict_that_lacks_what_changes() -> None:
     assert fault("state-round-trip", loss_of(Renamed)) == (
-        "`state` changes with its calls, and is not what it was after the state dict was loaded; "
-        "keep it by `register_buffer`, or put it into `state_dict`"
+        "`state` changes with its calls, and a resumed run would not find it as it was; keep it by "
+        "`register_buffer` of a torch.nn.Module, or in `state_dict` and `load_state_dict`"
     )
 
 
