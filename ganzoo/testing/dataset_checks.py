@@ -103,8 +103,9 @@ def label_range(bench: Bench) -> None:
         if labels is None or classes is None:
             continue
         right = labels.dtype == torch.int64 and labels.shape == (len(samples),)
-        if not right or labels.min() < 0 or labels.max() >= classes:
-            found = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} to {labels.max()}"
+        low, high = labels.aminmax() if len(labels) else (0, 0)
+        if not right or low < 0 or high >= classes:
+            found = f"{labels.dtype} {tuple(labels.shape)} from {low} to {high}"
             remedy = f"give one int64 for each sample, from 0 to {classes - 1}"
             raise Wrong(f"labels of {name} are {found}; {remedy}")
 
