@@ -210,6 +210,20 @@ def test_a_state_dict_that_lacks_what_changes() -> None:
     )
 
 
+def test_the_part_of_a_state_that_is_lost_is_named() -> None:
+    class Half(Buffers):
+        def __init__(self) -> None:
+            super().__init__()
+            self.total = torch.zeros(())
+
+        def compute(self, step: Step) -> Any:
+            self.state, self.total = self.state + 1, self.total + 1
+            return {"loss": squares(step.fake, step) * (self.state + self.total)}
+
+    found = fault("state-round-trip", loss(build=lambda context: Half(), phases=JOINT))
+    assert found.startswith("`total` changes with its calls, and a resumed run would not find it")
+
+
 def test_a_state_that_cannot_be_saved() -> None:
     problem = fault("state-round-trip", loss_of(Odd))
     assert problem.startswith("its state dict cannot be saved and loaded again: ")
