@@ -14,9 +14,8 @@ from ganzoo.plugins import Plugin
 
 # Importing a file of checks puts them on the list, in this order.
 # isort: off
-from ganzoo.testing import component_checks, schedule_checks, dataset_checks  # noqa: F401
-from ganzoo.testing import metric_checks, probe_checks, prior_checks, listener_checks  # noqa: F401
-from ganzoo.testing import network_checks, loss_checks, state_checks  # noqa: F401
+from ganzoo.testing import component_checks, dataset_checks, evaluation_checks  # noqa: F401
+from ganzoo.testing import listener_checks, network_checks, loss_checks, state_checks  # noqa: F401
 
 # isort: on
 from ganzoo.testing.checks import WHY, Case, Expected, Skip, Wrong, cases_of

@@ -79,6 +79,15 @@ def _streams() -> dict[str, object]:
     return {"torch's default random stream": torch.get_rng_state().numpy().tobytes(), **others}
 
 
+@contextmanager
+def no_draws(seed: int, what: str, remedy: str) -> Iterator[None]:
+    """The same as `streams_at`; raises `Wrong` where one of the streams has moved."""
+    with streams_at(seed) as moved:
+        yield
+        if stream := moved():
+            raise Wrong(f"{what} draws from {stream}; {remedy}")
+
+
 def one_line(error: BaseException) -> str:
     """`KeyError: 'x' (file.py:12)`: an error in one line, with the place in the plugin."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{plugin_place(error)}"

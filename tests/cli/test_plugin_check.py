@@ -38,8 +38,8 @@ CASES = 18
 """Checks of a plugin with one schedule."""
 
 FOUND = (
-    "phases(0) runs 'critic', and `runs` has discriminator, generator only; add it there, or do "
-    "not run it"
+    "phases(0) runs 'critic', and `runs` has discriminator, generator only; add it, or do not "
+    "run it"
 )
 AFFECTED = ("known-phases", "pure-schedule", "resumed-schedule", "state-round-trip")
 
@@ -88,8 +88,8 @@ def test_failures_are_told_on_stderr(check: Command) -> None:
     lines = result.stderr.splitlines()
     assert lines == [
         f"known-phases:schedule/calm: {FOUND}",
-        "  why it matters: The optimizers of a run are those of the phases in `runs`: another "
-        "phase stops it with an error, at the first iteration or hours later.",
+        "  why it matters: Only phases in `runs` have optimizers: another one stops a run, at once "
+        "or hours later.",
         f"schedule/calm: failed like known-phases: {', '.join(AFFECTED[1:])}",
     ]
 

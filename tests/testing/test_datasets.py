@@ -147,21 +147,22 @@ def test_something_else_than_data() -> None:
     [
         (
             images(Samples(pixels(9).permute(0, 2, 3, 1), labels(9))),
-            "train holds samples of shape (4, 4, 1), and sample_shape says (1, 4, 4); make the two "
-            "agree",
+            "samples of train are torch.uint8 (4, 4, 1); sample_shape asks for torch.uint8 "
+            "(1, 4, 4)",
         ),
         (
             images(held_out=Stream(pixels(9)[:, :, :2], labels(9))),
-            "held_out holds samples of shape (1, 2, 4), and sample_shape says (1, 4, 4); make the "
-            "two agree",
+            "samples of held_out are torch.uint8 (1, 2, 4); sample_shape asks for torch.uint8 "
+            "(1, 4, 4)",
         ),
         (
             images(Samples(pixels(9).float(), labels(9))),
-            "train holds torch.float32; give images as uint8, points as float32",
+            "samples of train are torch.float32 (1, 4, 4); sample_shape asks for torch.uint8 "
+            "(1, 4, 4)",
         ),
         (
             points(PLANE.double()),
-            "train holds torch.float64; give images as uint8, points as float32",
+            "samples of train are torch.float64 (2,); sample_shape asks for torch.float32 (2,)",
         ),
         (
             images(Samples(pixels(9) % 2, labels(9))),
@@ -202,13 +203,13 @@ def test_data_that_are_not_as_declared(declared: type[DatasetSpec], found: str) 
         ),
         (
             points(PLANE, density=Known(lambda x: -x.square())),
-            "density.log_prob of points (16, 2) has the shape (16, 2) or values that are not "
-            "finite; return the logarithm of the density of each point, (16,)",
+            "density.log_prob of (16, 2) gives (16, 2), or values that are not finite; give a "
+            "logarithm for each of 16 points",
         ),
         (
             points(PLANE, density=Known(lambda x: torch.log(x[:, 0] * 0))),
-            "density.log_prob of points (16, 2) has the shape (16,) or values that are not "
-            "finite; return the logarithm of the density of each point, (16,)",
+            "density.log_prob of (16, 2) gives (16,), or values that are not finite; give a "
+            "logarithm for each of 16 points",
         ),
     ],
 )
@@ -233,19 +234,23 @@ def test_what_is_promised_and_what_is_there(declared: type[DatasetSpec], found: 
         ),
         (
             images(Samples(pixels(9), labels(9) + 1)),
-            "labels of train go from 1 to 3; count the 3 classes of num_classes from 0",
+            "labels of train are torch.int64 (9,) from 1 to 3; give one int64 for each sample, "
+            "from 0 to 2",
         ),
         (
             images(Stream(pixels(9), labels(9) - 2)),
-            "labels of train go from -2 to 0; count the 3 classes of num_classes from 0",
+            "labels of train are torch.int64 (9,) from -2 to 0; give one int64 for each sample, "
+            "from 0 to 2",
         ),
         (
             images(Samples(pixels(9), labels(9).int())),
-            "labels of train are torch.int32 (9,); give one int64 for each sample",
+            "labels of train are torch.int32 (9,) from 0 to 2; give one int64 for each sample, "
+            "from 0 to 2",
         ),
         (
             images(Samples(pixels(9), labels(8))),
-            "labels of train are torch.int64 (8,); give one int64 for each sample",
+            "labels of train are torch.int64 (8,) from 0 to 2; give one int64 for each sample, "
+            "from 0 to 2",
         ),
     ],
 )
@@ -253,30 +258,30 @@ def test_labels_that_cannot_be_used(declared: type[DatasetSpec], found: str) -> 
     assert fault("label-range", declared) == found
 
 
-FIXED = (
-    "; list files in sorted order, and draw from a generator with a seed of its own, such as "
-    "ganzoo.engine.generator_for(0, ...), not from the default streams"
-)
+FIXED = "; sort lists of files, and draw from ganzoo.engine.generator_for(0, ...) alone"
 
 
 @pytest.mark.parametrize(
     ("build", "found"),
     [
-        (lambda context: Samples(torch.randn(9, 2)), "two builds have other samples in train"),
+        (lambda context: Samples(torch.randn(9, 2)), "two builds differ in the samples in train"),
         (
             lambda context: Samples(torch.tensor(np.random.rand(9, 2), dtype=torch.float32)),
-            "two builds have other samples in train",
+            "two builds differ in the samples in train",
         ),
         (
             lambda context: Samples(PLANE[torch.randperm(len(PLANE))]),
-            "two builds have other samples in train",
+            "two builds differ in the samples in train",
         ),
-        (lambda context: Stream(torch.randn(9, 2)), "two builds have other samples in train"),
+        (lambda context: Stream(torch.randn(9, 2)), "two builds differ in the samples in train"),
         (
             lambda context: Samples(PLANE, torch.randint(0, 9, (len(PLANE),))),
-            "two builds have other labels in train",
+            "two builds differ in the labels in train",
         ),
-        (lambda context: Samples(PLANE[: next(LENGTHS)]), "train has 8 samples, then 9"),
+        (
+            lambda context: Samples(PLANE[: next(LENGTHS)]),
+            "two builds differ in the number of samples in train",
+        ),
     ],
 )
 def test_data_that_are_others_each_time(build: Callable[..., Any], found: str) -> None:
@@ -296,7 +301,9 @@ def test_held_out_samples_that_are_others_each_time() -> None:
         return Data(Samples(PLANE), Samples(PLANE[chosen]))
 
     declared = images(shape=(2,), build=build)
-    assert fault("same-samples", declared).startswith("two builds have other samples in held_out")
+    assert fault("same-samples", declared).startswith(
+        "two builds differ in the samples in held_out"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ganzoo.api import BuildContext, MetricSpec, UserError
 from ganzoo.testing.bench import Bench
 from ganzoo.testing.benches import first
 from ganzoo.testing.checks import CHECKS, Subject
-from ganzoo.testing.metric_checks import NOISE, noisy
+from ganzoo.testing.evaluation_checks import NOISE, noisy
 from ganzoo.testing.reference import FEATURES, SAMPLES
 
 KIND = [name for name, check in CHECKS.items() if check.kinds == {"metric"}]
@@ -107,7 +107,7 @@ def test_a_metric_without_faults(name: str, check: str) -> None:
         (lambda *_: {"distance": "0.5"}, "'distance' is a str; return a float"),
         (
             lambda *_: {"distance": math.nan},
-            "'distance' is nan where the generated samples are the real ones; return a finite "
+            "'distance' is nan where the generated samples are the real ones; give a finite "
             "number, or leave the value out",
         ),
         (
@@ -117,21 +117,19 @@ def test_a_metric_without_faults(name: str, check: str) -> None:
                 else {"distance": math.inf}
             ),
             "'distance' is inf where the generated samples are others of the same distribution; "
-            "return a finite number, or leave the value out",
+            "give a finite number, or leave the value out",
         ),
         (
             lambda *_: {"distance[l2]": 1.0},
-            "compute() names a value 'distance[l2]'; take a word without brackets, in which the "
-            "features of a value stand",
+            "compute() names a value 'distance[l2]'; take a word without brackets",
         ),
         (
             lambda *_: {1: 1.0},
-            "compute() names a value 1; take a word without brackets, in which the features of a "
-            "value stand",
+            "compute() names a value 1; take a word without brackets",
         ),
         (
             lambda *_: {"gap": 1.0},
-            "`better` names 'distance', and compute() gives gap; use the names of the values",
+            "`better` names 'distance', and compute() gives gap; use those names",
         ),
     ],
 )
@@ -144,11 +142,11 @@ def test_values_that_cannot_be_used(values: Values, found: str) -> None:
     [
         (
             {"collapse": {"gap": 2.0}},
-            "`collapse` names 'gap', and compute() gives distance; use the names of the values",
+            "`collapse` names 'gap', and compute() gives distance; use those names",
         ),
         (
             {"bounds": {"gap": (0, 1)}},
-            "`bounds` names 'gap', and compute() gives distance; use the names of the values",
+            "`bounds` names 'gap', and compute() gives distance; use those names",
         ),
         (
             {"better": {}, "collapse": {"distance": 2.0}},
@@ -202,14 +200,16 @@ def test_a_metric_of_one_kind_of_samples() -> None:
     passes("builds", metric(make=Points))
 
 
-TURNED = "; turn `better` round, or leave the value out of it"
+TURNED = (
+    "; turn `better` round, or leave the value out of it if it does not say how good samples are"
+)
 
 
 def test_a_direction_that_is_the_wrong_way_round() -> None:
     found = fault("equal-sets", metric(directions={"distance": "higher"}))
     assert re.fullmatch(
-        r"'distance' is 0 for samples equal to the real ones, and \S+ with \w+ noise, although "
-        rf"higher is better{TURNED}",
+        r"'distance' is 0 with no noise, then \S+ with \w+ noise, although higher is better"
+        rf"{TURNED}",
         found,
     )
 
@@ -219,8 +219,7 @@ def test_a_distance_whose_least_value_is_elsewhere() -> None:
         lambda real, generated: {"distance": apart(real + 0.2 * real.std(), generated)}
     )
     found = fault("equal-sets", shifted)
-    assert "for samples equal to the real ones" in found
-    assert "with little noise, although lower is better" in found
+    assert re.match(r"'distance' is \S+ with no noise, then \S+ with little noise, although", found)
     passes("noisy-sets", shifted)
 
 
@@ -232,8 +231,8 @@ def test_a_distance_that_goes_up_and_down(reading: Reads) -> None:
 
     declared = metric(wave, reading=reading)
     assert re.fullmatch(
-        r"'distance' is \S+, \S+, \S+ with little noise, then more noise, then much noise, "
-        rf"although lower is better{TURNED} where it does not say how good samples are",
+        r"'distance' is \S+ with little noise, then \S+ with more noise, then \S+ with much noise, "
+        rf"although lower is better{TURNED}",
         fault("noisy-sets", declared),
     )
     passes("equal-sets", declared)
@@ -246,7 +245,7 @@ def test_a_value_that_noise_makes_no_number() -> None:
             "distance": far if far < apart(real, noisy(GOOD["samples"](), real, 0.9)) else math.nan
         }
 
-    assert "nan with little noise" in fault("noisy-sets", metric(broken))
+    assert "then nan with much noise, although" in fault("noisy-sets", metric(broken))
 
 
 def test_a_value_that_never_changes() -> None:
@@ -262,8 +261,8 @@ def test_a_metric_that_does_not_judge_samples() -> None:
     assert reason("equal-sets", still) == "its values do not depend on generated samples"
     found = fault("noisy-sets", metric(judges_samples=False))
     assert re.fullmatch(
-        r"'distance' is 0 for samples equal to the real ones and \S+ for others \(training\); "
-        r"take judges_samples = False out",
+        r"'distance' is 0, and \S+ with training samples instead of the real ones; take "
+        r"judges_samples = False out",
         found,
     )
 
@@ -290,8 +289,8 @@ def test_a_metric_that_pairs_samples() -> None:
         return {"distance": float((real - generated).square().mean())}
 
     assert re.fullmatch(
-        r"'distance' is 0, and \S+ where the same samples are given in another order; do not pair "
-        r"generated samples with real ones",
+        r"'distance' is 0, and \S+ in another order of the same samples; do not pair generated "
+        r"with real ones",
         fault("sample-order", metric(paired)),
     )
 
@@ -346,7 +345,7 @@ class LateInPlace(Collected):
 @pytest.mark.parametrize("make", [InPlace, LateInPlace])
 def test_a_metric_that_changes_its_samples(make: Any) -> None:
     assert fault("metric-input", metric(make=make)) == (
-        "it changes the samples that it is given; take a copy, or operations without _"
+        "it changes the samples that it is given; copy them, or write no operation in place"
     )
 
 

@@ -71,11 +71,14 @@ def test_a_probe_without_faults(check: str) -> None:
     ("doing", "found"),
     [
         ({"compute": lambda _: 1.0}, "compute() returns a float; return values by name"),
-        ({"compute": lambda _: {"": 1.0}}, "compute() names a value ''; take a word"),
+        (
+            {"compute": lambda _: {"": 1.0}},
+            "compute() names a value ''; take a word without brackets",
+        ),
         ({"compute": lambda _: {"gap": "1"}}, "'gap' is a str; return a float"),
         (
             {"compute": lambda _: {"gap": math.nan}},
-            "'gap' is nan; return a finite number, or leave the value out",
+            "'gap' is nan; give a finite number, or leave the value out",
         ),
         (
             {"draw": lambda _: np.zeros((2, 2))},

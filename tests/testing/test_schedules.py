@@ -12,7 +12,7 @@ from kit import fault, passes
 from ganzoo.api import BuildContext, ScheduleSpec
 from ganzoo.builtin.schedules import AdaptiveSchedule, AlternatingSchedule, RuleSchedule
 from ganzoo.specs import ComponentSpec
-from ganzoo.testing.schedule_checks import Observed
+from ganzoo.testing.state_checks import Observed
 
 CHECKS = ("known-phases", "pure-schedule", "resumed-schedule")
 BOTH = (("discriminator",), ("generator",))
@@ -57,27 +57,25 @@ def test_a_schedule_without_faults(declared: type[ComponentSpec], check: str) ->
         (lambda n: None, "phases(0) is None; return a sequence of groups"),
         (
             lambda n: ["generator"],
-            "phases(0) has the group 'generator'; a group is a sequence of names, such as "
-            '("discriminator",)',
+            "phases(0) has the group 'generator'; write names, as in (\"generator\",)",
         ),
         (
             lambda n: [()],
-            "phases(0) has the group (); a group is a sequence of names, such as "
-            '("discriminator",)',
+            'phases(0) has the group (); write names, as in ("generator",)',
         ),
         (
             lambda n: [["critic"]] if n == 99 else BOTH,
-            "phases(99) runs 'critic', and `runs` has discriminator, generator only; add it "
-            "there, or do not run it",
+            "phases(99) runs 'critic', and `runs` has discriminator, generator only; add it, "
+            "or do not run it",
         ),
         (
             lambda n: [["generator", "discriminator", "generator"]],
-            "phases(0) names a phase twice in the group ['generator', 'discriminator', "
-            "'generator']; two groups of one phase each are two steps",
+            "phases(0) has a phase twice in ['generator', 'discriminator', 'generator']; write a "
+            "group for each step",
         ),
         (
             lambda n: (),
-            "it runs no phase in a run of 100 iterations; return one group at least",
+            "it runs no phase in 100 iterations; return one group at least",
         ),
     ],
 )
@@ -132,9 +130,9 @@ class Remembering(Counter):
 
 def test_a_schedule_that_counts_calls() -> None:
     assert fault("pure-schedule", schedule(Counter)) == (
-        "in iteration 97 it answers discriminator, and when it is asked once "
-        "more discriminator; generator; compute the answer from the arguments alone, or give it "
-        "`state_dict` and `load_state_dict`"
+        "in iteration 97 it answers (('discriminator',),), and (('discriminator',), "
+        "('generator',)) when it is asked once more; compute the answer from the arguments alone, "
+        "or give it `state_dict` and `load_state_dict`"
     )
 
 
@@ -148,9 +146,9 @@ def test_a_schedule_that_depends_on_where_it_began() -> None:
     remembering = schedule(Remembering)
     passes("pure-schedule", remembering)
     assert fault("resumed-schedule", remembering) == (
-        "resumed at iteration 1 it answers discriminator in iteration 2, and "
-        "discriminator; generator in a run of one piece; compute the answer "
-        "from the arguments alone, or give it `state_dict` and `load_state_dict`"
+        "in iteration 2 it answers (('discriminator',), ('generator',)), and "
+        "(('discriminator',),) when it is resumed at iteration 1; compute the answer from the "
+        "arguments alone, or give it `state_dict` and `load_state_dict`"
     )
 
 

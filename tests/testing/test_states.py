@@ -198,17 +198,30 @@ def test_a_state_that_is_saved(make: Any) -> None:
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_state_that_is_lost(make: Any) -> None:
     assert fault("state-round-trip", make(Attributes)) == (
-        "`state` changes with its calls, and a resumed run would begin anew with it; make it a "
-        "torch.nn.Module that keeps it by `register_buffer`, or give it `state_dict` and "
-        "`load_state_dict`"
+        "`state` changes with its calls, and a resumed run would not find it as it was; keep it by "
+        "`register_buffer` of a torch.nn.Module, or in `state_dict` and `load_state_dict`"
     )
 
 
 def test_a_state_dict_that_lacks_what_changes() -> None:
     assert fault("state-round-trip", loss_of(Renamed)) == (
-        "`state` changes with its calls, and is not what it was after the state dict was loaded; "
-        "keep it by `register_buffer`, or put it into `state_dict`"
+        "`state` changes with its calls, and a resumed run would not find it as it was; keep it by "
+        "`register_buffer` of a torch.nn.Module, or in `state_dict` and `load_state_dict`"
     )
+
+
+def test_the_part_of_a_state_that_is_lost_is_named() -> None:
+    class Half(Buffers):
+        def __init__(self) -> None:
+            super().__init__()
+            self.total = torch.zeros(())
+
+        def compute(self, step: Step) -> Any:
+            self.state, self.total = self.state + 1, self.total + 1
+            return {"loss": squares(step.fake, step) * (self.state + self.total)}
+
+    found = fault("state-round-trip", loss(build=lambda context: Half(), phases=JOINT))
+    assert found.startswith("`total` changes with its calls, and a resumed run would not find it")
 
 
 def test_a_state_that_cannot_be_saved() -> None:
