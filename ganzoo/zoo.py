@@ -60,7 +60,7 @@ class Run:
         before the first checkpoint and for a prior that was not fitted, `UserError` for a class or
         a prior that the run does not have.
         """
-        from ganzoo.engine.sampling import Sampler
+        from ganzoo.sampling import Sampler
 
         sampler = Sampler(self.recipe, self.folder)
         return sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
@@ -81,7 +81,7 @@ class Run:
         >>> run.decode(path).shape
         torch.Size([7, 1, 8, 8])
         """
-        from ganzoo.engine.sampling import Sampler
+        from ganzoo.sampling import Sampler
 
         return Sampler(self.recipe, self.folder).decode(z, labels, seed=seed).cpu()
 

@@ -40,7 +40,7 @@ DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
         *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*", "runs"),
-        *("engine.*", "evaluation.*", "zoo", "comparison.*"),
+        *("data", "engine.*", "sampling", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
@@ -69,38 +69,42 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.priors": DECLARATIONS,
     "builtin.schedules": DECLARATIONS,
     "builtin.tensorboard": DECLARATIONS,
-    "engine": Layer(("recipe.*", "engine.*"), heavy=True),
+    "data": Layer(("errors", "protocols", "recipe"), heavy=True),
+    "pictures": Layer(("errors", "data", "runs"), heavy=True),
+    "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "plugins", "recipe", "recipe.*", "runs"),
-            *("folders", "engine.*"),
+            *("folders", "data", "pictures", "engine.*"),
         ),
         heavy=True,
     ),
+    "sampling": Layer(("errors", "protocols", "recipe", "runs", "engine.*"), heavy=True),
     "evaluation": Layer(("evaluation.*",), heavy=True),
     "evaluation.document": Layer(()),
     "evaluation.*": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
-            *("folders", "engine.*", "evaluation.*"),
+            *("folders", "data", "pictures", "engine.*", "sampling", "evaluation.*"),
         ),
         heavy=True,
     ),
     # Only the functions of this file reach that far: the declarations in it are light.
     "builtin.extractors": replace(DECLARATIONS, imports=(*DECLARATIONS.imports, "evaluation.*")),
-    "builtin.features": Layer(("errors", "engine.*", "builtin.*"), heavy=True),
+    "builtin.features": Layer(("errors", "data", "engine.*", "builtin.*"), heavy=True),
     "testing": Layer(("testing.*",), heavy=True),
     "testing.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "hookspecs", "plugins", "registry"),
-            *("recipe", "recipe.*", "folders", "engine.*", "evaluation.*", "testing.*"),
+            *("recipe", "recipe.*", "builtin.priors", "folders", "data", "engine.*"),
+            *("evaluation.*", "testing.*"),
         ),
         heavy=True,
     ),
     "zoo": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "runs"),
-            *("engine.*", "evaluation.*"),
+            *("engine.*", "sampling", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -133,7 +137,7 @@ LAYERS: Mapping[str, Layer] = {
         Layer(
             (
                 *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*"),
-                *("engine.*", "evaluation.document", "zoo", "comparison", "scaffold"),
+                *("pictures", "engine.*", "evaluation.document", "zoo", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

@@ -81,7 +81,7 @@ def test_the_tutorials_gan_has_the_tutorials_layers() -> None:
     import torch
     from torch import nn
 
-    from ganzoo.engine.data import DataDescription
+    from ganzoo.data import DataDescription
     from ganzoo.engine.parts import Parts
 
     recipe = ganzoo.load_recipe(FOLDER / "mnist-mlp-gan.toml")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.builtin.extractors import INCEPTION_FILE
-from ganzoo.engine.data import to_bytes
+from ganzoo.data import to_bytes
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import UserError
 

@@ -33,8 +33,8 @@ def sample(
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
     from ganzoo import zoo
-    from ganzoo.engine.pictures import write_samples
     from ganzoo.errors import UserError
+    from ganzoo.pictures import write_samples
 
     warn_about_broken_plugins()
     samples = zoo.open_run(run).sample(num, seed=seed, prior=prior, label=label)

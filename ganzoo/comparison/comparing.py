@@ -31,7 +31,7 @@ from ganzoo.recipe.model import shortages
 from ganzoo.runs import write_json
 
 if TYPE_CHECKING:
-    from ganzoo.engine.data import DataDescription
+    from ganzoo.data import DataDescription
     from ganzoo.engine.events import Listener
     from ganzoo.evaluation.document import ComparisonDocument
     from ganzoo.recipe.settings import Evaluate

@@ -20,7 +20,7 @@ from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder, read_json, read_measures, write_json, write_text
 
 if TYPE_CHECKING:
-    from ganzoo.engine.data import DataDescription
+    from ganzoo.data import DataDescription
     from ganzoo.engine.events import Listener
     from ganzoo.evaluation.document import RunMeasures
     from ganzoo.recipe import Recipe
@@ -132,9 +132,9 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
 
 def take_measures(job: Job, folder: RunFolder) -> RunMeasures:
     """Measure a run, and the time that 1,000 samples take."""
-    from ganzoo.engine.sampling import Sampler
     from ganzoo.evaluation.measure import measure
     from ganzoo.recipe.settings import Evaluate
+    from ganzoo.sampling import Sampler
 
     recipe = load_text(job.recipe)
     measures = measure(
@@ -170,7 +170,7 @@ def load_text(text: str) -> Recipe:
 
 def describe_data(recipe: str) -> DataDescription:
     """What is known of a recipe's data as they are now; the recipe is a TOML text."""
-    from ganzoo.engine.data import describe
+    from ganzoo.data import describe
     from ganzoo.engine.parts import base_context
 
     loaded = load_text(recipe)

@@ -3,7 +3,7 @@
 What is listed in `__all__` may be used by plugins.
 """
 
-from ganzoo.engine.data import Data, Samples, Stream, labels_of, real_samples, take, to_unit
+from ganzoo.data import Data, Samples, Stream, labels_of, real_samples, take, to_unit
 from ganzoo.engine.networks import evaluating
 from ganzoo.engine.random import fill_latents, generator_for, seeded
 from ganzoo.recipe.settings import Latent

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Data, DataDescription
+from ganzoo.data import Data, DataDescription
 from ganzoo.engine.loader import BatchLoader
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.random import fill_latents, generator_for

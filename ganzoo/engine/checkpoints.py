@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ganzoo.engine.data import DataDescription
+from ganzoo.data import DataDescription
 from ganzoo.engine.networks import clean_state
 from ganzoo.errors import RunError
 from ganzoo.protocols import Prior

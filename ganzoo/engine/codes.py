@@ -8,9 +8,9 @@ from torch import Tensor
 from ganzoo.engine.checkpoints import save_prior
 from ganzoo.engine.loader import BatchOrder
 from ganzoo.engine.networks import generate
-from ganzoo.engine.pictures import image_grid, save_png
 from ganzoo.engine.random import rows, seeded
 from ganzoo.engine.session import Session
+from ganzoo.pictures import image_grid, save_png
 from ganzoo.runs import RunFolder
 
 FITTED = 10_000

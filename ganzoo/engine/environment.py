@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ganzoo.data import DataDescription
 from ganzoo.engine.backend import Backend
-from ganzoo.engine.data import DataDescription
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ganzoo.engine.data import Samples, Stream, check_finite, read
+from ganzoo.data import Samples, Stream, check_finite, read
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import GanzooError
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine.data import Data, DataDescription, describe
+from ganzoo.data import Data, DataDescription, describe
 from ganzoo.engine.random import seeded
 from ganzoo.engine.step import Batch, Step, View, packed_shape, watch_outputs
 from ganzoo.engine.values import MovingValues

@@ -14,9 +14,9 @@ from ganzoo.engine.codes import finish_codes
 from ganzoo.engine.environment import environment
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.networks import evaluating
-from ganzoo.engine.pictures import image_grid, point_plot, save_animation, save_png
 from ganzoo.engine.session import Session
 from ganzoo.errors import RunError
+from ganzoo.pictures import image_grid, point_plot, save_animation, save_png
 from ganzoo.plugins import Plugins
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe

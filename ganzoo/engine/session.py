@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganzoo.data import class_rows, take
 from ganzoo.engine.average import MovingAverage, refresh_batch_norm
 from ganzoo.engine.backend import Backend, choose_backend
 from ganzoo.engine.batches import Batches
-from ganzoo.engine.data import class_rows, take
 from ganzoo.engine.group import Updater
 from ganzoo.engine.networks import evaluating, generate
 from ganzoo.engine.optimizers import Optimizers

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ganzoo.engine.data import Samples, Stream, digest_of, take
+from ganzoo.data import Samples, Stream, digest_of, take
 from ganzoo.engine.random import generator_for, seeded
 from ganzoo.evaluation.cache import cached
 from ganzoo.specs import BuildContext

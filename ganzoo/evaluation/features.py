@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ganzoo.engine.data import Samples, Stream, digest_of, real_samples, take
+from ganzoo.data import Samples, Stream, digest_of, real_samples, take
 from ganzoo.engine.parts import Parts
 from ganzoo.errors import RunError
 from ganzoo.evaluation.cache import cached

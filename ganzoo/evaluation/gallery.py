@@ -12,9 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganzoo.engine.data import Data, class_rows, real_samples, take
-from ganzoo.engine.pictures import point_plot
-from ganzoo.engine.sampling import Sampler
+from ganzoo.data import Data, class_rows, real_samples, take
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
@@ -28,8 +26,10 @@ from ganzoo.evaluation.panels import (
     strongest_dimensions,
     tile,
 )
+from ganzoo.pictures import point_plot
 from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder
+from ganzoo.sampling import Sampler
 
 SEED = 0
 """Of the latents, the same for all models: equal distributions give equal latents."""

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganzoo.data import Data, describe, real_samples, take
 from ganzoo.engine.checkpoints import other_data, read_description
-from ganzoo.engine.data import Data, describe, real_samples, take
 from ganzoo.engine.random import generator_for
-from ganzoo.engine.sampling import Sampler
 from ganzoo.errors import UserError
 from ganzoo.errors import describe as describe_error
 from ganzoo.evaluation.document import (
@@ -31,6 +30,7 @@ from ganzoo.recipe import Component, Recipe
 from ganzoo.recipe.model import shortages
 from ganzoo.recipe.settings import Evaluate
 from ganzoo.runs import RunFolder, write_text
+from ganzoo.sampling import Sampler
 from ganzoo.specs import ExtractorSpec, MetricSpec
 
 CHUNK = 1000

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ganzoo.engine.data import to_bytes
+from ganzoo.data import to_bytes
 
 SIDE = 64
 """Approximate side of an image in a picture, in pixels: smaller images are enlarged by a whole

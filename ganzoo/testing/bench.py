@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import specs
-from ganzoo.engine.data import take
+from ganzoo.data import take
 from ganzoo.engine.networks import Freezer
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import generator_for, seeded

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganzoo.engine.data import Data, Samples, Stream
+from ganzoo.data import Data, Samples, Stream
 from ganzoo.testing.bench import Bench
 from ganzoo.testing.benches import first
 from ganzoo.testing.checks import Skip, Wrong, check

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ganzoo import registry, specs
 from ganzoo.builtin.priors import LatentPrior
 from ganzoo.builtin.schedules import JointSchedule
-from ganzoo.engine.data import Data, Samples, to_unit
+from ganzoo.data import Data, Samples, to_unit
 from ganzoo.engine.random import generator_for
 from ganzoo.plugins import Plugin
 from ganzoo.protocols import Step

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ganzoo.engine.random import seeded
-from ganzoo.testing.bench import CPU, ITERATIONS, Bench
+from ganzoo.testing.bench import CPU, Bench
 from ganzoo.testing.benches import first, phases
 from ganzoo.testing.checks import Skip, Wrong, check
 from ganzoo.testing.effects import one_line
 
+ITERATIONS = 100
 LENGTHS = (ITERATIONS, 1, 2, 37)
 """Lengths of runs, in iterations: a usual one, the shortest, an odd one."""
 STEPS = 4

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 import ganzoo
-from ganzoo.engine.data import Data, Samples, to_unit
+from ganzoo.data import Data, Samples, to_unit
 from ganzoo.engine.parts import base_context
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "mnist-relativistic.toml"

@@ -17,7 +17,7 @@ from ganzoo import load_recipe, open_run, train
 from ganzoo.comparison import Budget, Comparison, jobs
 from ganzoo.comparison.entrants import place
 from ganzoo.comparison.jobs import describe_data
-from ganzoo.engine.data import DataDescription
+from ganzoo.data import DataDescription
 from ganzoo.errors import InterruptedRun, RunError, UserError
 from ganzoo.evaluation.report_text import warnings
 from ganzoo.recipe import RecipeError

@@ -11,8 +11,8 @@ from PIL import Image
 from tiny import train
 
 from ganzoo.engine.codes import LINES, STEPS, gather_codes
-from ganzoo.engine.sampling import Sampler
 from ganzoo.errors import RunError, UserError
+from ganzoo.sampling import Sampler
 
 from .conftest import AUTOENCODER, MakeRecipe, MakeSession
 

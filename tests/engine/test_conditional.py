@@ -26,13 +26,13 @@ from ganzoo.api import (
 )
 from ganzoo.engine import Data, Samples
 from ganzoo.engine.process_group import ProcessGroup
-from ganzoo.engine.sampling import Sampler
 from ganzoo.engine.step import Step
 from ganzoo.engine.training import run_iteration
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.evaluation.measure import measure
 from ganzoo.plugins import Plugin
 from ganzoo.registry import Registry
+from ganzoo.sampling import Sampler
 
 from .conftest import AUTOENCODER, MINE, TINY, MakeRecipe, MakeSession
 from .test_training import StopAt, outcome

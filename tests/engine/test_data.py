@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.engine.data import (
+from ganzoo.data import (
     Data,
     Samples,
     describe,

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from ganzoo import plugins
 from ganzoo.api import BuildContext, DiscriminatorSpec, GeneratorSpec, LossSpec, Phase, Role, Step
-from ganzoo.engine.data import DataDescription
+from ganzoo.data import DataDescription
 from ganzoo.engine.networks import Freezer, clean_state, evaluating, generate
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import draw_latents, generator_for, rows, seeded, stream_seed
-from ganzoo.engine.sampling import Sampler
 from ganzoo.engine.step import watch_outputs
 from ganzoo.errors import RunError
 from ganzoo.plugins import Plugin
@@ -26,6 +25,7 @@ from ganzoo.protocols import Networks
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.settings import Latent
 from ganzoo.registry import Registry
+from ganzoo.sampling import Sampler
 
 from .conftest import MINE, TINY, MakeRecipe, MakeSession
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ganzoo.engine.data import Data, Samples
-from ganzoo.engine.pictures import point_plot
+from ganzoo.data import Data, Samples
+from ganzoo.pictures import point_plot
 
 
 class Bump:

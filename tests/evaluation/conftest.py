@@ -22,7 +22,7 @@ from ganzoo.api import (
     Phase,
     Step,
 )
-from ganzoo.engine.data import Data, Samples
+from ganzoo.data import Data, Samples
 from ganzoo.engine.parts import base_context
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Component, Recipe

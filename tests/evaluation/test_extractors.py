@@ -22,7 +22,7 @@ from ganzoo.builtin.extractors import (
     inception_is_available,
 )
 from ganzoo.builtin.features import Identity, Inception, RandomNetwork
-from ganzoo.engine.data import Data, Samples
+from ganzoo.data import Data, Samples
 from ganzoo.errors import UserError
 from ganzoo.evaluation.classifier import Classifier
 from ganzoo.evaluation.extractors import CHUNK, Extractor, build_extractor, chosen_extractor

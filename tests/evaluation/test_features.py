@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine.data import Data, Samples, take, to_unit
+from ganzoo.data import Data, Samples, take, to_unit
 from ganzoo.engine.parts import Parts
 from ganzoo.errors import RunError
 from ganzoo.evaluation import Features

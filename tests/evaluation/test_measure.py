@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from ganzoo import Run, train
-from ganzoo.engine.data import Samples, to_unit
-from ganzoo.engine.sampling import Sampler
+from ganzoo.data import Samples, to_unit
 from ganzoo.errors import UserError
 from ganzoo.evaluation.document import Best, Direction, Measures, Snapshot
 from ganzoo.evaluation.measure import best_of, collapse, measure
 from ganzoo.recipe import Component, Recipe
 from ganzoo.recipe.settings import Evaluate
+from ganzoo.sampling import Sampler
 from ganzoo.specs import MetricSpec
 
 from .conftest import (

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from ganzoo.engine.data import Data, Samples, to_bytes
+from ganzoo.data import Data, Samples, to_bytes
 from ganzoo.errors import UserError
 from ganzoo.runs import whole_file
 
