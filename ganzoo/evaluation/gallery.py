@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.engine.data import Data, class_rows, real_samples, take
 from ganzoo.engine.pictures import point_plot
 from ganzoo.engine.sampling import Sampler
@@ -196,7 +198,9 @@ class Gallery:
             run = next((run for run in entry["runs"] if run["state"] == "done"), None)
             if run is not None:
                 folder = find_run_folder(run["path"])
-                sampler = Sampler(load_recipe(folder.recipe), folder)
+                device = json.dumps(entry["recipe"]["engine"]["device"])
+                recipe = load_recipe(folder.recipe, f"engine.device={device}")
+                sampler = Sampler(recipe, folder)
                 model = GalleryModel(entry["label"], series, entry["prior"], run, folder, sampler)
                 models.append(model)
         return models
@@ -255,7 +259,7 @@ class Gallery:
         """
         runs = {model.folder.path: model for model in reversed(self.models)}
         models = [model for model in self.models if runs[model.folder.path] is model]
-        snapshots = [(model, model.folder.snapshots()) for model in models]
+        snapshots = [(model, kept_snapshots(model.folder)) for model in models]
         snapshots = [(model, iterations) for model, iterations in snapshots if iterations]
         steps = max((len(iterations) for _, iterations in snapshots), default=0)
         if steps < 2:
