@@ -17,6 +17,7 @@ evaluation.json         values of the metrics at the end and on the way
 measures/<how>.json     values that comparisons measured
 status.json             state, iteration, seconds, steps by phase
 traceback.txt           of a run that failed by an error in some component
+<file>.broken           a file that was found to be damaged, renamed so that nothing reads it
 """
 
 from __future__ import annotations

@@ -131,13 +131,15 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
     A run that is not done yet is read from its newest checkpoint. Raises `RunError` where there
     is neither, where a file is broken, and where the weights do not fit.
     """
+    # Asked first: a run that is done by now has had all its weights before.
+    done = read_status(folder).get("state") == "done"
     paths = {name: folder.weights(name) for name in networks}
     missing = [path for path in paths.values() if not path.exists()]
     if not missing:
         for name, network in networks.items():
             _load(network, _read(folder, paths[name]), folder)
         return
-    if read_status(folder).get("state") == "done":
+    if done:
         raise RunError(f"{missing[0]} is not there, although the run is done", hint=_again(folder))
     state = newest_checkpoint(folder, warn)
     if state is None:

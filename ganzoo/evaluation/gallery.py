@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.engine.data import Data, class_rows, real_samples, take
-from ganzoo.engine.pictures import point_plot
+from ganzoo.engine.pictures import open_png, point_plot
 from ganzoo.engine.sampling import Sampler
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.features import Features
@@ -333,8 +332,7 @@ class Gallery:
                 path = model.folder.picture(name)
                 if path.exists() and path not in shown:
                     shown.add(path)
-                    with Image.open(path) as image:
-                        drawn = picture(image, f"{model.label}: {note}")
+                    drawn = picture(open_png(path), f"{model.label}: {note}")
                     yield LabelledPicture(model.label, model.series, drawn, note)
 
     def neighbours(self) -> Iterator[Neighbourhood]:
