@@ -46,6 +46,10 @@ class InterruptedRun(GanzooError):
     exit_code = 130
 
 
+class GanzooWarning(UserWarning):
+    """Something that the user should know and that stops nothing."""
+
+
 def one_of(names: Sequence[str]) -> str:
     """`a`, `a or b`, `a, b or c`: a list of names for a message."""
     quoted = [f"'{name}'" for name in names]

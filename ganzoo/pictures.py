@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from ganzoo.data import Data, Samples, to_bytes
-from ganzoo.errors import UserError
+from ganzoo.errors import RunError, UserError
 from ganzoo.runs import whole_file
 
 GRID_PIXELS = 512
@@ -33,12 +33,24 @@ def save_png(image: Image.Image, path: Path) -> None:
         image.save(file, format="PNG")
 
 
+def open_png(path: Path) -> Image.Image:
+    """A picture of a run, read completely. Raises `RunError` where it is damaged."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError) as error:  # all of which Pillow raises
+        raise RunError(
+            f"{path} is damaged: {error}", hint="restore it from a copy, or delete it"
+        ) from error
+
+
 def save_animation(frames: Sequence[Path], path: Path) -> None:
     """Write pictures of one size as an endless GIF of five a second, whole or not at all."""
     if not frames:
         return
     first, *others = (
-        Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames
+        open_png(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames
     )
     with whole_file(path) as file:
         first.save(file, format="GIF", save_all=True, append_images=others, duration=200, loop=0)

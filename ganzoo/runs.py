@@ -17,11 +17,13 @@ evaluation.json         values of the metrics at the end and on the way
 measures/<how>.json     values that comparisons measured
 status.json             state, iteration, seconds, steps by phase
 traceback.txt           of a run that failed by an error in some component
+<file>.broken           a file that was found to be damaged, renamed so that nothing reads it
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
 import os
@@ -32,9 +34,64 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, NotRequired
+
+from pydantic import (
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from typing_extensions import TypedDict
 
 from ganzoo.errors import RunError, UserError
+from ganzoo.unfinished import beside, new_file, new_folder, remove_all
+
+
+@with_config(ConfigDict(extra="allow"))
+class Status(TypedDict):
+    """What status.json holds. A run that failed before it began has only the first two."""
+
+    state: Literal["running", "done", "failed", "interrupted"]
+    message: NotRequired[str]
+    """Why it is not done."""
+    iteration: NotRequired[NonNegativeInt]
+    """Completed iterations."""
+    iterations: NotRequired[NonNegativeInt]
+    """Iterations of the whole run."""
+    images: NotRequired[NonNegativeInt]
+    """Real samples read."""
+    steps: NotRequired[dict[str, NonNegativeInt]]
+    """Steps by phase."""
+    seconds: NotRequired[NonNegativeFloat]
+    """Wall-clock time of training."""
+    peak_memory_mb: NotRequired[float | None]
+
+
+class KnownData(TypedDict):
+    """See `ganzoo.data.DataDescription`."""
+
+    training_samples: NonNegativeInt
+    held_out_samples: NonNegativeInt
+    class_shares: tuple[float, ...] | None
+    digest: str
+    source: str
+
+
+@with_config(ConfigDict(extra="allow"))
+class Environment(TypedDict):
+    """What others read of environment.json."""
+
+    fingerprint: str
+    """Of the recipe."""
+    data: KnownData
+    plugins: dict[str, str]
+    """Versions by distribution."""
+    torch: str
+    choices: dict[str, str]
+    """Device, precision, memory format and number of threads."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +197,18 @@ class RunFolder:
         return self.path / "priors" / f"{name}.safetensors"
 
 
-def create_run_folder(runs: Path, name: str, identity: str | None = None) -> RunFolder:
+FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")
+"""Folders that a run has from its start."""
+
+
+def create_run_folder(
+    runs: Path, name: str, identity: str | None = None, *, recipe: str | None = None
+) -> RunFolder:
     """Make `runs/name/identity`; by default the identity is the time and six random digits.
 
-    Raises `UserError` if there is such a folder already or if none can be made there.
+    The folder appears with `recipe` as its recipe.toml, or not at all. One that holds nothing but
+    empty folders is taken up. Raises `UserError` if there is such a run already or if none can be
+    made there.
     """
     identity = identity or f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", identity):
@@ -152,17 +217,23 @@ def create_run_folder(runs: Path, name: str, identity: str | None = None) -> Run
         )
     path = runs / name / identity
     try:
-        path.mkdir(parents=True)
-        (path / "samples").mkdir()
-        (path / "checkpoints").mkdir()
-        (path / "snapshots").mkdir()
-        (path / "pictures").mkdir()
-    except FileExistsError:
-        raise UserError(
-            f"the run folder {path} exists already",
-            hint=f"`ganzoo resume {path}` continues it; another --id starts a new one",
-        ) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside(path) as new, new_folder(new):
+            for folder in FOLDERS:
+                (new / folder).mkdir()
+            if recipe is not None:
+                write_text(new / "recipe.toml", recipe)
+            inside = [*path.iterdir()] if path.is_dir() else []
+            if all(each.is_dir() and not any(each.iterdir()) for each in inside):
+                for empty in inside:
+                    empty.rmdir()
+            new.rename(path)  # fails where there is anything but an empty folder
     except OSError as error:
+        if path.exists():
+            raise UserError(
+                f"the run folder {path} exists already",
+                hint=f"`ganzoo resume {path}` continues it; another --id starts a new one",
+            ) from None
         raise UserError(f"no run folder can be made at {path}: {error.strerror}") from error
     return RunFolder(path)
 
@@ -174,7 +245,7 @@ def find_run_folder(path: str | Path) -> RunFolder:
         raise UserError(f"{path} is not a folder", hint="give the folder that `ganzoo run` printed")
     if not folder.recipe.is_file():
         found = sorted(folder.path.glob("**/recipe.toml"), key=lambda file: file.stat().st_mtime)
-        inside = [file.parent for file in found]
+        inside = [file.parent for file in found if not file.parent.name.startswith(".")]
         hint = (
             f"the newest run below it is {inside[-1]}"
             if inside
@@ -190,23 +261,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
     Raises `RunError` where the disk is full or refuses; the old file, if any, stays as it was.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            with beside.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with beside(path) as new, new_file(new) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    except RuntimeError as error:
-        # torch.save hides what the system said behind an error of its own.
-        if isinstance(error.__context__, OSError):
-            raise cannot_write(path, error.__context__) from error
-        raise
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
@@ -246,26 +308,28 @@ def write_text(path: Path, text: str) -> None:
 
 def remove_unfinished(folder: RunFolder) -> None:
     """Remove what a killed process was in the middle of writing."""
-    for path in folder.path.glob("**/.*"):
-        if re.fullmatch(r"\..+\.\d+", path.name):
-            path.unlink(missing_ok=True)
+    remove_all(folder.path)
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, or an empty dictionary where there is none."""
-    return json.loads(path.read_text()) if path.exists() else {}
+def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
+    """The content of a JSON file, checked against a type, or an empty dictionary where there is
+    none. Raises `RunError`, which says what to do, for one that is damaged."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error)) from error
+    return _checked(path, content, kind)
 
 
-def read_measures(path: Path) -> Any:
-    """The same of evaluation.json or measures/<how>.json, with NaN where a value is null."""
-    measures = read_json(path)
-    rows = [measures, *measures.get("history", ())] if measures else []
-    tables = [(row, "values") for row in rows]
-    tables += [(measures["other_priors"], prior) for prior in measures.get("other_priors", ())]
-    for owner, key in tables:
-        values = owner[key].items()
-        owner[key] = {name: math.nan if value is None else value for name, value in values}
-    return measures
+def read_status(folder: RunFolder) -> Status:
+    """What status.json says; `{}` before the run has begun. Raises `RunError` if it is damaged."""
+    status: Status = read_json(folder.status, Status)
+    for key in ("iteration", "images", "steps", "seconds"):
+        if status.get("state") == "done" and key not in status:
+            raise damaged(folder.status, f"{key}: Field required")
+    return status
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -278,12 +342,25 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         raise cannot_write(path, error) from error
 
 
+@with_config(ConfigDict(extra="allow"))
+class Row(TypedDict):
+    """What every line of a JSON-lines file has."""
+
+    iteration: NonNegativeInt
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; a line cut short by a crash is left out."""
-    if not path.exists():
+    """The rows of a JSON-lines file; a line cut short by a crash is left out.
+
+    Raises `RunError` for a line that is damaged.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error)) from error
+    return [_checked(path, line, Row, number) for number, line in enumerate(lines, start=1)]
 
 
 def cut_rows(path: Path, iteration: int) -> None:
@@ -292,3 +369,28 @@ def cut_rows(path: Path, iteration: int) -> None:
         rows = [row for row in read_rows(path) if row["iteration"] <= iteration]
         with whole_file(path) as file:
             file.writelines((json.dumps(row) + "\n").encode() for row in rows)
+
+
+_adapter = functools.cache(TypeAdapter)
+
+
+def _checked(path: Path, content: bytes, kind: Any, line: int | None = None) -> Any:
+    """Plain data of a type. Raises `RunError` for other data, and for what is no JSON."""
+    try:
+        return _adapter(kind).validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        raise damaged(path, reason, line) from error
+
+
+def damaged(path: Path, reason: str, line: int | None = None) -> RunError:
+    """The message for a file of plain data that is not as it was written."""
+    run = next((up for up in path.parents if (up / "recipe.toml").exists()), None)
+    hint = "restore it from a copy, or delete it: it is made anew when it is needed"
+    if run is not None:
+        hint = f"restore it from a copy, or delete it: `ganzoo resume {run}` makes it anew"
+    if line is not None:
+        path, hint = Path(f"{path}:{line}"), "restore the file from a copy, or delete the line"
+    return RunError(f"{path} is damaged: {reason}", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -14,23 +15,28 @@ from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights, r
 from ganzoo.engine.networks import generate
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import draw_labels, rows, seeded
-from ganzoo.errors import UserError
+from ganzoo.errors import GanzooWarning, UserError
 from ganzoo.protocols import Networks, Prior
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, GanzooWarning, stacklevel=2)
+
+
 class Sampler:
     """The trained parts of a run, ready to be sampled from; no data set is opened.
 
-    Raises `RunError` if the run has no weights and no checkpoint yet.
+    Raises `RunError` if the run has no weights and no checkpoint yet, or broken ones; a checkpoint
+    that is passed over is a `GanzooWarning`.
     """
 
     def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
         self.recipe, self.folder = recipe, folder
         self.device = choose_device(recipe.engine.device)
         self.parts = Parts(recipe, self.device, read_description(folder))
-        load_weights(folder, self.parts.networks)
+        load_weights(folder, self.parts.networks, _warn)
         for network in self.networks.values():
             network.eval()
 
@@ -44,7 +50,7 @@ class Sampler:
         """The recipe's loss, with its trained weights where it has any."""
         loss = self.parts.loss
         if "loss" in (modules := self.parts.modules):
-            load_weights(self.folder, {"loss": modules["loss"]})
+            load_weights(self.folder, {"loss": modules["loss"]}, _warn)
             modules["loss"].eval()
         return loss
 
@@ -57,10 +63,9 @@ class Sampler:
         return self.parts.priors
 
     def load(self, iteration: int) -> None:
-        """Take all weights from the snapshot of an iteration, if there is one."""
-        if self.folder.snapshot(iteration).exists():
-            modules = self.parts.modules if "loss" in self.__dict__ else dict(self.networks)
-            load_snapshot(self.folder, iteration, modules)
+        """Take all weights from the snapshot of an iteration. Raises `RunError` as it does."""
+        modules = self.parts.modules if "loss" in self.__dict__ else dict(self.networks)
+        load_snapshot(self.folder, iteration, modules)
 
     def draw(self, count: int, *, seed: int = 0, prior: str | None = None) -> Tensor:
         """Latents `(count, latent_dim)` on the CPU; `prior` as for `sample`."""

@@ -12,7 +12,7 @@ from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, RunError, UserError, describe
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
-from ganzoo.runs import RunFolder
+from ganzoo.runs import Environment, RunFolder, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +33,12 @@ class Run:
         return self.folder.path
 
     @property
-    def status(self) -> dict[str, Any]:
-        """State (`running`, `done`, `failed`, `interrupted`), iteration, seconds, steps."""
-        status: dict[str, Any] = runs.read_json(self.folder.status)
-        return status
+    def status(self) -> Status:
+        """State (`running`, `done`, `failed`, `interrupted`), iteration, seconds, steps.
+
+        Empty before the run has begun. Raises `RunError` where the file is damaged.
+        """
+        return runs.read_status(self.folder)
 
     @property
     def statistics(self) -> list[dict[str, Any]]:
@@ -46,7 +48,9 @@ class Run:
     @property
     def evaluation(self) -> dict[str, Any]:
         """What the metrics gave, `values` of the end among it, or an empty dictionary."""
-        evaluation: dict[str, Any] = runs.read_measures(self.folder.evaluation)
+        from ganzoo.evaluation.document import Measures
+
+        evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation, Measures)
         return evaluation
 
     def sample(
@@ -89,8 +93,10 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, *overrides: str) -> Run:
     """The run in a folder, finished or not. Raises `UserError` if the folder holds none.
+
+    `overrides` say how it is computed here, such as `engine.device=cpu`; others raise `UserError`.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
@@ -98,7 +104,19 @@ def open_run(path: str | Path) -> Run:
     >>> ganzoo.open_run(run.path).sample(5).shape
     torch.Size([5, 1, 8, 8])
     """
-    return Run(runs.find_run_folder(path))
+    for override in overrides:
+        if not says_how_to_compute(override):
+            raise UserError(
+                f"'{override}' would change the run {path}",
+                hint="engine.* can be set for a run that has begun, such as engine.device=cpu",
+            )
+    folder = runs.find_run_folder(path)
+    return Run(folder, load_recipe(folder.recipe, *overrides))
+
+
+def says_how_to_compute(override: str) -> bool:
+    """Whether an override changes nothing but where and in which precision a run is computed."""
+    return override.partition("=")[0].strip().partition(".")[0] == "engine"
 
 
 def train(
@@ -121,11 +139,10 @@ def train(
     ('done', 2)
     """
     from ganzoo.engine.process_group import group_from_environment
-    from ganzoo.runs import create_run_folder, write_text
+    from ganzoo.runs import create_run_folder
 
     if group_from_environment().first:
-        folder = create_run_folder(Path(runs), recipe.name, identity)
-        write_text(folder.recipe, recipe.to_toml())
+        folder = create_run_folder(Path(runs), recipe.name, identity, recipe=recipe.to_toml())
     else:
         folder = RunFolder(Path(runs))  # only rank 0 writes
     try:
@@ -137,30 +154,57 @@ def train(
         raise
 
 
-def resume(path: str | Path, *, progress: Listener | None = None) -> Run:
-    """Continue a run from its newest valid checkpoint, or from the start if it has none.
+def resume(path: str | Path, *overrides: str, progress: Listener | None = None) -> Run:
+    """Continue a run from its newest whole checkpoint, or from the start if it has none yet.
 
     The end is the same, to the byte, as if the run had never been interrupted. A run that is
-    trained but was stopped before it was measured is measured. Raises
-    `UserError` if the folder holds no run or one that is done.
+    trained but was stopped before it was measured is measured, and one whose files were damaged
+    since gets them again from its last checkpoint. `overrides` say how it is computed from here
+    on, such as `engine.device=cpu`. Raises `UserError` if the folder holds no run or one that is
+    done, `RunError` where every checkpoint is broken.
     """
-    run = open_run(path)
-    if run.status.get("state") == "done":
-        if run.recipe.metrics and not run.evaluation:
-            with plugins.installed().listening(_listeners(run.recipe)):
-                _measure(run.recipe, run.folder, progress)
-            return run
+    run = open_run(path, *overrides)
+    folder, own = run.folder, load_recipe(run.folder.recipe)
+    environment: Environment = runs.read_json(folder.environment, Environment)
+    recorded = environment.get("fingerprint")
+    if recorded not in (None, own.fingerprint):
+        raise RunError(
+            f"{folder.recipe} is not the recipe that this run was started with",
+            hint=f"`ganzoo run {folder.recipe}` makes a new run of it",
+        )
+    # A run that is done, but has lost its environment.json, gets it again.
+    if run.status.get("state") == "done" and recorded and not _lost(folder, own, progress):
+        return _resume_done(run, progress)
+    return _run(run.recipe, folder, progress, resume=True)
+
+
+def _lost(folder: RunFolder, recipe: Recipe, progress: Listener | None) -> bool:
+    """Whether files of a finished run are broken or missing; broken ones are set aside."""
+    from ganzoo.digests import BrokenFile, pass_over
+    from ganzoo.engine.checkpoints import broken_files
+    from ganzoo.engine.events import Listener
+
+    warn = (progress or Listener()).warned
+    problems = list(broken_files(folder, recipe))
+    for problem in problems:
+        if isinstance(problem, BrokenFile):
+            pass_over(problem, warn)
+        else:
+            warn(problem.message)
+    return bool(problems)
+
+
+def _resume_done(run: Run, progress: Listener | None) -> Run:
+    """Measure a run that is trained, where that is still to be done."""
+    runs.remove_unfinished(run.folder)
+    if not run.recipe.metrics or run.evaluation:
         raise UserError(
-            f"{path} is done: there is nothing to resume",
+            f"{run.path} is done: there is nothing to resume",
             hint="`ganzoo run` with train.iterations=... makes a longer run",
         )
-    recorded = runs.read_json(run.folder.environment).get("fingerprint")
-    if recorded not in (None, run.recipe.fingerprint):
-        raise RunError(
-            f"{run.folder.recipe} is not the recipe that this run was started with",
-            hint=f"`ganzoo run {run.folder.recipe}` makes a new run of it",
-        )
-    return _run(run.recipe, run.folder, progress, resume=True)
+    with plugins.installed().listening(_listeners(run.recipe)):
+        _measure(run.recipe, run.folder, progress)
+    return run
 
 
 def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume: bool) -> Run:

@@ -15,6 +15,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as train.seed=1."),
 ]
+EngineOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="How the run is computed here, such as engine.device=cpu."
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 PluginOption = Annotated[
     list[Path] | None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, GanzooWarning
 
 
 def stdout() -> Console:
@@ -39,6 +40,18 @@ def warn(text: str) -> None:
     """Show a warning."""
     if talks():
         stderr().print(Text(f"warning: {text}"))
+
+
+def show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """What `warnings` calls: our own warnings are shown as such, `otherwise` shows all others."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, GanzooWarning):
+            warn(str(message))
+        else:
+            otherwise(message, category, *place, **more)
+
+    return show
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ganzoo.cli.arguments import RunArgument
+from ganzoo.cli.arguments import EngineOverrides, RunArgument
 from ganzoo.cli.output import warn_about_broken_plugins
 
 
-def resume(run: RunArgument) -> None:
+def resume(run: RunArgument, overrides: EngineOverrides = None) -> None:
     """Go on with a run from its newest whole checkpoint. Prints the run's folder."""
     from ganzoo import zoo
     from ganzoo.cli.progress import display, report
 
     warn_about_broken_plugins()
-    report(zoo.resume(run, progress=display()))
+    report(zoo.resume(run, *(overrides or ()), progress=display()))

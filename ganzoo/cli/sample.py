@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.arguments import RunArgument
+from ganzoo.cli.arguments import EngineOverrides, RunArgument
 from ganzoo.cli.output import warn_about_broken_plugins
 
 
@@ -16,6 +16,7 @@ def sample(
     out: Annotated[
         Path, typer.Option(help="A .png (grid), a .npy (array) or a folder (one PNG a sample).")
     ],
+    overrides: EngineOverrides = None,
     num: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     prior: Annotated[
@@ -37,7 +38,8 @@ def sample(
     from ganzoo.pictures import write_samples
 
     warn_about_broken_plugins()
-    samples = zoo.open_run(run).sample(num, seed=seed, prior=prior, label=label)
+    opened = zoo.open_run(run, *(overrides or ()))
+    samples = opened.sample(num, seed=seed, prior=prior, label=label)
     try:
         write_samples(samples, out)
     except OSError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 
@@ -15,7 +16,7 @@ from ganzoo.errors import RunError
 from ganzoo.evaluation.document import FORMAT, ComparisonDocument, ExtractorEntry, RunMeasures
 from ganzoo.plugins import CORE
 from ganzoo.recipe import Component
-from ganzoo.runs import RunFolder, read_json
+from ganzoo.runs import Environment, RunFolder, read_json
 from ganzoo.specs import ComponentSpec
 
 
@@ -33,8 +34,7 @@ def assemble(
     models = model_entries(entrants)
     columns = value_columns(entrants, models)
     first = entrants[0].recipe
-    folders = [RunFolder(path) for entrant in entrants for path in entrant.folders.values()]
-    environments = [each for folder in folders if (each := read_json(folder.environment))]
+    environments = list(_environments(entrants))
     plugins = ChainMap(
         *(each["plugins"] for each in environments),
         versions(component.plugin for component in measuring),
@@ -45,7 +45,7 @@ def assemble(
         "created": f"{datetime.now():%Y-%m-%dT%H:%M:%S}",
         "command": command,
         "ganzoo": version(CORE),
-        "device": environments[0]["choices"]["device"],
+        "device": environments[0]["choices"].get("device", "unknown"),
         "versions": {"torch": environments[0]["torch"], **dict(sorted(plugins.items()))},
         "budget": None
         if budget is None
@@ -66,6 +66,15 @@ def assemble(
         "differences": differences(entrants),
         "winners": winners(models, columns),
     }
+
+
+def _environments(entrants: Sequence[Entrant]) -> Iterator[Environment]:
+    """What the runs were made with, but for those that did not get so far or are damaged."""
+    for entrant in entrants:
+        for path in entrant.folders.values():
+            with suppress(RunError):
+                if environment := read_json(RunFolder(path).environment, Environment):
+                    yield environment
 
 
 def shared_measures(entrants: Sequence[Entrant]) -> tuple[RunMeasures, ExtractorEntry | None]:

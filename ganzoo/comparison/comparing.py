@@ -7,6 +7,7 @@ The comparison is plain data; `ganzoo.evaluation.report` turns it into pages.
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.recipe import Component
 from ganzoo.recipe.model import shortages
 from ganzoo.runs import write_json
+from ganzoo.zoo import says_how_to_compute
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription
@@ -107,14 +109,15 @@ def compare(
             f"no report can be written to {out}: {error.strerror}", hint="--out names a folder"
         ) from error
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
+    told = functools.cache(report)  # the same is not told twice
     try:
         description = find_data(entrants)
         protocol = measurable(protocol, description, report)
         data_hash = None if description is None else description.digest
         for entrant in entrants:
             if not entrant.folders:
-                plan(entrant, seeds, budget, out, runs, data_hash)
-        run_all(entrants, protocol, data_hash, chosen_launcher, display, report)
+                plan(entrant, seeds, budget, out, runs, data_hash, told)
+        run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
     except KeyboardInterrupt:
         raise InterruptedRun(
             "the comparison was stopped", hint=f"`{command}` resumes it from the runs' checkpoints"
@@ -183,6 +186,7 @@ def run_all(
     launcher: Launcher,
     display: Callable[[], Listener] | None,
     report: Callable[[str], None],
+    overrides: Sequence[str],
 ) -> None:
     """Have every run trained and measured, and record the outcomes in the entrants."""
     jobs, owners = [], []
@@ -201,6 +205,7 @@ def run_all(
                 extractor=None if extractor is None else extractor.table(qualified=True),
                 evaluate=protocol.evaluate.model_dump(mode="json"),
                 data=data_hash,
+                overrides=tuple(filter(says_how_to_compute, overrides)),
                 display=display,
             )
             jobs.append(job)

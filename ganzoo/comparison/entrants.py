@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import PositiveFloat
 
 from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Outcome, iterations_per_second
 from ganzoo.comparison.launchers import in_own_process
-from ganzoo.errors import UserError
+from ganzoo.errors import RunError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
-from ganzoo.runs import RunFolder, find_run_folder, read_json, write_json
+from ganzoo.runs import (
+    Environment,
+    RunFolder,
+    find_run_folder,
+    read_json,
+    read_status,
+    write_json,
+)
+from ganzoo.zoo import says_how_to_compute
 
 MEASURING = frozenset({"evaluate", "extractor", "metrics"})
 """Tables of a recipe that say how runs are measured."""
@@ -65,13 +74,14 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
 def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
     folder = find_run_folder(path)
-    if read_json(folder.status).get("state") != "done":
+    if read_status(folder).get("state") != "done":
         raise UserError(
             f"{path} is not done: it cannot be compared",
             hint=f"`ganzoo resume {path}` finishes it",
         )
-    recipe = load_recipe(folder.recipe, *filter(says_how_to_measure, overrides))
-    recorded = read_json(folder.environment).get("plugins", {})
+    recipe = load_recipe(folder.recipe, *filter(leaves_runs_alone, overrides))
+    environment: Environment = read_json(folder.environment, Environment)
+    recorded = environment.get("plugins", {})
     used = {name: recorded.get(name) for name in deciding_versions(recipe)}
     identity = f"run {with_seed(recipe, 0).fingerprint} {used}"
     entrant = entrants.setdefault(identity, Entrant(recipe))
@@ -84,9 +94,10 @@ def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]
     entrant.folders[seed] = path
 
 
-def says_how_to_measure(override: str) -> bool:
-    """Whether an override changes nothing but how runs are measured."""
-    return override.partition("=")[0].strip().partition(".")[0] in MEASURING
+def leaves_runs_alone(override: str) -> bool:
+    """Whether an override changes nothing but how runs are measured, and where."""
+    table = override.partition("=")[0].strip().partition(".")[0]
+    return table in MEASURING or says_how_to_compute(override)
 
 
 def check_options_apply(
@@ -102,7 +113,7 @@ def check_options_apply(
             f"{folders[0]} is trained already: a budget is for recipes",
             hint="give its recipe, or leave out --budget",
         )
-    changes = [override for override in overrides if not says_how_to_measure(override)]
+    changes = [override for override in overrides if not leaves_runs_alone(override)]
     if all(entrant.folders for entrant in entrants) and (seeds or changes):
         option = changes[0] if changes else f"--seeds {seeds}"
         raise UserError(
@@ -133,12 +144,13 @@ def plan(
     out: Path,
     runs: Path,
     data: str | None,
+    report: Callable[[str], None],
 ) -> None:
-    """Choose the folders of the runs that a recipe needs."""
+    """Choose the folders of the runs that a recipe needs; `report` is told of damaged ones."""
     if budget is not None:
         entrant.recipe = within(budget, entrant.recipe, out)
     for seed in range(seeds) if seeds else [entrant.recipe.train.seed]:
-        entrant.folders[seed] = place(with_seed(entrant.recipe, seed), runs, data)
+        entrant.folders[seed] = place(with_seed(entrant.recipe, seed), runs, data, report)
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
@@ -158,7 +170,7 @@ def within(budget: Budget, recipe: Recipe, out: Path) -> Recipe:
         iterations = iterations_for_images(recipe, budget.amount)
     else:
         file = out / "speeds.json"
-        speeds: dict[str, float] = read_json(file)
+        speeds: dict[str, float] = read_json(file, dict[str, PositiveFloat])
         key = f"{recipe.name} {recipe.fingerprint}"
         if key not in speeds:
             speeds[key] = in_own_process(iterations_per_second, recipe.to_toml())
@@ -167,20 +179,30 @@ def within(budget: Budget, recipe: Recipe, out: Path) -> Recipe:
     return recipe.changed(train={"iterations": iterations})
 
 
-def place(recipe: Recipe, runs: Path, data: str | None) -> Path:
+def place(
+    recipe: Recipe,
+    runs: Path,
+    data: str | None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Path:
     """The folder of a recipe's run: an existing one, finished if possible, else a new one.
 
     A run fits if its fingerprint is the recipe's, its data have the hash `data`, and it was made by
-    the same versions of all plugins that decide its weights.
+    the same versions of all plugins that decide its weights. Folders whose files are damaged are
+    passed over.
     """
     versions = deciding_versions(recipe)
     fitting: list[tuple[bool, Path]] = []
     for file in sorted((runs / recipe.name).glob("*/environment.json")):
-        recorded: dict[str, Any] = read_json(file)
+        try:
+            recorded: Environment = read_json(file, Environment)
+            done = read_status(RunFolder(file.parent)).get("state") == "done"
+        except RunError as error:
+            report(f"warning: {file.parent} is passed over: {error.message}")
+            continue
         same_versions = versions.items() <= recorded.get("plugins", {}).items()
-        same_data = recorded.get("data", {}).get("digest") == data
+        same_data = bool(recorded) and recorded["data"]["digest"] == data
         if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
-            done = read_json(RunFolder(file.parent).status).get("state") == "done"
             fitting.append((not done, file.parent))
     if fitting:
         return min(fitting)[1]

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.errors import GanzooError, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
-from ganzoo.runs import RunFolder, find_run_folder, read_json, read_measures, write_json, write_text
+from ganzoo.runs import (
+    Environment,
+    RunFolder,
+    damaged,
+    find_run_folder,
+    read_json,
+    read_rows,
+    read_status,
+    remove_unfinished,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription
@@ -45,6 +56,8 @@ class Job:
     """The table [evaluate] by which all runs of the comparison are measured."""
     data: str | None
     """Hash of the data as they are now; None where they are not there."""
+    overrides: tuple[str, ...] = ()
+    """How a run that exists is computed: `engine.device=cpu`."""
     display: Callable[[], Listener] | None = None
     """Makes the listener that shows progress in the worker's process; by default none."""
     reported: frozenset[tuple[str, str]] = frozenset()
@@ -80,7 +93,8 @@ def run_job(job: Job) -> Outcome:
             note = "measured on other data than it was trained on, which have changed since"
         return Outcome(job.folder, None, measured(job, folder), note, frozenset(reported))
     except GanzooError as error:
-        return Outcome(job.folder, error.message, reported=frozenset(reported))
+        hint = f" ({error.hint})" if error.hint else ""
+        return Outcome(job.folder, error.message + hint, reported=frozenset(reported))
     except Exception as error:
         with suppress(GanzooError):
             write_text(RunFolder(Path(job.folder)).traceback, traceback.format_exc())
@@ -99,18 +113,21 @@ def train_if_needed(job: Job) -> RunFolder:
         run = zoo.train(recipe, runs=path.parents[1], identity=path.name, progress=progress)
         return run.folder
     folder = find_run_folder(path)
-    if read_json(folder.status).get("state") != "done":
-        zoo.resume(path, progress=progress)
+    if read_status(folder).get("state") != "done":
+        zoo.resume(path, *job.overrides, progress=progress)
     return folder
 
 
 def measured(job: Job, folder: RunFolder) -> RunMeasures:
     """The run's measures: those in its folder if they were taken in the same way, else new ones.
 
-    How many snapshots the recipe wants is no part of the way: a run is measured at those it has.
+    Raises `RunError` where files of the run are damaged that a comparison reads or measures. How
+    many snapshots the recipe of the comparison wants is no part of the way: a run is measured at
+    those that its own recipe keeps.
     """
-    from ganzoo.engine.checkpoints import read_description
+    from ganzoo.engine.checkpoints import kept_snapshots, read_description
     from ganzoo.engine.environment import versions
+    from ganzoo.evaluation.document import RunMeasures
 
     metrics = [load_component("metric", table) for table in job.metrics]
     extractor = None if job.extractor is None else load_component("extractor", job.extractor)
@@ -122,11 +139,18 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
         "versions": {CORE: version(CORE), **versions(each.plugin for each in components)},
     }
     key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
+    read_json(folder.environment, Environment)
+    read_rows(folder.statistics)
+    kept_snapshots(folder)
     path = folder.measures(key)
     if not path.exists():
+        remove_unfinished(folder)
         path.parent.mkdir(exist_ok=True)
         write_json(path, take_measures(job, folder))
-    measures: RunMeasures = read_measures(path)
+    measures: RunMeasures = read_json(path, RunMeasures)
+    last = read_status(folder).get("iteration")
+    if measures["iteration"] != last:
+        raise damaged(path, f"it is of iteration {measures['iteration']}, the run of {last}")
     return measures
 
 

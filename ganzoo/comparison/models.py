@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ganzoo import registry, runs
 from ganzoo.comparison.entrants import Entrant
 from ganzoo.comparison.jobs import Outcome
 from ganzoo.comparison.statistics import paired, summary, winner
+from ganzoo.errors import RunError
 from ganzoo.evaluation.document import (
     ColumnEntry,
     Cost,
@@ -18,7 +19,7 @@ from ganzoo.evaluation.document import (
     RunEntry,
     RunMeasures,
 )
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, Status
 
 
 def model_entries(entrants: Sequence[Entrant]) -> list[ModelEntry]:
@@ -78,7 +79,7 @@ def _models_of(entrant: Entrant) -> Iterator[ModelEntry]:
 def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
     """One run, with its values for the recipe's prior or for another one."""
     folder, measures = RunFolder(Path(outcome.folder)), outcome.measures
-    status = runs.read_json(folder.status)
+    status, statistics = _kept(folder, outcome)
     entry: RunEntry = {
         "path": outcome.folder,
         "seed": seed,
@@ -91,7 +92,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "collapse": [],
         "left_out": {},
         "cost": None if measures is None else _cost(status, measures),
-        "statistics": runs.read_rows(folder.statistics),
+        "statistics": statistics,
     }
     if measures is not None and other_prior is None:
         entry["values"], entry["history"] = measures["values"], measures["history"]
@@ -103,11 +104,21 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
     return entry
 
 
-def _cost(status: Mapping[str, Any], measures: RunMeasures) -> Cost:
+def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[dict[str, Any]]]:
+    """What a run says of itself; of one that failed, nothing where that is damaged."""
+    try:
+        return runs.read_status(folder), runs.read_rows(folder.statistics)
+    except RunError:
+        if outcome.message is None:
+            raise
+        return {"state": "failed"}, []
+
+
+def _cost(status: Status, measures: RunMeasures) -> Cost:
     seconds = status["seconds"]
     return {
         "seconds": seconds,
-        "steps": status["steps"],
+        "steps": dict(status["steps"]),
         "images": status["images"],
         "images_per_second": status["images"] / max(seconds, 1e-9),
         "peak_memory_mb": status.get("peak_memory_mb"),

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganzoo.data import Data, DataDescription
 from ganzoo.engine.loader import BatchLoader
 from ganzoo.engine.process_group import ProcessGroup
-from ganzoo.engine.random import fill_latents, generator_for
+from ganzoo.engine.random import fill_latents, generator_for, load_stream, stream_state
 from ganzoo.engine.step import Batch
 from ganzoo.recipe import Recipe
 
@@ -29,7 +29,7 @@ class Batches:
     ) -> None:
         size, seed = recipe.train.batch_size, recipe.train.seed
         spec = recipe.data.spec
-        self._latent = recipe.latent
+        self._latent, self._seed = recipe.latent, seed
         self.loader = BatchLoader(
             data.train,
             spec.sample_shape,
@@ -80,11 +80,11 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the streams, and how many batches were read."""
-        streams = {name: stream.get_state() for name, stream in self._streams.items()}
+        streams = {name: stream_state(stream) for name, stream in self._streams.items()}
         return {"read": self.read, "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self.read = state["read"]
         for name, stream in self._streams.items():
-            stream.set_state(state["streams"][name])
+            load_stream(stream, state["streams"][name], self._seed, name, "from", self.read)

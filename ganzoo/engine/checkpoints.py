@@ -1,126 +1,267 @@
-"""Checkpoints, snapshots and weights: written completely or not at all, and read back."""
+"""Checkpoints, snapshots and weights: written completely or not at all, and read back.
+
+Each file says of which run it is and which file of it; see `ganzoo.digests` for the rest.
+"""
 
 from __future__ import annotations
 
-import pickle
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ganzoo.data import DataDescription
-from ganzoo.engine.networks import clean_state
-from ganzoo.errors import RunError
+from ganzoo.digests import (
+    BrokenFile,
+    pass_over,
+    passed_over,
+    read_state,
+    read_tensors,
+    write_state,
+    write_tensors,
+)
+from ganzoo.engine.networks import clean_state, misfit
+from ganzoo.errors import RunError, describe
 from ganzoo.protocols import Prior
-from ganzoo.runs import RunFolder, read_json, whole_file
+from ganzoo.recipe import Recipe
+from ganzoo.recipe.model import snapshot_iterations
+from ganzoo.runs import Environment, RunFolder, read_json, read_status
+
+LOOKS = 100
+"""How often the checkpoints of a run are looked for while another process removes them."""
+
+Warn = Callable[[str], None]
+
+
+def run_fingerprint(folder: RunFolder) -> str | None:
+    """The fingerprint that a run began with, or None before it has begun."""
+    environment: Environment = read_json(folder.environment, Environment)
+    return environment.get("fingerprint")
 
 
 def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], keep: int) -> Path:
-    """Write the state as a checkpoint and remove all but the newest `keep`."""
-    path = folder.checkpoint(state["counters"]["iteration"])
-    with whole_file(path) as file:
-        torch.save(dict(state), file)
-    for old in folder.checkpoints()[keep:]:
-        old.unlink()
+    """Write the state as a checkpoint and remove all before it but the newest `keep` - 1."""
+    iteration = state["counters"]["iteration"]
+    path = folder.checkpoint(iteration)
+    write_state(path, state)
+    before = [each for each in folder.checkpoints() if int(each.stem) < iteration]
+    for old in before[keep - 1 :]:
+        old.unlink(missing_ok=True)
     return path
 
 
-def newest_checkpoint(folder: RunFolder, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None where there is none.
+def newest_checkpoint(
+    folder: RunFolder, warn: Warn, *, aside: bool = False
+) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, or None where the run has not written any.
 
-    One that is cut short or otherwise broken is passed over with a warning.
+    One that is broken is passed over with a warning, and with `aside` renamed, so that nothing
+    reads it again. Raises `RunError` where there are checkpoints and none of them is whole.
     """
-    for path in folder.checkpoints():
+    fingerprint, warned = run_fingerprint(folder), set[Path]()
+
+    def pass_it_over(error: BrokenFile) -> None:
+        if aside:
+            pass_over(error, warn)
+        elif error.path not in warned:
+            warn(passed_over(error))
+        warned.add(error.path)
+
+    for _ in range(LOOKS):
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            warn(f"{path} cannot be read and is passed over: {reason}")
-            continue
-        return state
+            for path in folder.checkpoints():
+                try:
+                    return _read_checkpoint(path, fingerprint)
+                except BrokenFile as error:
+                    pass_it_over(error)
+        except FileNotFoundError:
+            continue  # the process that trains the run has written a newer one meanwhile
+        break
+    if warned or any(folder.checkpoint(0).parent.glob("*.broken")):
+        raise RunError(
+            f"no checkpoint in {folder.path} is whole, so the run cannot go on",
+            hint="put one back from a copy of the folder, "
+            f"or `ganzoo run {folder.recipe}` makes the run anew",
+        )
     return None
 
 
-def save_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write tensors by name as safetensors."""
-    path.parent.mkdir(exist_ok=True)
-    with whole_file(path) as file:
-        file.write(safetensors.torch.save(dict(state)))
+def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
+    """A checkpoint, if it is what its name says, and of the run. Raises `BrokenFile`."""
+    state = read_state(path)
+    try:
+        iteration, found = state["counters"]["iteration"], state["fingerprint"]
+        networks = [*state["networks"].values(), *(state["average"] or {}).values()]
+        tensors = [each for network in networks for each in network.values()]
+        finite = all(bool(each.isfinite().all()) for each in tensors)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenFile(path, "it holds no state of a run") from error
+    if fingerprint not in (None, found):
+        raise BrokenFile(path, "it is of another run")
+    if iteration != int(path.stem):
+        raise BrokenFile(path, f"it is of iteration {iteration}")
+    if not finite:
+        raise BrokenFile(path, "it holds numbers that are not finite")
+    return state
 
 
-def save_weights(folder: RunFolder, name: str, network: nn.Module) -> None:
+def save_weights(folder: RunFolder, name: str, network: nn.Module, fingerprint: str) -> None:
     """Write a network's weights and buffers as `<name>.safetensors`."""
-    save_tensors(folder.weights(name), clean_state(network))
+    _save(folder, folder.weights(name), clean_state(network), fingerprint)
 
 
-def save_snapshot(folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module]) -> None:
+def save_snapshot(
+    folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module], fingerprint: str
+) -> None:
     """Write the weights of all modules to one file, keys as `<name>.<weight>`."""
     state = {
         f"{name}.{key}": value
         for name, module in modules.items()
         for key, value in clean_state(module).items()
     }
-    save_tensors(folder.snapshot(iteration), state)
+    _save(folder, folder.snapshot(iteration), state, fingerprint)
 
 
-def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module]) -> None:
+def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: Warn) -> None:
     """Put a run's weights into freshly built networks, averaged ones where there is an average.
 
     A run that is not done yet is read from its newest checkpoint. Raises `RunError` where there
-    is neither, and where the weights do not fit.
+    is neither, where a file is broken, and where the weights do not fit.
     """
-    with _fitting(folder):
-        if all(folder.weights(name).exists() for name in networks):
-            for name, network in networks.items():
-                network.load_state_dict(safetensors.torch.load(folder.weights(name).read_bytes()))
-            return
-        state = newest_checkpoint(folder, lambda text: None)
-        if state is None:
-            raise RunError(
-                f"{folder.path} has no weights yet",
-                hint=f"`ganzoo resume {folder.path}` trains it; a checkpoint is enough",
-            )
-        averages = state["average"] or {}
+    # Asked first: a run that is done by now has had all its weights before.
+    done = read_status(folder).get("state") == "done"
+    paths = {name: folder.weights(name) for name in networks}
+    missing = [path for path in paths.values() if not path.exists()]
+    if not missing:
         for name, network in networks.items():
-            network.load_state_dict(averages.get(name, state["networks"][name]))
+            _load(network, _read(folder, paths[name]), folder)
+        return
+    if done:
+        raise RunError(f"{missing[0]} is not there, although the run is done", hint=_again(folder))
+    state = newest_checkpoint(folder, warn)
+    if state is None:
+        raise RunError(
+            f"{folder.path} has no weights yet",
+            hint=f"`ganzoo resume {folder.path}` trains it; a checkpoint is enough",
+        )
+    averages = state["average"] or {}
+    for name, network in networks.items():
+        _load(network, averages.get(name) or state["networks"].get(name, {}), folder)
+
+
+def kept_snapshots(folder: RunFolder) -> list[int]:
+    """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
+    is missing in a run that is trained, or its recipe is damaged."""
+    try:
+        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+        last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
+        iterations = snapshot_iterations(last, count)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
+        ) from error
+    for iteration in iterations:
+        if not folder.snapshot(iteration).exists():
+            raise RunError(
+                f"{folder.snapshot(iteration)} is missing",
+                hint=f"{_again(folder)}; evaluate.snapshots = 0 in {folder.recipe} measures the "
+                "end alone",
+            )
+    return iterations
 
 
 def load_snapshot(folder: RunFolder, iteration: int, networks: Mapping[str, nn.Module]) -> None:
-    """Put the weights of one iteration into networks. Raises `RunError` where they do not fit."""
-    with _fitting(folder):
-        state = safetensors.torch.load(folder.snapshot(iteration).read_bytes())
-        for name, network in networks.items():
-            prefix = f"{name}."
-            network.load_state_dict(
-                {
-                    key.removeprefix(prefix): value
-                    for key, value in state.items()
-                    if key.startswith(prefix)
-                }
-            )
+    """Put the weights of one iteration into networks.
+
+    Raises `RunError` where there is no such snapshot, where it is broken or does not fit.
+    """
+    state = _read(folder, folder.snapshot(iteration))
+    for name, network in networks.items():
+        prefix = f"{name}."
+        own = {key: value for key, value in state.items() if key.startswith(prefix)}
+        _load(network, {key.removeprefix(prefix): own[key] for key in own}, folder)
 
 
-def save_prior(folder: RunFolder, name: str, prior: Prior) -> None:
+def save_prior(folder: RunFolder, name: str, prior: Prior, fingerprint: str) -> None:
     """Write the state of a fitted prior as `priors/<name>.safetensors`."""
     state: Mapping[str, Tensor] = prior.state_dict()  # type: ignore[attr-defined]
-    save_tensors(folder.prior(name), {key: value.contiguous() for key, value in state.items()})
+    tensors = {key: value.contiguous() for key, value in state.items()}
+    _save(folder, folder.prior(name), tensors, fingerprint)
 
 
 def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
-    """Put its state into a prior. Raises `RunError` where it was not fitted yet."""
+    """Put its state into a prior. Raises `RunError` where it was not fitted yet, or is broken."""
     path = folder.prior(name)
     if not path.exists():
         raise RunError(
             f"{folder.path} has no fitted prior '{name}'",
             hint="it is fitted at the end of a run whose loss knows the codes of real samples",
         )
-    with _fitting(folder):
-        prior.load_state_dict(safetensors.torch.load(path.read_bytes()))  # type: ignore[attr-defined]
+    try:
+        prior.load_state_dict(_read(folder, path, finite=False))  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        raise _does_not_fit(folder, str(error).partition("\n")[0]) from error
+
+
+def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
+    """What is wrong with the files that a finished run is sampled from and measured by."""
+    names = [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
+    paths = [folder.weights(name) for name in names]
+    paths += [folder.snapshot(iteration) for iteration in sorted(recipe.snapshots)]
+    if "codes" in recipe.loss.spec.provides:
+        fitted = [name for name, each in recipe.all_priors.items() if each.spec.fitted]
+        paths += [folder.prior(name) for name in fitted]
+    for path in paths:
+        try:
+            _read(folder, path, finite=False)
+        except RunError as error:
+            yield error
+
+
+def _save(folder: RunFolder, path: Path, tensors: Mapping[str, Tensor], fingerprint: str) -> None:
+    file = path.relative_to(folder.path).as_posix()
+    write_tensors(path, tensors, {"file": file, "fingerprint": fingerprint})
+
+
+def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Tensor]:
+    """The tensors of a file of the run. Raises `RunError`."""
+    hint, file = _again(folder), path.relative_to(folder.path).as_posix()
+    try:
+        tensors, notes = read_tensors(path)
+        if notes.get("file") != file:
+            raise BrokenFile(path, f"it is {notes.get('file', 'no file of a run')}")
+        if run_fingerprint(folder) not in (None, notes.get("fingerprint")):
+            raise BrokenFile(path, "it is of another run")
+        if finite and not all(bool(each.isfinite().all()) for each in tensors.values()):
+            raise BrokenFile(path, "it holds numbers that are not finite")
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing", hint=hint) from None
+    except BrokenFile as error:
+        raise BrokenFile(path, error.reason, hint=hint) from error
+    return tensors
+
+
+def _again(folder: RunFolder) -> str:
+    """How files of a run are made again."""
+    return (
+        "put it back from a copy of the folder, or "
+        f"`ganzoo resume {folder.path}` makes it again where a checkpoint allows it"
+    )
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor], folder: RunFolder) -> None:
+    if reason := misfit(network, state):
+        raise _does_not_fit(folder, reason)
+    network.load_state_dict(state)
+
+
+def _does_not_fit(folder: RunFolder, reason: str) -> RunError:
+    return RunError(
+        f"the weights in {folder.path} do not fit the networks of its recipe: {reason}",
+        hint="a plugin has changed its networks since the run",
+    )
 
 
 def read_description(folder: RunFolder) -> DataDescription:
@@ -128,13 +269,12 @@ def read_description(folder: RunFolder) -> DataDescription:
 
     Raises `RunError` for a run that has not begun.
     """
-    kept = read_json(folder.environment).get("data")
-    if not kept:
+    environment: Environment = read_json(folder.environment, Environment)
+    if not environment:
         raise RunError(
             f"{folder.path} has no weights yet", hint=f"`ganzoo resume {folder.path}` trains it"
         )
-    shares = kept["class_shares"]
-    return DataDescription(**{**kept, "class_shares": None if shares is None else tuple(shares)})
+    return DataDescription(**environment["data"])
 
 
 def check_same_data(folder: RunFolder, now: DataDescription) -> None:
@@ -157,16 +297,3 @@ def other_data(then: DataDescription, now: DataDescription) -> str | None:
     )
     change = f"they were {old}, and are {new}" if old != new else f"{new} of other content"
     return f"the data are no longer those that it was trained on ({change})"
-
-
-@contextmanager
-def _fitting(folder: RunFolder) -> Iterator[None]:
-    """Weights that cannot be read into networks become a `RunError`."""
-    try:
-        yield
-    except (RuntimeError, OSError, SafetensorError) as error:
-        raise RunError(
-            f"the weights in {folder.path} do not fit the networks of its recipe: "
-            f"{str(error).partition(chr(10))[0]}",
-            hint="the files were damaged, or a plugin has changed its networks since the run",
-        ) from error

@@ -51,7 +51,7 @@ def finish_codes(session: Session, folder: RunFolder) -> None:
     for name in fitted:
         with seeded(seed, "priors", name, device=device):
             session.parts.priors[name].fit(codes)
-        save_prior(folder, name, session.parts.priors[name])
+        save_prior(folder, name, session.parts.priors[name], session.fingerprint)
     if samples.ndim != 4 or samples.shape[1] not in (1, 3) or len(samples) < 2 * LINES:
         return
     generator = session.sampled_networks().generator

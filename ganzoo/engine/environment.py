@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,10 @@ from ganzoo.data import DataDescription
 from ganzoo.engine.backend import Backend
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
+from ganzoo.runs import Environment, RunFolder, read_json
+
+if TYPE_CHECKING:
+    from ganzoo.engine.session import Session
 
 
 def environment(
@@ -37,6 +41,35 @@ def environment(
         "choices": backend.described(),
         "git_commit": _git_commit(),
     }
+
+
+def changes(folder: RunFolder, session: Session) -> str:
+    """A sentence on what a resumed run is made with and was not before, and on what that means.
+
+    Empty where all is as it was.
+    """
+    before: Environment = read_json(folder.environment, Environment)
+    if not before:
+        return ""
+    description, size = session.parts.description, session.group.size
+    now = environment(session.recipe, session.backend, description, size)
+    pairs = {
+        "torch": (before["torch"], now["torch"]),
+        **{name: (old, now["plugins"].get(name)) for name, old in before["plugins"].items()},
+        **{name: (old, now["choices"].get(name)) for name, old in before["choices"].items()},
+        "device_name": (before.get("device_name"), now["device_name"]),
+    }
+    changed = [
+        f"{name.replace('_', ' ')} {new} instead of {old}"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
+    if not changed:
+        return ""
+    return (
+        f"the run continues with {', '.join(changed)}: "
+        "its end may not be the same to the byte as without the break"
+    )
 
 
 def versions(plugins: Iterable[Plugin]) -> dict[str, str]:

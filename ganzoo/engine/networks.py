@@ -66,3 +66,17 @@ def clean_state(network: nn.Module) -> dict[str, Tensor]:
         name.replace("_orig_mod.", ""): value.detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
+
+
+def misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Why a state is not one of a module: another name, shape or type; empty where it is one."""
+    own = module.state_dict()
+    for name in [*own, *state]:
+        if name not in state or name not in own:
+            return f"'{name}' is " + ("missing" if name in own else "unknown")
+        here, there = own[name], state[name]
+        if here.shape != there.shape:
+            return f"'{name}' has the shape {tuple(there.shape)}, not {tuple(here.shape)}"
+        if here.dtype != there.dtype:
+            return f"'{name}' is {there.dtype}, not {here.dtype}"
+    return ""

@@ -74,9 +74,15 @@ class Optimizers:
         return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave, here or on another kind of device."""
         for name, optimizer in self._optimizers.items():
+            here = [
+                {"fused": group["fused"]} if "fused" in group else {}
+                for group in optimizer.param_groups
+            ]
             optimizer.load_state_dict(state[name])
+            for group, kept in zip(optimizer.param_groups, here, strict=True):
+                group.update(kept)
 
     def _arguments(self, name: str, keys: Iterable[str], iteration: int) -> dict[str, Any]:
         """Some options of one optimizer in an iteration, as torch takes them."""

@@ -8,8 +8,9 @@ them consumes changes none of the others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,22 @@ def generator_for(
 ) -> torch.Generator:
     """A generator on `device` at the start of a named stream."""
     return torch.Generator(device).manual_seed(stream_seed(seed, *stream))
+
+
+def stream_state(stream: torch.Generator) -> dict[str, Any]:
+    """The state of a generator, and the kind of device that it is for."""
+    return {"device": stream.device.type, "state": stream.get_state()}
+
+
+def load_stream(
+    stream: torch.Generator, state: Mapping[str, Any], seed: int, *name: str | int
+) -> None:
+    """Restore what `stream_state` gave. One of another kind of device means nothing here: then the
+    stream goes on as another one, called `name`."""
+    if state["device"] == stream.device.type:
+        stream.set_state(state["state"])
+    else:
+        stream.manual_seed(stream_seed(seed, *name))
 
 
 @contextmanager

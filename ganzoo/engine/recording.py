@@ -108,12 +108,12 @@ class Weights(Listener):
     def kept(self, session: Session) -> None:
         """Write a snapshot."""
         modules = {**session.parts.modules, **session.sampled_networks()}
-        save_snapshot(self.folder, session.iteration, modules)
+        save_snapshot(self.folder, session.iteration, modules, session.fingerprint)
 
     def finished(self, session: Session) -> None:
         """Write the weights that are sampled from, and fit priors to codes where there are any."""
         for name, module in {**session.parts.modules, **session.sampled_networks()}.items():
-            save_weights(self.folder, name, module)
+            save_weights(self.folder, name, module, session.fingerprint)
         if "codes" in self.recipe.loss.spec.provides:
             finish_codes(session, self.folder)
 

@@ -62,6 +62,8 @@ class Session:
     def __init__(self, recipe: Recipe, parts: Parts, backend: Backend, group: ProcessGroup) -> None:
         device = backend.device
         self.recipe, self.parts, self.data = recipe, parts, parts.data
+        self.fingerprint = recipe.fingerprint
+        """That of the run, which a resumed one keeps even if its arithmetic is done otherwise."""
         self.backend, self.group = backend, group
         self.batches = Batches(
             recipe, parts.data, parts.description, device, group, backend.memory_format

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ganzoo.engine.networks import misfit
+from ganzoo.engine.random import stream_seed
 from ganzoo.engine.session import Counters, Session
 from ganzoo.errors import RunError
 
@@ -29,7 +31,7 @@ def state_dict(session: Session) -> dict[str, Any]:
         "noise": _noise(session.backend.device),
     }
     return {
-        "fingerprint": session.recipe.fingerprint,
+        "fingerprint": session.fingerprint,
         "counters": asdict(session.counters) | {"steps": dict(session.counters.steps)},
         "batches": session.batches.state_dict(),
         "networks": {name: module.state_dict() for name, module in parts.modules.items()},
@@ -40,7 +42,10 @@ def state_dict(session: Session) -> dict[str, Any]:
 
 
 def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
-    """Restore a state; raises `RunError` if it was made by another number of processes."""
+    """Restore a state, which another kind of device may have written.
+
+    Raises `RunError` if it was made by another number of processes or with other networks.
+    """
     if len(state["processes"]) != session.group.size:
         raise RunError(
             f"the checkpoint was written by {len(state['processes'])} processes, "
@@ -49,7 +54,13 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
         )
     parts, own = session.parts, state["processes"][session.group.rank]
     for name, module in parts.modules.items():
-        module.load_state_dict({**state["networks"][name], **own["buffers"][name]})
+        saved = {**state["networks"].get(name, {}), **own["buffers"].get(name, {})}
+        if reason := misfit(module, saved):
+            raise RunError(
+                f"the checkpoint does not fit the {name} of the recipe: {reason}",
+                hint="a plugin has changed it since the run began",
+            )
+        module.load_state_dict(saved)
     for place, part in parts.with_memory().items():
         part.load_state_dict(own["parts"][place])
     if session.average is not None:
@@ -60,7 +71,7 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     session.batches.load_state_dict(state["batches"])
     session.statistics.load_state_dict(own["statistics"])
     session.observation.load_state_dict(own["observation"])
-    _restore_noise(session.backend.device, own["noise"])
+    _restore_noise(session, own["noise"])
 
 
 def _without_weights(module: nn.Module) -> dict[str, Any]:
@@ -70,14 +81,19 @@ def _without_weights(module: nn.Module) -> dict[str, Any]:
 
 
 def _noise(device: torch.device) -> dict[str, torch.Tensor]:
-    """States of torch's default random streams."""
+    """States of torch's default random streams, by kind of device."""
     noise = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
-        noise["device"] = torch.get_device_module(device).get_rng_state()
+        noise[device.type] = torch.get_device_module(device).get_rng_state()
     return noise
 
 
-def _restore_noise(device: torch.device, noise: Mapping[str, torch.Tensor]) -> None:
+def _restore_noise(session: Session, noise: Mapping[str, torch.Tensor]) -> None:
+    """Go on with torch's default streams; on another kind of device, with a stream of its own."""
+    kind, rank = session.backend.device.type, session.group.rank
+    torch.manual_seed(
+        stream_seed(session.parts.seed, "noise", rank, "from", session.counters.iteration)
+    )
     torch.set_rng_state(noise["cpu"])
-    if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(noise["device"])
+    if kind != "cpu" and kind in noise:
+        torch.get_device_module(session.backend.device).set_rng_state(noise[kind])

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from filelock import FileLock, Timeout
 
 from ganzoo.engine.backend import arithmetic, choose_device
-from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint
+from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint, run_fingerprint
+from ganzoo.engine.environment import changes
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.interruption import Interruption
 from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
@@ -28,7 +30,7 @@ from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import shortages
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, read_status
 
 
 def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
@@ -50,6 +52,7 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         if ended or stopping or counters.iteration % recipe.checkpoint.every == 0:
             save(session, folder, events)
         if counters.iteration in snapshots:
+            # A run that is killed before this writes the snapshot when it is resumed.
             events.emit("kept", session)
         if stopping and not ended:
             raise InterruptedRun(
@@ -111,6 +114,36 @@ def stop_requested(group: ProcessGroup, interruption: Interruption, logging: boo
     return logging and any(group.gather(interruption.requested))
 
 
+def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) -> None:
+    """Take a session to the newest whole checkpoint of its run, or leave it at the start of one
+    that has none yet; `warn` is told of broken ones, and of what is not as it was.
+
+    Raises `RunError` where the checkpoints of the run are gone or do not fit.
+    """
+    session.fingerprint = run_fingerprint(folder) or session.fingerprint
+    if change := changes(folder, session):
+        warn(change)
+    state = newest_checkpoint(folder, warn, aside=session.group.first)
+    if state is None:
+        every = session.recipe.checkpoint.every
+        if read_status(folder).get("iteration", 0) > every or any(
+            folder.path.glob("*.safetensors")
+        ):
+            raise RunError(
+                f"{folder.path} has been trained, but its checkpoints are gone",
+                hint="put one back from a copy of the folder, "
+                f"or `ganzoo run {folder.recipe}` makes the run anew",
+            )
+        return
+    try:
+        load_state_dict(session, state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"the checkpoint of {folder.path} does not fit its recipe: {describe(error)}",
+            hint="a plugin has changed since the run began",
+        ) from error
+
+
 def train_recipe(
     recipe: Recipe,
     folder: RunFolder,
@@ -141,13 +174,14 @@ def train_recipe(
             if resume:
                 if group.first:
                     check_same_data(folder, session.parts.description)
-                if (state := newest_checkpoint(folder, progress.warned)) is not None:
-                    load_state_dict(session, state)
+                restore(session, folder, progress.warned)
             generated, real = recipe.evaluate.samples, session.parts.description.real_samples
             for name, reason in shortages(recipe.metrics, generated, real).items():
                 events.emit("warned", f"metric '{name}' will be left out: {reason}")
             with Interruption() as interruption:
                 events.emit("started", session, folder)
+                if session.iteration in recipe.snapshots:
+                    events.emit("kept", session)
                 train(session, folder, events, interruption)
             events.emit("finished", session)
             events.emit("ended", "done", None, None)

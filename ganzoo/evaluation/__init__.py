@@ -1,5 +1,1 @@
-"""Measures runs and writes the reports of comparisons. Imports torch."""
-
-from ganzoo.evaluation.features import Features
-
-__all__ = ["Features"]
+"""Measures runs and writes the reports of comparisons."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-import safetensors
-import safetensors.torch
 from filelock import FileLock
-from safetensors import SafetensorError
 from torch import Tensor
 
+from ganzoo.digests import BrokenFile, pass_over, read_tensors, write_tensors
+from ganzoo.errors import GanzooWarning
 from ganzoo.folders import cache_root
-from ganzoo.runs import whole_file
 
 
 def cached(
@@ -19,19 +19,19 @@ def cached(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and notes from the file `name` of the cache; computed and written if it is missing.
 
-    Other processes wait while one computes. A file that cannot be read is replaced.
+    Other processes wait while one computes. A file that is broken is set aside with a warning.
     """
     path = cache_root() / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if path.exists():
+        with suppress(FileNotFoundError):
             try:
-                with safetensors.safe_open(path, framework="pt") as file:
-                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                    return tensors, dict(file.metadata() or {})
-            except SafetensorError:
-                path.unlink()
-        computed, notes = compute()
-        with whole_file(path) as file:
-            file.write(safetensors.torch.save(dict(computed), dict(notes)))
-    return dict(computed), dict(notes)
+                tensors, notes = read_tensors(path)
+                if notes.pop("file", None) != path.name:
+                    raise BrokenFile(path, "it is of something else")
+                return tensors, notes
+            except BrokenFile as error:
+                pass_over(error, lambda text: warnings.warn(text, GanzooWarning, stacklevel=2))
+        computed, computed_notes = compute()
+        write_tensors(path, computed, {**computed_notes, "file": path.name})
+    return dict(computed), dict(computed_notes)

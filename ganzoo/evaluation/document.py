@@ -5,7 +5,11 @@ JSON knows no infinities and no NaN: where a number is not finite, the file has 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+import math
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BeforeValidator
+from typing_extensions import TypedDict
 
 FORMAT = 2
 """Version of comparison.json."""
@@ -14,6 +18,9 @@ Direction = Literal["higher", "lower"]
 """Which way a value is better."""
 Bounds = tuple[float | None, float | None]
 """The least and the most that a value can be, None where there is no bound."""
+
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A value of a metric; one that is not finite is null in a file, and NaN when it is read."""
 
 
 class ExtractorEntry(TypedDict):
@@ -44,7 +51,7 @@ class Snapshot(TypedDict):
     """Values at one iteration."""
 
     iteration: int
-    values: dict[str, float]
+    values: dict[str, Number]
     """By name."""
 
 
@@ -72,7 +79,7 @@ class Measures(TypedDict):
     """Type of the prior from which latents were drawn."""
     iteration: int
     """The last iteration."""
-    values: dict[str, float]
+    values: dict[str, Number]
     """Values at the last iteration."""
     history: list[Snapshot]
     """Values at each snapshot; the last iteration is one of them."""
@@ -84,7 +91,7 @@ class Measures(TypedDict):
     """By name of value."""
     collapse: list[str]
     """A sentence for each value that was much better at some snapshot than at the end."""
-    other_priors: dict[str, dict[str, float]]
+    other_priors: dict[str, dict[str, Number]]
     """Values at the last iteration with the other priors of the recipe, by type of prior."""
     left_out: dict[str, str]
     """By type, why a metric was not computed."""

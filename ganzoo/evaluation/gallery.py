@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ganzoo.data import Data, class_rows, real_samples, take
+from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
@@ -26,7 +27,7 @@ from ganzoo.evaluation.panels import (
     strongest_dimensions,
     tile,
 )
-from ganzoo.pictures import point_plot
+from ganzoo.pictures import open_png, point_plot
 from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder
 from ganzoo.sampling import Sampler
@@ -196,7 +197,9 @@ class Gallery:
             run = next((run for run in entry["runs"] if run["state"] == "done"), None)
             if run is not None:
                 folder = find_run_folder(run["path"])
-                sampler = Sampler(load_recipe(folder.recipe), folder)
+                device = json.dumps(entry["recipe"]["engine"]["device"])
+                recipe = load_recipe(folder.recipe, f"engine.device={device}")
+                sampler = Sampler(recipe, folder)
                 model = GalleryModel(entry["label"], series, entry["prior"], run, folder, sampler)
                 models.append(model)
         return models
@@ -255,7 +258,7 @@ class Gallery:
         """
         runs = {model.folder.path: model for model in reversed(self.models)}
         models = [model for model in self.models if runs[model.folder.path] is model]
-        snapshots = [(model, model.folder.snapshots()) for model in models]
+        snapshots = [(model, kept_snapshots(model.folder)) for model in models]
         snapshots = [(model, iterations) for model, iterations in snapshots if iterations]
         steps = max((len(iterations) for _, iterations in snapshots), default=0)
         if steps < 2:
@@ -329,8 +332,7 @@ class Gallery:
                 path = model.folder.picture(name)
                 if path.exists() and path not in shown:
                     shown.add(path)
-                    with Image.open(path) as image:
-                        drawn = picture(image, f"{model.label}: {note}")
+                    drawn = picture(open_png(path), f"{model.label}: {note}")
                     yield LabelledPicture(model.label, model.series, drawn, note)
 
     def neighbours(self) -> Iterator[Neighbourhood]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.data import Data, describe, real_samples, take
-from ganzoo.engine.checkpoints import other_data, read_description
+from ganzoo.engine.checkpoints import kept_snapshots, other_data, read_description
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import UserError
 from ganzoo.errors import describe as describe_error
@@ -50,26 +50,30 @@ def measure(
     extractor: Component[ExtractorSpec] | None = None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Measures:
-    """Measure a trained run at each of its snapshots, or at its end where it has none.
+    """Measure a trained run at each of its snapshots, or at its end where its recipe wants none.
 
     Each metric sees `evaluate.samples` generated samples and as many held-out real ones (fewer
     where the data set holds out fewer; training samples where it holds out none). One that has too
     few samples, or fails, is left out, with the reason in `left_out`. `evaluate` and
     `extractor` are the recipe's own by default; a comparison measures all runs with the same ones.
-    `warn` is called with a sentence where the data are others than the run was trained on.
+    `warn` is called with a sentence where the data are others than the run was trained on. Raises
+    `RunError` where a snapshot is missing: the last one is the headline.
     """
     evaluate = evaluate or recipe.evaluate
+    kept = kept_snapshots(folder)
     evaluation = _Evaluation(recipe, folder, metrics, evaluate, extractor)
     if text := other_data(read_description(folder), describe(recipe, evaluation.data)):
         warn(f"{folder.path}: {text}; it is measured on them all the same")
     # All snapshots with the recipe's own prior, and the last one with each of its other priors.
     own, *others = recipe.all_priors
-    iterations = folder.snapshots() or [recipe.train.iterations]
+    iterations = kept or [recipe.train.iterations]
     moments = [(iteration, own) for iteration in iterations]
     moments += [(iterations[-1], prior) for prior in others]
     values: list[dict[str, float]] = []
     for iteration, prior in moments:
-        values.append(evaluation.values(iteration, prior))
+        if kept:
+            evaluation.sampler.load(iteration)
+        values.append(evaluation.values(prior))
     history: list[Snapshot] = [
         {"iteration": iteration, "values": each}
         for iteration, each in zip(iterations, values, strict=False)
@@ -159,13 +163,12 @@ class _Evaluation:
             return name
         return f"{name}[{self.features.extractor.name}]"
 
-    def values(self, iteration: int, prior: str) -> dict[str, float]:
-        """All values of the generator as it was after `iteration`, with latents from a prior.
+    def values(self, prior: str) -> dict[str, float]:
+        """All values of the generator as the sampler has it, with latents from a prior.
 
         With a prior other than the recipe's own, only those that depend on it.
         """
         count, seed = self.evaluate.samples, self.recipe.train.seed
-        self.sampler.load(iteration)
         x = self.sampler.sample(count, seed=seed, prior=prior).cpu()
         labels = self.sampler.labels(count, seed=seed)
         generated = Readings(

@@ -53,11 +53,12 @@ def _plugin_files_hint(environment: Path) -> str | None:
     named now."""
     try:
         made_with = json.loads(environment.read_text(encoding="utf-8"))["plugin_files"]
-    except (OSError, ValueError, KeyError):
-        return None
+        files = {str(name): shlex.quote(path) for name, path in made_with.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # the recipe has problems of its own, which are what is to be told
     here = {plugin.name for plugin in local.named()}
     return "\n".join(
-        f"the run was made with the plugin file {name}: add --plugin {shlex.quote(path)}"
-        for name, path in made_with.items()
+        f"the run was made with the plugin file {name}: add --plugin {path}"
+        for name, path in files.items()
         if name not in here
     )

@@ -140,8 +140,7 @@ class Recipe:
     @property
     def snapshots(self) -> frozenset[int]:
         """The iterations after which weights are kept to be measured; the last is one of them."""
-        count, last = self.evaluate.snapshots, self.train.iterations
-        return frozenset(last * number // count for number in range(1, count + 1)) - {0}
+        return frozenset(snapshot_iterations(self.train.iterations, self.evaluate.snapshots))
 
     def components(self) -> Iterator[tuple[str, Component[Any]]]:
         """Every component with its place: `generator`, `networks.critic`, `regularizers.0`, ..."""
@@ -238,6 +237,11 @@ class Recipe:
         }
         text = json.dumps(tables, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def snapshot_iterations(last: int, count: int) -> list[int]:
+    """The iterations after which a run of `last` keeps its `count` snapshots, in order."""
+    return sorted({last * number // count for number in range(1, count + 1)} - {0})
 
 
 def _plain(settings: Any) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -161,16 +162,23 @@ def test_a_broken_checkpoint_is_passed_over(
     assert_same_end(interrupted_run, finished_run)
 
 
-def test_without_a_whole_checkpoint_the_run_starts_anew(
-    command: Command, interrupted_run: Path, finished_run: Path
+def test_without_a_whole_checkpoint_the_run_is_not_begun_again(
+    command: Command, interrupted_run: Path
 ) -> None:
     for file in (interrupted_run / "checkpoints").iterdir():
         cut_in_half(file)
-    result = command("resume", interrupted_run)
-    assert result.returncode == 0
-    assert result.stderr.count("cannot be read and is passed over") == 2
-    assert "resumes from" not in result.stderr
-    assert_same_end(interrupted_run, finished_run)
+    statistics = (interrupted_run / "statistics.jsonl").read_bytes()
+    for passed_over in (2, 0):  # the second time they are set aside already
+        result = command("resume", interrupted_run)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.count("cannot be read and is passed over") == passed_over
+        assert result.stderr.endswith(
+            f"no checkpoint in {interrupted_run} is whole, so the run cannot go on\n"
+            f"  = put one back from a copy of the folder, or `ganzoo run "
+            f"{interrupted_run}/recipe.toml` makes the run anew\n"
+        )
+    assert checkpoints(interrupted_run) == ["000004.pt.broken", "000005.pt.broken"]
+    assert (interrupted_run / "statistics.jsonl").read_bytes() == statistics
 
 
 def test_files_of_others_among_the_checkpoints_are_left_alone(
@@ -186,11 +194,17 @@ def test_files_of_others_among_the_checkpoints_are_left_alone(
 def test_what_a_killed_process_left_half_written_is_removed(
     command: Command, interrupted_run: Path, finished_run: Path
 ) -> None:
-    (interrupted_run / "checkpoints" / ".000006.pt.4711").write_bytes(b"half")
+    half, mine = (
+        interrupted_run / "checkpoints" / name
+        for name in (".000006.pt.0123abcd.unfinished", ".notes.2024")
+    )
+    half.write_bytes(b"half")
+    mine.write_bytes(b"mine")
     with (interrupted_run / "statistics.jsonl").open("a") as file:
         file.write('{"iteration": 6, "ima')
     assert command("resume", interrupted_run).returncode == 0
-    assert checkpoints(interrupted_run) == ["000005.pt", "000006.pt"]
+    assert checkpoints(interrupted_run) == [".notes.2024", "000005.pt", "000006.pt"]
+    assert mine.read_bytes() == b"mine"
     assert_same_end(interrupted_run, finished_run)
 
 
@@ -259,9 +273,9 @@ def test_no_space_left_at_the_second_checkpoint(
     stays_full: bool,
 ) -> None:
     """The disk is full when the second checkpoint is written, and perhaps from then on."""
-    import torch
+    from ganzoo import runs
 
-    fsync, save = os.fsync, torch.save
+    fsync, new_file = os.fsync, runs.new_file
     full = False
 
     def second() -> bool:
@@ -279,13 +293,15 @@ def test_no_space_left_at_the_second_checkpoint(
     class FullFile(io.RawIOBase):
         write = no_space  # type: ignore[assignment]
 
-    def failing_save(state: object, file: Any) -> None:
-        save(state, FullFile() if second() else file)
+    @contextmanager
+    def failing_file(path: Path) -> Iterator[Any]:
+        with new_file(path) as file:
+            yield FullFile() if RUN.is_dir() and second() else file
 
     with monkeypatch.context() as patch:
         patch.setattr("ganzoo.runs.os.fsync", failing_fsync)
         if place == "write":
-            patch.setattr(torch, "save", failing_save)
+            patch.setattr(runs, "new_file", failing_file)
         result = command("run", recipe, "--id", "one")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith(

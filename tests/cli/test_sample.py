@@ -255,13 +255,53 @@ def test_options_out_of_range(command: Command, finished_run: Path, options: lis
     assert f"Invalid value for '{options[0]}'" in result.stderr
 
 
-@pytest.mark.parametrize("damage", [b"", b"not weights"])
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(b"", "it is empty"), (b"not weights", "it has no digest: ")]
+)
 def test_damaged_weights(
-    command: Command, finished_run: Path, tmp_path: Path, damage: bytes
+    command: Command, finished_run: Path, tmp_path: Path, damage: bytes, reason: str
 ) -> None:
     run = shutil.copytree(finished_run, tmp_path / "damaged")
+    before = (run / "generator.safetensors").read_bytes()
     (run / "generator.safetensors").write_bytes(damage)
     result = command("sample", run, "--out", "x.png")
-    assert result.returncode == 1
-    assert f"the weights in {run} do not fit the networks of its recipe" in result.stderr
-    assert "the files were damaged, or a plugin has changed its networks" in result.stderr
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"{run}/generator.safetensors is broken: {reason}")
+    assert f"`ganzoo resume {run}` makes it again where a checkpoint allows it\n" in result.stderr
+    assert command("resume", run).returncode == 0
+    assert (run / "generator.safetensors").read_bytes() == before
+    assert (run / "generator.safetensors.broken").read_bytes() == damage
+
+
+def test_lost_weights_of_a_finished_run(
+    command: Command, finished_run: Path, tmp_path: Path
+) -> None:
+    """An older checkpoint does not stand in for the end."""
+    run = shutil.copytree(finished_run, tmp_path / "lost")
+    (run / "generator.safetensors").unlink()
+    (run / "checkpoints" / "000006.pt").unlink()
+    result = command("sample", run, "--out", "x.png")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "generator.safetensors is not there, although the run is done\n" in result.stderr
+
+
+def test_a_broken_checkpoint_of_a_run_under_way(command: Command, interrupted_run: Path) -> None:
+    newest = interrupted_run / "checkpoints" / "000005.pt"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    result = command("sample", interrupted_run, "--out", "x.npy")
+    assert (result.returncode, result.stdout) == (0, "x.npy\n")
+    assert result.stderr.startswith(f"warning: {newest} cannot be read and is passed over: ")
+    assert newest.exists(), "whoever only reads renames nothing"
+
+
+def test_the_engine_may_be_another(command: Command, finished_run: Path) -> None:
+    plain = sampled(command, finished_run, "plain.npy", "--num", "4")
+    result = command("sample", finished_run, "engine.device=cpu", "--out", "cpu.npy", "--num", "4")
+    assert result.returncode == 0, result.stderr
+    assert Path("cpu.npy").read_bytes() == plain.read_bytes()
+    result = command("sample", finished_run, "train.seed=1", "--out", "x.npy")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"'train.seed=1' would change the run {finished_run}\n"
+        "  = engine.* can be set for a run that has begun, such as engine.device=cpu\n"
+    )

@@ -12,7 +12,7 @@ from pydantic import Field
 from tiny import AUTOENCODER, CodingLoss, tiny
 from torch import Tensor, nn
 
-from ganzoo import load_recipe, plugins
+from ganzoo import load_recipe, plugins, train
 from ganzoo.api import BuildContext, LossSpec, MetricSpec, Phase, Step
 from ganzoo.comparison import Comparison, compare, comparing, entrants, launchers
 from ganzoo.plugins import Plugin
@@ -241,6 +241,12 @@ def compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Com
 def load(compared: object) -> Callable[..., Recipe]:
     """`load("gan.toml", "train.seed=1")`: a recipe from the folder."""
     return load_recipe
+
+
+@pytest.fixture
+def trained(compared: object) -> Path:
+    """A run of the GAN for the seed 0, made by itself."""
+    return train(load_recipe("gan.toml"), identity="mine").path
 
 
 @pytest.fixture(scope="session")

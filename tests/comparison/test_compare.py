@@ -45,12 +45,6 @@ def refusal(compared: Compare, *targets: object, **options: Any) -> UserError:
     return caught.value
 
 
-@pytest.fixture
-def trained(compared: Compare) -> Path:
-    """A run of the GAN for the seed 0, made by itself."""
-    return train(load_recipe("gan.toml"), identity="mine").path
-
-
 # What is refused.
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tiny import train
 
+from ganzoo.digests import write_tensors
 from ganzoo.engine.codes import LINES, STEPS, gather_codes
 from ganzoo.errors import RunError, UserError
 from ganzoo.sampling import Sampler
@@ -55,7 +56,8 @@ def test_a_run_with_codes_leaves_priors_and_pictures(recipe: MakeRecipe, tmp_pat
     assert torch.equal(sampler.sample(300, prior="mixture")[:8], draws["mixture"])
     # Far from where latents have their mass, samples can only come from the mixture.
     far = {**mixture, "means": mixture["means"] + 100}
-    folder.prior("mixture").write_bytes(safetensors.torch.save(far))
+    file = {"file": "priors/mixture.safetensors", "fingerprint": autoencoder.fingerprint}
+    write_tensors(folder.prior("mixture"), far, file)
     moved = Sampler(autoencoder, folder).sample(8, prior="mixture")
     assert not torch.allclose(moved, draws["mixture"], atol=0.1)
 

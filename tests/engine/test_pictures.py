@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganzoo.data import Data, Samples
-from ganzoo.pictures import point_plot
+from ganzoo.errors import RunError
+from ganzoo.pictures import open_png, point_plot, save_animation, save_png
 
 
 class Bump:
@@ -62,3 +65,17 @@ def test_the_density_and_the_discriminator_are_drawn() -> None:
     judged = np.asarray(point_plot(normal(1), Data(samples, density=Bump()), nn.Linear(1, 1)))
     assert (judged[..., 0].astype(int) > judged[..., 2].astype(int) + 100).sum() > 20
     assert not (known[..., 0].astype(int) > known[..., 2].astype(int) + 100).any()
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    frames = [tmp_path / f"{number}.png" for number in range(2)]
+    for frame in frames:
+        save_png(Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)), frame)
+    assert np.asarray(open_png(frames[1])).sum() == sum(range(64))
+    save_animation(frames, tmp_path / "all.gif")
+    content = frames[1].read_bytes()
+    for damaged in (b"", b"no picture", content[:-30], content[:50] + b"\0\0" + content[52:]):
+        frames[1].write_bytes(damaged)
+        with pytest.raises(RunError, match=r"1\.png is damaged: ") as error:
+            save_animation(frames, tmp_path / "all.gif")
+        assert error.value.hint == "restore it from a copy, or delete it"

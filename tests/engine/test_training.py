@@ -152,7 +152,8 @@ def test_a_checkpoint_cut_short_is_passed_over(recipe: MakeRecipe, tmp_path: Pat
     before.write_bytes(b"")
     newest.write_bytes(b"not a checkpoint")
     warnings: list[str] = []
-    assert newest_checkpoint(whole, warnings.append) is None
+    with pytest.raises(RunError, match=r"no checkpoint in .* is whole, so the run cannot go on"):
+        newest_checkpoint(whole, warnings.append)
     assert len(warnings) == 2
 
 

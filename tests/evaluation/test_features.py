@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from ganzoo.data import Data, Samples, take, to_unit
 from ganzoo.engine.parts import Parts
-from ganzoo.errors import RunError
-from ganzoo.evaluation import Features
+from ganzoo.errors import GanzooWarning, RunError
 from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.classifier import train_classifier
+from ganzoo.evaluation.features import Features
 from ganzoo.folders import cache_root
 from ganzoo.recipe import Recipe
 
@@ -259,15 +259,35 @@ cached("some", compute)
     assert (own_cache / "some.safetensors").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"whole, but for its end"])
-def test_a_broken_file_is_replaced(own_cache: Path, content: bytes) -> None:
+def flipped(content: bytes) -> bytes:
+    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"", lambda content: b"nonsense", lambda content: content[:-7], flipped],
+    ids=["empty", "nonsense", "cut", "one bit"],
+)
+def test_a_broken_file_is_set_aside(own_cache: Path, damage: Callable[[bytes], bytes]) -> None:
     compute = Computation()
     cached("some", compute)
     file = own_cache / "some.safetensors"
-    file.write_bytes(file.read_bytes()[:-7] if content.startswith(b"whole") else content)
-    _, notes = cached("some", compute)
+    broken = damage(file.read_bytes())
+    file.write_bytes(broken)
+    with pytest.warns(GanzooWarning, match="is passed over: .*; it is kept as some.safetensors.b"):
+        _, notes = cached("some", compute)
     assert notes == {"note": "call 2"}
     assert cached("some", compute)[1] == {"note": "call 2"}
+    assert (own_cache / "some.safetensors.broken").read_bytes() == broken
+
+
+def test_the_file_of_something_else_is_not_taken(own_cache: Path) -> None:
+    cached("other", Computation())
+    (own_cache / "some.safetensors").write_bytes((own_cache / "other.safetensors").read_bytes())
+    compute = Computation()
+    with pytest.warns(GanzooWarning, match="it is of something else"):
+        cached("some", compute)
+    assert compute.calls == 1
 
 
 def test_a_computation_that_fails_leaves_no_file(own_cache: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganzoo import Run, train
 from ganzoo.data import Samples, to_unit
-from ganzoo.errors import UserError
+from ganzoo.errors import RunError, UserError
 from ganzoo.evaluation.document import Best, Direction, Measures, Snapshot
 from ganzoo.evaluation.measure import best_of, collapse, measure
 from ganzoo.recipe import Component, Recipe
@@ -349,12 +349,22 @@ def test_a_snapshot_holds_the_weights_of_its_iteration(run: MakeRun, average: st
             assert all(torch.equal(mine[key], expected[key]) for key in mine)
 
 
-def test_an_iteration_without_a_snapshot_changes_nothing(run: MakeRun) -> None:
+def test_a_missing_snapshot_is_an_error(run: MakeRun) -> None:
+    """Neither does another iteration become the headline, nor are other weights measured."""
     made = run()
     sampler = Sampler(made.recipe, made.folder)
-    before = sampler.sample(5)
-    sampler.load(7)
-    assert torch.equal(sampler.sample(5), before)
+    with pytest.raises(RunError, match=r"snapshots/000007\.safetensors is missing"):
+        sampler.load(7)
+    made.folder.snapshot(20).unlink()
+    with pytest.raises(RunError, match=r"snapshots/000020\.safetensors is missing") as error:
+        measured(made, metric(Watching))
+    assert error.value.hint is not None
+    assert f"`ganzoo resume {made.path}` makes it again" in error.value.hint
+    assert f"evaluate.snapshots = 0 in {made.folder.recipe}" in error.value.hint
+    assert not given(False)
+    text = made.folder.recipe.read_text()
+    made.folder.recipe.write_text(text.replace("snapshots = 4", "snapshots = 0"))
+    assert measured(made, metric(Watching))["iteration"] == 20
 
 
 def test_the_weights_of_a_loss_are_of_the_same_iteration(run: MakeRun) -> None:

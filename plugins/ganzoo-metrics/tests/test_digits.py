@@ -17,7 +17,7 @@ import ganzoo
 from ganzoo.api import BuildContext, MetricSpec
 from ganzoo.engine import to_unit
 from ganzoo.engine.parts import Parts
-from ganzoo.evaluation import Features
+from ganzoo.evaluation.features import Features
 
 RECIPE = """
 name = "digits"

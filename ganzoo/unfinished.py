@@ -1,0 +1,86 @@
+"""What is written beside its place and then renamed, and what killed processes leave of it."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.unfinished")
+"""The names that `beside` gives."""
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A place beside `path` for what is to be renamed to it; what is left there is removed.
+
+    So is what a process that was killed has left beside the same path.
+    """
+    remove_all(path.parent, f".{glob.escape(path.name)}.*.unfinished")
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.unfinished")
+    try:
+        yield new
+    finally:
+        _remove(new)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Make a file that others see to be in use."""
+    with path.open("xb") as file:
+        _lock(file.fileno())
+        yield file
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Make a folder that others see to be in use."""
+    path.mkdir()
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_all(folder: Path, pattern: str = "**/.*.unfinished") -> None:
+    """Remove what killed processes were in the middle of writing, and nothing else."""
+    for path in list(folder.glob(pattern)):
+        if UNFINISHED.fullmatch(path.name) and not _is_locked(path):
+            _remove(path)
+
+
+def _lock(descriptor: int) -> None:
+    """Show that a process that is alive writes here; the system ends it with the process."""
+    with suppress(OSError):  # some network disks know no locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process that is alive may be writing there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

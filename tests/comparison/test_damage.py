@@ -1,0 +1,120 @@
+"""Folders and files that are damaged: named, and no reason for a comparison to stop or to err."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganzoo import load_recipe
+from ganzoo.comparison import Budget, Comparison, jobs
+from ganzoo.comparison.entrants import place
+from ganzoo.comparison.models import _run
+from ganzoo.errors import RunError
+
+Compare = Callable[..., Comparison]
+
+
+def paths(comparison: Comparison) -> list[str]:
+    return [run["path"] for run in comparison.data["models"][0]["runs"]]
+
+
+@pytest.mark.parametrize("inside", [(), ("samples", "checkpoints")])
+def test_a_folder_without_a_recipe_does_not_block_the_comparison(
+    compared: Compare, inside: tuple[str, ...]
+) -> None:
+    path = place(load_recipe("gan.toml"), Path("runs"))
+    path.mkdir(parents=True)
+    for name in inside:
+        (path / name).mkdir()
+    assert paths(compared("gan.toml")) == [str(path)]
+
+
+@pytest.mark.parametrize("name", ["environment.json", "status.json"])
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"state": 3, "fingerprint": null}'])
+def test_a_damaged_folder_is_named_once_and_passed_over(
+    compared: Compare, trained: Path, name: str, content: str
+) -> None:
+    bad = Path(shutil.copytree(trained, trained.with_name("a-bad-one")))
+    (bad / name).write_text(content)
+    told: list[str] = []
+    comparison = compared("gan.toml", seeds=2, report=told.append)
+    assert paths(comparison)[0] == str(trained)
+    (line,) = (text for text in told if str(bad) in text)
+    assert line.startswith(f"warning: {bad} is passed over: {bad / name} is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("statistics.jsonl", "[]\n"),
+        ("status.json", '{"state": "done"}'),
+        ("environment.json", "{}"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_fails_beside_the_others(
+    compared: Compare, trained: Path, name: str, content: str
+) -> None:
+    """The folder is that in which the comparison wants to have the run."""
+    wanted = place(load_recipe("gan.toml", "train.seed=7"), Path("runs"))
+    shutil.copytree(trained, wanted)
+    (wanted / name).write_text(content)
+    recipe = load_recipe("gan.toml", "train.seed=7").to_toml()
+    outcome = jobs.run_job(jobs.Job(recipe, str(wanted), (), None, {"samples": 50}))
+    assert outcome.message is not None
+    assert f"{wanted / name}" in outcome.message
+    assert " is damaged: " in outcome.message
+    assert " (restore " in outcome.message
+    entry = _run(7, outcome, None)
+    assert (entry["state"], entry["values"]) == ("failed", {})
+
+
+def test_a_damaged_run_as_a_target(compared: Compare, trained: Path) -> None:
+    (trained / "status.json").write_text("[]")
+    with pytest.raises(RunError, match=r"status\.json is damaged: .* should be an object"):
+        compared(str(trained))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"gan": "fast"}', '{"gan": -1}', "null"])
+def test_damaged_speeds(compared: Compare, content: str) -> None:
+    Path("out").mkdir()
+    Path("out/speeds.json").write_text(content)
+    with pytest.raises(RunError, match=r"out/speeds\.json is damaged: ") as error:
+        compared("gan.toml", budget=Budget("seconds", 1), out="out")
+    assert error.value.hint is not None
+    assert "delete it: it is made anew" in error.value.hint
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", "{}"])
+def test_damaged_measures(compared: Compare, trained: Path, content: str) -> None:
+    compared("gan.toml")
+    (file,) = trained.glob("measures/*.json")
+    measures = json.loads(file.read_text())
+    other = {**measures, "iteration": 10}
+    for damage, reason in ((content, "is damaged"), (json.dumps(other), "it is of iteration 10")):
+        file.write_text(damage)
+        with pytest.raises(RunError, match=reason):
+            compared("gan.toml")
+    file.unlink()
+    compared("gan.toml")
+    assert json.loads(file.read_text())["values"] == measures["values"]
+
+
+def test_a_lost_snapshot_is_no_other_headline(compared: Compare, trained: Path) -> None:
+    (trained / "snapshots" / "000020.safetensors").unlink()
+    with pytest.raises(RunError, match=r"000020\.safetensors is missing"):
+        compared("gan.toml")
+
+
+def test_finished_runs_are_measured_on_the_device_that_is_named(
+    compared: Compare, trained: Path
+) -> None:
+    file = trained / "recipe.toml"
+    file.write_text(file.read_text().replace('device = "auto"', 'device = "cuda:7"'))
+    with pytest.raises(RunError, match="needs CUDA device 7"):
+        compared(str(trained))
+    comparison = compared(str(trained), overrides=["engine.device=cpu"])
+    assert comparison.data["models"][0]["recipe"]["engine"]["device"] == "cpu"
