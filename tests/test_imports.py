@@ -70,13 +70,14 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.priors": DECLARATIONS,
     "builtin.schedules": DECLARATIONS,
     "builtin.tensorboard": DECLARATIONS,
+    "digests": Layer(("errors", "runs"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
     "pictures": Layer(("errors", "data", "runs"), heavy=True),
     "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "plugins", "recipe", "recipe.*", "runs"),
-            *("folders", "data", "pictures", "engine.*"),
+            *("folders", "digests", "data", "pictures", "engine.*"),
         ),
         heavy=True,
     ),
@@ -86,7 +87,7 @@ LAYERS: Mapping[str, Layer] = {
     "evaluation.*": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
-            *("folders", "data", "pictures", "engine.*", "sampling", "evaluation.*"),
+            *("folders", "digests", "data", "pictures", "engine.*", "sampling", "evaluation.*"),
         ),
         heavy=True,
     ),
@@ -113,7 +114,7 @@ LAYERS: Mapping[str, Layer] = {
     "zoo": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "runs"),
-            *("engine.*", "sampling", "evaluation.*"),
+            *("digests", "engine.*", "sampling", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),

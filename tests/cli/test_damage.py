@@ -112,7 +112,9 @@ def test_resume_in_another_precision(command: Command, interrupted_run: Path) ->
     """The run stays the same run, and says that its end is not."""
     result = command("resume", interrupted_run, "engine.precision=bfloat16")
     assert result.returncode == 0, result.stderr
-    assert "warning: the run continues with precision bfloat16 instead of float32: " in result.stderr
+    assert (
+        "warning: the run continues with precision bfloat16 instead of float32: " in result.stderr
+    )
     assert command("sample", interrupted_run, "--out", "x.npy").returncode == 0
     result = command("resume", interrupted_run)
     assert "is done: there is nothing to resume" in result.stderr

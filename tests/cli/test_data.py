@@ -82,7 +82,7 @@ def test_a_broken_picture_is_named_and_the_rest_is_trained_on(
     result = command("run", recipe, "--id", "one")
     assert (result.returncode, result.stdout) == (0, "runs/tiny/one\n")
     assert (
-        "image-folder: skipped 1 of 5 files that cannot be read: broken.png (not a picture)\n"
+        "pictures, 0 of them held out; left out 1 that cannot be read: broken.png (not a picture)\n"
         in result.stderr
     )
 

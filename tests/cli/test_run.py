@@ -226,7 +226,7 @@ def test_a_value_that_is_no_number_is_shown(
 def test_measuring_that_fails_leaves_the_run_done(
     command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(*arguments: object) -> None:
+    def measure(*arguments: object, **named: object) -> None:
         raise ValueError("no such mode")
 
     monkeypatch.setattr("ganzoo.evaluation.measure.measure", measure)

@@ -77,7 +77,7 @@ def job(folder: Path) -> MakeJob:
     def job(name: str = "gan", *overrides: str) -> Job:
         recipe = load_recipe("gan.toml", f"name='{name}'", *overrides)
         evaluate = recipe.evaluate.model_dump(mode="json")
-        return Job(recipe.to_toml(), f"runs/{name}/seed-0", (), None, evaluate)
+        return Job(recipe.to_toml(), f"runs/{name}/seed-0", (), None, evaluate, None)
 
     return job
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ganzoo.comparison import Comparison
 from ganzoo.comparison.jobs import Job, Outcome
 from ganzoo.comparison.launchers import LAUNCHERS
 from ganzoo.comparison.statistics import summary
+from ganzoo.data import DataDescription
 from ganzoo.errors import RunError
 from ganzoo.evaluation.document import RunMeasures
 
@@ -181,9 +183,13 @@ class InventingLauncher:
             seed = int(folder.name.split("-")[1])
             value = self.values[folder.parent.name][seed]
             folder.mkdir(parents=True)
-            status = {"iteration": 20, "seconds": 2.0, "images": 100, "steps": {"joint": 20}}
+            status = {"state": "done", "iteration": 20, "seconds": 2.0, "images": 100}
+            status |= {"steps": {"joint": 20}}
             (folder / "status.json").write_text(json.dumps(status))
-            environment = {"torch": "2", "choices": {"device": "cpu"}, "plugins": {"p": "1"}}
+            environment = {
+                **{"torch": "2", "choices": {"device": "cpu"}, "plugins": {"p": "1"}},
+                **{"fingerprint": "f", "data": asdict(DataDescription(10, 0))},
+            }
             if seed:  # one that failed before it began has none
                 (folder / "environment.json").write_text(json.dumps(environment))
             if value is None:
@@ -205,6 +211,7 @@ def measures(value: float) -> RunMeasures:
         "better": {"test-mean": "lower"},
         "bounds": {},
         "collapse": [],
+        "left_out": {},
         "other_priors": {},
         "parameters": {},
         "sampling_seconds": 0.5,
