@@ -181,7 +181,8 @@ class InventingLauncher:
             seed = int(folder.name.split("-")[1])
             value = self.values[folder.parent.name][seed]
             folder.mkdir(parents=True)
-            status = {"iteration": 20, "seconds": 2.0, "images": 100, "steps": {"joint": 20}}
+            status = {"state": "done", "iteration": 20, "seconds": 2.0, "images": 100}
+            status["steps"] = {"joint": 20}
             (folder / "status.json").write_text(json.dumps(status))
             environment = {"torch": "2", "choices": {"device": "cpu"}, "plugins": {"p": "1"}}
             if seed:  # one that failed before it began has none
