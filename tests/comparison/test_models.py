@@ -185,6 +185,7 @@ class InventingLauncher:
             status["steps"] = {"joint": 20}
             (folder / "status.json").write_text(json.dumps(status))
             environment = {"torch": "2", "choices": {"device": "cpu"}, "plugins": {"p": "1"}}
+            environment["fingerprint"] = "0f"
             if seed:  # one that failed before it began has none
                 (folder / "environment.json").write_text(json.dumps(environment))
             if value is None:
