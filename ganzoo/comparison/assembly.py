@@ -35,6 +35,13 @@ def assemble(
     columns = value_columns(entrants, models)
     first = entrants[0].recipe
     environments = list(_environments(entrants))
+    if not environments:
+        folders = ", ".join(str(path) for each in entrants for path in each.folders.values())
+        raise RunError(
+            f"no run says what it was made with: each environment.json is damaged or gone in "
+            f"{folders}",
+            hint="restore one from a copy, or delete it: `ganzoo resume RUN` makes it anew",
+        )
     plugins = ChainMap(
         *(each["plugins"] for each in environments),
         versions(component.plugin for component in measuring),

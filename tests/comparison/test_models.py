@@ -184,11 +184,11 @@ class InventingLauncher:
             value = self.values[folder.parent.name][seed]
             folder.mkdir(parents=True)
             status = {"state": "done", "iteration": 20, "seconds": 2.0, "images": 100}
-            status |= {"steps": {"joint": 20}}
+            status["steps"] = {"joint": 20}
             (folder / "status.json").write_text(json.dumps(status))
             environment = {
                 **{"torch": "2", "choices": {"device": "cpu"}, "plugins": {"p": "1"}},
-                **{"fingerprint": "f", "data": asdict(DataDescription(10, 0))},
+                **{"fingerprint": "0f", "data": asdict(DataDescription(10, 0))},
             }
             if seed:  # one that failed before it began has none
                 (folder / "environment.json").write_text(json.dumps(environment))
