@@ -7,10 +7,14 @@
 Importing ganzoo does not import torch; training and sampling do.
 """
 
-from ganzoo.comparison import Budget, Comparison, compare
-from ganzoo.errors import GanzooError, RunError, UserError
-from ganzoo.recipe import Recipe, RecipeError, load_recipe
-from ganzoo.zoo import Run, components, open_run, resume, train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganzoo.comparison import Budget, Comparison, compare
+    from ganzoo.errors import GanzooError, RunError, UserError
+    from ganzoo.recipe import Recipe, RecipeError, load_recipe
+    from ganzoo.zoo import Run, components, open_run, resume, train
 
 __all__ = [
     "Budget",
@@ -28,3 +32,19 @@ __all__ = [
     "resume",
     "train",
 ]
+
+_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.zoo", "ganzoo.comparison")
+"""Where the names are; imported when one is first used, so that the command line can take charge
+of signals before anything slow is imported."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in map(import_module, _MODULES):
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module 'ganzoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,6 +32,7 @@ from ganzoo.errors import RunError, UserError, describe, one_of
 from ganzoo.local import LocalPlugin
 from ganzoo.offers import PluginFailure, offered_components, validation_problem
 from ganzoo.specs import API_VERSION, ComponentSpec
+from ganzoo.streams import say
 
 OLDEST_API_VERSION = 1
 """The oldest component API for which plugins may be written."""
@@ -169,10 +170,7 @@ class Plugins:
                     ) from error
                 if key not in self.reported:
                     self.reported.add(key)
-                    print(
-                        f"warning: {failure} and is not called there again: {describe(error)}",
-                        file=sys.stderr,
-                    )
+                    say(f"warning: {failure} and is not called there again: {describe(error)}")
 
 
 @functools.cache

@@ -39,13 +39,15 @@ class Layer:
 DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
-        *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*", "runs"),
-        *("engine.*", "evaluation.*", "zoo", "comparison.*"),
+        *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
+        *("recipe", "recipe.*", "runs", "engine.*", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
 LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
+    "interruption": Layer(()),
+    "streams": Layer(()),
     "protocols": Layer(()),
     "ramps": Layer(()),
     "specs": Layer(("protocols", "ramps")),
@@ -55,7 +57,9 @@ LAYERS: Mapping[str, Layer] = {
     "offers": Layer(("hookspecs", "declarations", "specs")),
     "local": Layer(("errors",)),
     "distributions": Layer(("hookspecs",)),
-    "plugins": Layer(("errors", "local", "distributions", "hookspecs", "offers", "specs")),
+    "plugins": Layer(
+        ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
+    ),
     "registry": Layer(("errors", "plugins", "specs")),
     "recipe": Layer(("local", "registry", "recipe.*")),
     "recipe.*": Layer(("errors", "plugins", "ramps", "registry", "specs", "recipe.*")),
@@ -71,8 +75,8 @@ LAYERS: Mapping[str, Layer] = {
     "engine": Layer(("recipe.*", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
-            *("errors", "protocols", "ramps", "specs", "plugins", "recipe", "recipe.*", "runs"),
-            "engine.*",
+            *("errors", "interruption", "protocols", "ramps", "specs", "plugins"),
+            *("recipe", "recipe.*", "runs", "engine.*"),
         ),
         heavy=True,
     ),
@@ -98,8 +102,8 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "zoo": Layer(
         (
-            *("errors", "protocols", "specs", "plugins", "registry", "recipe", "runs"),
-            *("engine.*", "evaluation.*"),
+            *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
+            *("recipe", "runs", "engine.*", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -120,7 +124,7 @@ LAYERS: Mapping[str, Layer] = {
             "scaffold.*",
         )
     ),
-    "cli": Layer(("errors", "cli.*")),
+    "cli": Layer(("errors", "interruption", "streams", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
     "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
     **dict.fromkeys(
@@ -131,8 +135,9 @@ LAYERS: Mapping[str, Layer] = {
         ),
         Layer(
             (
-                *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*"),
-                *("engine.*", "evaluation.document", "zoo", "comparison", "scaffold"),
+                *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
+                *("recipe", "recipe.*", "engine.*", "evaluation.document", "zoo"),
+                *("comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ganzoo.interruption import Interrupted
 
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
 Overrides = Annotated[
@@ -40,7 +43,12 @@ def taking_plugins(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_option(*, plugin_files: list[Path] | None = None, **arguments: Any) -> None:
         name_plugins(plugin_files)
-        command(**arguments)
+        try:
+            command(**arguments)
+        except KeyboardInterrupt as stop:
+            # Typer knows Ctrl-C only.
+            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+            raise SystemExit(128 + number) from None
 
     option = inspect.Parameter(
         "plugin_files", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PluginOption

@@ -8,6 +8,7 @@ The comparison is plain data; `ganzoo.evaluation.report` turns it into pages.
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ganzoo.comparison.entrants import (
 from ganzoo.comparison.jobs import Job
 from ganzoo.comparison.launchers import Launcher, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
+from ganzoo.interruption import handled
 from ganzoo.recipe import Component
 from ganzoo.runs import write_json
 
@@ -86,7 +88,7 @@ def compare(
 
     Each run has a process of its own: a script that calls this does so below
     `if __name__ == "__main__":`. Raises `UserError` for targets that cannot be compared,
-    `InterruptedRun` after Ctrl-C and `RunError` if every run fails. A run that fails beside
+    `InterruptedRun` after a signal and `RunError` if every run fails. A run that fails beside
     others is named in the result.
     """
     from ganzoo.comparison.assembly import assemble
@@ -105,18 +107,21 @@ def compare(
             f"no report can be written to {out}: {error.strerror}", hint="--out names a folder"
         ) from error
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
-    try:
-        for entrant in entrants:
-            if not entrant.folders:
-                plan(entrant, seeds, budget, out, runs)
-        run_all(entrants, protocol, chosen_launcher, display, report)
-    except KeyboardInterrupt:
-        raise InterruptedRun(
-            "the comparison was stopped", hint=f"`{command}` resumes it from the runs' checkpoints"
-        ) from None
-    data = assemble(entrants, protocol.components, budget, command)
-    write_json(out / "comparison.json", data)
-    write_report(data, out)
+    with handled("raise") as interruption:
+        try:
+            for entrant in entrants:
+                if not entrant.folders:
+                    plan(entrant, seeds, budget, out, runs)
+            run_all(entrants, protocol, chosen_launcher, display, report)
+            data = assemble(entrants, protocol.components, budget, command)
+            write_json(out / "comparison.json", data)
+            write_report(data, out)
+        except KeyboardInterrupt:
+            raise InterruptedRun(
+                "the comparison was stopped",
+                hint=f"`{command}` resumes it from the runs' checkpoints",
+                number=interruption.number or signal.SIGINT,
+            ) from None
     return Comparison(data, out)
 
 

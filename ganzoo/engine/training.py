@@ -9,9 +9,11 @@ what the networks are is the recipe's. Nothing here asks whether this is a GAN o
 from __future__ import annotations
 
 import math
+import signal
 import time
 import traceback
-from contextlib import nullcontext
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 
 import torch
 from filelock import FileLock, Timeout
@@ -19,21 +21,22 @@ from filelock import FileLock, Timeout
 from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import newest_checkpoint
 from ganzoo.engine.events import Events, Listener
-from ganzoo.engine.interruption import Interruption
-from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
+from ganzoo.engine.process_group import Agreement, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
+from ganzoo.interruption import Interruption, handled
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, read_json
 
 
 def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
     """Train from where the session stands to the end of the recipe, or to an interruption."""
     recipe, counters = session.recipe, session.counters
     last, snapshots = recipe.train.iterations, recipe.snapshots
+    agreement = Agreement(session.group, interruption, counters.iteration)
     clock = time.perf_counter()
     while counters.iteration < last:
         run_iteration(session)
@@ -42,19 +45,20 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         counters.seconds, clock = counters.seconds + now - clock, now
         events.emit("advanced", session)
         ended = counters.iteration == last
-        logging = ended or counters.iteration % recipe.log.every == 0
-        stopping = stop_requested(session.group, interruption, logging)
-        if logging:
+        stopping = stop_requested(agreement, counters.iteration, ended)
+        if ended or counters.iteration % recipe.log.every == 0:
             log(session, folder, events)
         if ended or stopping or counters.iteration % recipe.checkpoint.every == 0:
-            save(session, folder, events)
+            with interruption.held():
+                save(session, folder, events)
         if counters.iteration in snapshots:
             events.emit("kept", session)
-        if stopping and not ended:
+        if stopping:
             raise InterruptedRun(
                 f"stopped after iteration {counters.iteration} of {last}; "
                 f"the checkpoint is in {folder.path}",
                 hint=f"`ganzoo resume {folder.path}` continues it",
+                number=agreement.number,
             )
 
 
@@ -103,11 +107,9 @@ def diverged(what: str, session: Session, folder: RunFolder) -> RunError:
     )
 
 
-def stop_requested(group: ProcessGroup, interruption: Interruption, logging: bool) -> bool:
-    """Whether the run should end now; several processes agree on it at the logging interval."""
-    if group.size == 1:
-        return interruption.requested
-    return logging and any(group.gather(interruption.requested))
+def stop_requested(agreement: Agreement, iteration: int, ended: bool) -> bool:
+    """Whether the run should stop after `iteration`, which is the last one where it has `ended`."""
+    return agreement.reached(iteration, now=ended)
 
 
 def train_recipe(
@@ -121,45 +123,72 @@ def train_recipe(
     """Train a recipe in a run folder, from the start or from the newest valid checkpoint.
 
     Raises `UserError` where the data or the device are not there, `RunError` where the run
-    cannot go on and `InterruptedRun` after Ctrl-C. The folder then says how far it came.
+    cannot go on and `InterruptedRun` after a signal. The folder then says how far it came.
     """
     group = group_from_environment()
     device = choose_device(recipe.engine.device, group.local_rank)
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
     lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
-    try:
-        with (
-            lock,
-            arithmetic(device, deterministic=recipe.engine.deterministic),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-            joined(group, device),
-        ):
-            session = prepare(recipe, device, group)
-            if resume and (state := newest_checkpoint(folder, progress.warned)) is not None:
-                load_state_dict(session, state)
-            with Interruption() as interruption:
-                events.emit("started", session, folder)
-                train(session, folder, events, interruption)
-            events.emit("finished", session)
-            events.emit("ended", "done", None, None)
-    except Timeout:
-        raise RunError(f"another process is training {folder.path}") from None
-    except InterruptedRun as stop:
-        events.emit("ended", "interrupted", stop.message, None)
-        raise
-    except KeyboardInterrupt:
-        events.emit("ended", "interrupted", "stopped at once", None)
-        raise InterruptedRun(
-            f"stopped at once, without a new checkpoint, in {folder.path}",
-            hint=f"`ganzoo resume {folder.path}` continues from the last one",
-        ) from None
-    except GanzooError as error:
-        events.emit("ended", "failed", error.message, None)
-        raise
-    except Exception as error:
-        events.emit("ended", "failed", describe(error), traceback.format_exc())
-        raise RunError(
-            f"the run failed: {describe(error)}",
-            hint=f"the traceback is in {folder.traceback}",
-        ) from error
+    with handled("raise") as interruption:
+        try:
+            with (
+                lock,
+                arithmetic(device, deterministic=recipe.engine.deterministic),
+                torch.random.fork_rng([device] if device.type == "cuda" else []),
+                joined(group, device),
+                closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
+            ):
+                if resume:
+                    load(session, folder, events)
+                with interruption.answering("note"):
+                    events.emit("started", session, folder)
+                    train(session, folder, events, interruption)
+                events.emit("finished", session)
+                events.end("done")
+        except Timeout:
+            raise RunError(f"another process is training {folder.path}") from None
+        except InterruptedRun as stop:
+            with suppress(KeyboardInterrupt):  # from somebody in a hurry
+                events.end("interrupted", stop.message)
+            raise
+        except KeyboardInterrupt:
+            raise stopped_at_once(folder, events, interruption) from None
+        except GanzooError as error:
+            events.end("failed", error.message)
+            raise
+        except Exception as error:
+            events.end("failed", describe(error), traceback.format_exc())
+            raise RunError(
+                f"the run failed: {describe(error)}",
+                hint=f"the traceback is in {folder.traceback}",
+            ) from error
+
+
+def load(session: Session, folder: RunFolder, events: Events) -> None:
+    """Bring the session to where the run stands; says so if its process died."""
+    state = newest_checkpoint(folder, partial(events.emit, "warned"))
+    status = read_json(folder.status)
+    if status.get("state") == "running":
+        events.emit(
+            "warned",
+            f"the process that trained {folder.path} was killed or crashed; its last words are of "
+            f"iteration {status['iteration']}",
+        )
+    if state is not None:
+        load_state_dict(session, state)
+
+
+def stopped_at_once(
+    folder: RunFolder, events: Events, interruption: Interruption
+) -> InterruptedRun:
+    """What is raised, and told to listeners, for a run that ends without a new checkpoint."""
+    with suppress(KeyboardInterrupt):
+        events.end("interrupted", "stopped at once")
+    begun = bool(folder.checkpoints())
+    return InterruptedRun(
+        f"stopped at once, without a new checkpoint, in {folder.path}",
+        hint=f"`ganzoo resume {folder.path}` "
+        + ("continues from the last one" if begun else "starts it again"),
+        number=interruption.number or signal.SIGINT,
+    )
