@@ -7,8 +7,7 @@
 Importing ganzoo does not import torch; training and sampling do.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as in typing, which takes its time to be imported
 
 if TYPE_CHECKING:
     from ganzoo.comparison import Budget, Comparison, compare
@@ -38,7 +37,9 @@ _MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.zoo", "ganzoo.comparison")
 of signals before anything slow is imported."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name in __all__:
         for module in map(import_module, _MODULES):
             if hasattr(module, name):
