@@ -42,6 +42,11 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+def number_of(stop: KeyboardInterrupt) -> int:
+    """The signal that a `KeyboardInterrupt` stands for; SIGINT if it is not one of ours."""
+    return stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+
+
 class Interruption:
     """Whether the process was asked to end, and how it answers; `handled` makes one."""
 
@@ -59,7 +64,12 @@ class Interruption:
 
     @contextmanager
     def answering(self, answer: Answer) -> Iterator[None]:
-        """Give another answer until the context ends."""
+        """Give another answer until the context ends.
+
+        Raises `Interrupted` where signals raise, and one was noted before.
+        """
+        if answer == "raise" and self.number is not None:
+            raise Interrupted(self.number)
         before, self._answer = self._answer, answer
         try:
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
-from ganzoo.interruption import handled
+from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.runs import RunFolder
@@ -197,24 +196,24 @@ def _measure(recipe: Recipe, folder: RunFolder) -> None:
     """Write the metrics of a run; an error in one becomes a message and a traceback file."""
     from ganzoo.evaluation.measure import measure
 
-    with handled("raise") as interruption:
-        try:
+    try:
+        with handled("raise"):
             measures = measure(recipe, folder, recipe.metrics)
             runs.write_json(folder.evaluation, measures)
-        except GanzooError:
-            raise
-        except KeyboardInterrupt:
-            raise InterruptedRun(
-                f"{folder.path} is trained, but was stopped before it was measured",
-                hint=f"`ganzoo resume {folder.path}` measures it",
-                number=interruption.number or signal.SIGINT,
-            ) from None
-        except Exception as error:
-            runs.write_text(folder.traceback, traceback.format_exc())
-            raise RunError(
-                f"{folder.path} is trained, but measuring it failed: {describe(error)}",
-                hint=f"the traceback is in {folder.traceback}",
-            ) from error
+    except GanzooError:
+        raise
+    except KeyboardInterrupt as stop:
+        raise InterruptedRun(
+            f"{folder.path} is trained, but was stopped before it was measured",
+            hint=f"`ganzoo resume {folder.path}` measures it",
+            number=number_of(stop),
+        ) from None
+    except Exception as error:
+        runs.write_text(folder.traceback, traceback.format_exc())
+        raise RunError(
+            f"{folder.path} is trained, but measuring it failed: {describe(error)}",
+            hint=f"the traceback is in {folder.traceback}",
+        ) from error
     run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
     plugins.installed().notify(
         "ganzoo_evaluated", run=run, iteration=measures["iteration"], values=measures["values"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ganzoo.interruption import Interrupted
+from ganzoo.interruption import number_of
 
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
 Overrides = Annotated[
@@ -47,8 +46,7 @@ def taking_plugins(command: Callable[..., None]) -> Callable[..., None]:
             command(**arguments)
         except KeyboardInterrupt as stop:
             # Typer knows Ctrl-C only.
-            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            raise SystemExit(128 + number) from None
+            raise SystemExit(128 + number_of(stop)) from None
 
     option = inspect.Parameter(
         "plugin_files", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PluginOption

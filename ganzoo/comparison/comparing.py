@@ -8,7 +8,6 @@ The comparison is plain data; `ganzoo.evaluation.report` turns it into pages.
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from ganzoo.comparison.entrants import (
 from ganzoo.comparison.jobs import Job
 from ganzoo.comparison.launchers import Launcher, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
-from ganzoo.interruption import handled
+from ganzoo.interruption import handled, number_of
 from ganzoo.recipe import Component
 from ganzoo.runs import write_json
 
@@ -107,8 +106,8 @@ def compare(
             f"no report can be written to {out}: {error.strerror}", hint="--out names a folder"
         ) from error
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
-    with handled("raise") as interruption:
-        try:
+    try:
+        with handled("raise"):
             for entrant in entrants:
                 if not entrant.folders:
                     plan(entrant, seeds, budget, out, runs)
@@ -116,12 +115,12 @@ def compare(
             data = assemble(entrants, protocol.components, budget, command)
             write_json(out / "comparison.json", data)
             write_report(data, out)
-        except KeyboardInterrupt:
-            raise InterruptedRun(
-                "the comparison was stopped",
-                hint=f"`{command}` resumes it from the runs' checkpoints",
-                number=interruption.number or signal.SIGINT,
-            ) from None
+    except KeyboardInterrupt as stop:
+        raise InterruptedRun(
+            "the comparison was stopped",
+            hint=f"`{command}` resumes it from the runs' checkpoints",
+            number=number_of(stop),
+        ) from None
     return Comparison(data, out)
 
 

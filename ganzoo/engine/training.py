@@ -9,7 +9,6 @@ what the networks are is the recipe's. Nothing here asks whether this is a GAN o
 from __future__ import annotations
 
 import math
-import signal
 import time
 import traceback
 from contextlib import closing, nullcontext, suppress
@@ -26,7 +25,7 @@ from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
-from ganzoo.interruption import Interruption, handled
+from ganzoo.interruption import Answer, Interruption, handled, number_of
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder, read_json
@@ -130,39 +129,41 @@ def train_recipe(
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
     lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
-    with handled("raise") as interruption:
-        try:
-            with (
-                lock,
-                arithmetic(device, deterministic=recipe.engine.deterministic),
-                torch.random.fork_rng([device] if device.type == "cuda" else []),
-                joined(group, device),
-                closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
-            ):
-                if resume:
-                    load(session, folder, events)
-                with interruption.answering("note"):
-                    events.emit("started", session, folder)
-                    train(session, folder, events, interruption)
-                events.emit("finished", session)
-                events.end("done")
-        except Timeout:
-            raise RunError(f"another process is training {folder.path}") from None
-        except InterruptedRun as stop:
-            with suppress(KeyboardInterrupt):  # from somebody in a hurry
-                events.end("interrupted", stop.message)
-            raise
-        except KeyboardInterrupt:
-            raise stopped_at_once(folder, events, interruption) from None
-        except GanzooError as error:
-            events.end("failed", error.message)
-            raise
-        except Exception as error:
-            events.end("failed", describe(error), traceback.format_exc())
-            raise RunError(
-                f"the run failed: {describe(error)}",
-                hint=f"the traceback is in {folder.traceback}",
-            ) from error
+    # A rank that leaves alone lets the others wait for it: they stop together, in training.
+    answer: Answer = "raise" if group.size == 1 else "note"
+    try:
+        with (
+            handled(answer) as interruption,
+            lock,
+            arithmetic(device, deterministic=recipe.engine.deterministic),
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            joined(group, device),
+            closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
+        ):
+            if resume:
+                load(session, folder, events)
+            with interruption.answering("note"):
+                events.emit("started", session, folder)
+                train(session, folder, events, interruption)
+            events.emit("finished", session)
+            events.end("done")
+    except Timeout:
+        raise RunError(f"another process is training {folder.path}") from None
+    except InterruptedRun as stop:
+        with suppress(KeyboardInterrupt):  # from somebody in a hurry
+            events.end("interrupted", stop.message)
+        raise
+    except KeyboardInterrupt as stop:
+        raise stopped_at_once(folder, events, number_of(stop)) from None
+    except GanzooError as error:
+        events.end("failed", error.message)
+        raise
+    except Exception as error:
+        events.end("failed", describe(error), traceback.format_exc())
+        raise RunError(
+            f"the run failed: {describe(error)}",
+            hint=f"the traceback is in {folder.traceback}",
+        ) from error
 
 
 def load(session: Session, folder: RunFolder, events: Events) -> None:
@@ -179,9 +180,7 @@ def load(session: Session, folder: RunFolder, events: Events) -> None:
         load_state_dict(session, state)
 
 
-def stopped_at_once(
-    folder: RunFolder, events: Events, interruption: Interruption
-) -> InterruptedRun:
+def stopped_at_once(folder: RunFolder, events: Events, number: int) -> InterruptedRun:
     """What is raised, and told to listeners, for a run that ends without a new checkpoint."""
     with suppress(KeyboardInterrupt):
         events.end("interrupted", "stopped at once")
@@ -190,5 +189,5 @@ def stopped_at_once(
         f"stopped at once, without a new checkpoint, in {folder.path}",
         hint=f"`ganzoo resume {folder.path}` "
         + ("continues from the last one" if begun else "starts it again"),
-        number=interruption.number or signal.SIGINT,
+        number=number,
     )

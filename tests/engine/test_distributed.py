@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_ranks_ask_each_other_every_few_seconds(monkeypatch: pytest.MonkeyPatch)
             asked.append(iteration + 1)
     assert reached
     assert asked[:4] == [1, 3, 7, 15], "the first iterations say little"
-    gaps = [after - before for before, after in zip(asked[7:], asked[8:], strict=False)]
+    gaps = [after - before for before, after in pairwise(asked[8:])]
     assert all(gap == pytest.approx(200, abs=2) for gap in gaps), "two seconds"
     assert (interruption.number, agreement.number) == (signal.SIGTERM, signal.SIGTERM)
 
