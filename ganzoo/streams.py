@@ -93,7 +93,7 @@ def _flushed(stream: TextIO) -> LastingFile | None:
     return file if isinstance(file, LastingFile) else None
 
 
-def say(text: str) -> None:
-    """Print a line to stderr, if that is possible."""
+def warn(text: str) -> None:
+    """Print a line of warning to stderr, if that is possible."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -75,7 +75,7 @@ LAYERS: Mapping[str, Layer] = {
     "engine": Layer(("recipe.*", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
-            *("errors", "interruption", "protocols", "ramps", "specs", "plugins"),
+            *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
             *("recipe", "recipe.*", "runs", "engine.*"),
         ),
         heavy=True,

@@ -127,56 +127,6 @@ def test_a_second_ctrl_c_lets_a_checkpoint_be_written(
     assert_same_end(RUN, finished_run)
 
 
-def test_a_signal_in_the_last_iteration_leaves_the_rest_to_resume(
-    command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def advanced(display: object, session: Any) -> None:
-        if session.iteration == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
-        assert command("run", points, "--id", "one").returncode == 143
-    assert status(RUN)["state"] == "interrupted"
-    assert command("resume", RUN).returncode == 0
-    assert status(RUN)["state"] == "done"
-    assert (RUN / "evaluation.json").exists()
-
-
-def test_a_signal_while_the_run_is_measured(
-    command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def measure(*arguments: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.evaluation.measure.measure", measure)
-        result = command("run", points, "--id", "one")
-    assert result.returncode == 143
-    assert result.stderr.endswith(
-        f"{RUN} is trained, but was stopped before it was measured\n"
-        f"  = `ganzoo resume {RUN}` measures it\n"
-    )
-    assert command("resume", RUN).returncode == 0
-    assert (RUN / "evaluation.json").exists()
-
-
-def test_a_terminal_that_is_gone_is_ignored_where_it_was_at_the_start(
-    command: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As under `nohup`."""
-    monkeypatch.setattr(
-        "ganzoo.cli.progress.LineProgress.advanced",
-        lambda display, session: os.kill(os.getpid(), signal.SIGHUP),
-    )
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        result = command("run", recipe, "--id", "one")
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert (result.returncode, result.stdout) == (0, f"{RUN}\n")
-
-
 def test_a_run_whose_process_was_killed_is_said_to_be(
     command: Command, interrupted_run: Path, finished_run: Path
 ) -> None:

@@ -12,10 +12,9 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -72,23 +71,6 @@ def ganzoo_datasets():
     return [Streamed]
 """
 
-TALKING = """
-import sys
-
-from ganzoo.api import hookimpl
-
-
-@hookimpl
-def ganzoo_statistics_logged():
-    print("a word to stdout", flush=True)
-    print("a word to stderr", file=sys.stderr)
-
-
-@hookimpl
-def ganzoo_checkpoint_written():
-    raise RuntimeError("which is reported to stderr")
-"""
-
 
 def status() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((RUN / "status.json").read_text())
@@ -97,26 +79,6 @@ def status() -> dict[str, Any]:
 
 def checkpoints() -> list[str]:
     return sorted(file.name for file in (RUN / "checkpoints").iterdir())
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """`start("run", recipe)` starts the command as the leader of a group of processes."""
-    started: list[subprocess.Popen[str]] = []
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-    def start(*arguments: object, before: tuple[str, ...] = (), **options: Any) -> Any:
-        command = [*before, sys.executable, "-m", "ganzoo", *map(str, arguments)]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        options = {**pipes, "text": True, "start_new_session": True, **options}
-        started.append(subprocess.Popen(command, **options))
-        return started[-1]
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -218,39 +180,6 @@ def test_workers_that_die_always_end_the_run(
     assert command("resume", RUN, "--plugin", "streamed.py").returncode == 0
 
 
-@pytest.mark.parametrize("closed", [False, True], ids=["gone and full", "closed"])
-def test_a_run_outlasts_those_who_watch_it(start: Start, recipe: Path, closed: bool) -> None:
-    """The reader of stderr goes away and stdout is full, or there is neither from the start."""
-    Path("talking.py").write_text(TALKING)
-    arguments = ("run", recipe, "--id", "one", "--plugin", "talking.py")
-    if closed:
-        shell = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
-        process = start(*arguments, before=shell, stdout=None, stderr=None)
-    else:
-        with Path("/dev/full").open("w") as full:
-            process = start(*arguments, stdout=full)
-        assert process.stderr is not None
-        assert process.stderr.readline()
-        process.stderr.close()
-        process.stderr = None
-    assert process.wait(timeout=60) == 0
-    assert status()["state"] == "done"
-    assert len((RUN / "statistics.jsonl").read_text().splitlines()) == 3
-    assert checkpoints() == ["000004.pt", "000006.pt"]
-
-
-@pytest.mark.parametrize("arguments", ["--version", "check tiny.toml", "components", "schema"])
-@pytest.mark.usefixtures("recipe")
-def test_output_that_is_lost_is_a_failure_where_there_is_nothing_else(
-    start: Start, arguments: str
-) -> None:
-    with Path("/dev/full").open("w") as full:
-        process = start(*arguments.split(), stdout=full)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert stderr == "stdout cannot be written: No space left on device\n"
-
-
 @pytest.mark.parametrize("module", ["typer", "pluggy", "torch"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_modules_are_imported(
@@ -295,7 +224,7 @@ def test_ctrl_c_on_a_terminal_leaves_one_bar_and_one_message(start: Start, recip
     assert process.wait(timeout=60) == 130
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "^C" in text
-    bars = [line for part in text.split("\r\n") for line in part.split("\r") if "it/s" in line]
+    bars = [line for part in text.split("\r\n") for line in part.split("\r") if "d/real" in line]
     # As long as it fits the line, the next bar is drawn over it.
     assert max(map(len, bars)) <= 80
     assert text.count(f"the checkpoint is in {RUN}\r\n  = `ganzoo resume {RUN}` continues it") == 1
@@ -343,3 +272,53 @@ def test_a_hook_that_fails_when_a_run_is_stopped_costs_nothing(
     assert "failed in ganzoo_run_finished" in result.stderr
     assert ended == ["interrupted"], "the display is told in any case"
     assert (status()["state"], checkpoints()) == ("interrupted", ["000002.pt", "000003.pt"])
+
+
+def test_a_signal_in_the_last_iteration_leaves_the_rest_to_resume(
+    command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advanced(display: object, session: Any) -> None:
+        if session.iteration == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        assert command("run", points, "--id", "one").returncode == 143
+    assert status()["state"] == "interrupted"
+    assert command("resume", RUN).returncode == 0
+    assert status()["state"] == "done"
+    assert (RUN / "evaluation.json").exists()
+
+
+def test_a_signal_while_the_run_is_measured(
+    command: Command, points: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganzoo.evaluation.measure.measure", measure)
+        result = command("run", points, "--id", "one")
+    assert result.returncode == 143
+    assert result.stderr.endswith(
+        f"{RUN} is trained, but was stopped before it was measured\n"
+        f"  = `ganzoo resume {RUN}` measures it\n"
+    )
+    assert command("resume", RUN).returncode == 0
+    assert (RUN / "evaluation.json").exists()
+
+
+def test_a_terminal_that_is_gone_is_ignored_where_it_was_at_the_start(
+    command: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `nohup`."""
+    monkeypatch.setattr(
+        "ganzoo.cli.progress.LineProgress.advanced",
+        lambda display, session: os.kill(os.getpid(), signal.SIGHUP),
+    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = command("run", recipe, "--id", "one")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (result.returncode, result.stdout) == (0, f"{RUN}\n")
