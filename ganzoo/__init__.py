@@ -7,10 +7,13 @@
 Importing ganzoo does not import torch; training and sampling do.
 """
 
-from ganzoo.comparison import Budget, Comparison, compare
-from ganzoo.errors import GanzooError, RunError, UserError
-from ganzoo.recipe import Recipe, RecipeError, load_recipe
-from ganzoo.zoo import Run, components, open_run, resume, train
+TYPE_CHECKING = False  # as in typing, which takes its time to be imported
+
+if TYPE_CHECKING:
+    from ganzoo.comparison import Budget, Comparison, compare
+    from ganzoo.errors import GanzooError, RunError, UserError
+    from ganzoo.recipe import Recipe, RecipeError, load_recipe
+    from ganzoo.zoo import Run, components, open_run, resume, train
 
 __all__ = [
     "Budget",
@@ -28,3 +31,21 @@ __all__ = [
     "resume",
     "train",
 ]
+
+_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.zoo", "ganzoo.comparison")
+"""Where the names are; imported when one is first used, so that the command line can take charge
+of signals before anything slow is imported."""
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in __all__:
+        for module in map(import_module, _MODULES):
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module 'ganzoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

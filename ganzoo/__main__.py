@@ -1,5 +1,11 @@
-"""`python -m ganzoo`, which is also what `torchrun -m ganzoo` starts."""
+"""What `ganzoo`, `python -m ganzoo` and `torchrun -m ganzoo` start."""
 
-from ganzoo.cli import main
+import signal
 
-main()
+# Ctrl-C ends the process without a word until `main` knows what to do.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from ganzoo.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

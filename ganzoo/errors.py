@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from functools import partial
 
 
 class GanzooError(Exception):
@@ -41,9 +43,22 @@ class RunError(GanzooError):
 
 
 class InterruptedRun(GanzooError):
-    """The user stopped a run; its last checkpoint is whole. Exit code 130, as shells expect."""
+    """A signal stopped a run; its last checkpoint is whole.
 
-    exit_code = 130
+    `number` is the signal's. The exit code is 128 more, as shells expect: 130 after Ctrl-C, 143
+    after SIGTERM, 129 after SIGHUP.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, number: int = signal.SIGINT
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+        self.exit_code = 128 + number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuilt = partial(type(self), hint=self.hint, number=self.number)
+        return rebuilt, (self.message,)
 
 
 class GanzooWarning(UserWarning):

@@ -32,6 +32,7 @@ from ganzoo.errors import RunError, UserError, describe, one_of
 from ganzoo.local import LocalPlugin
 from ganzoo.offers import PluginFailure, offered_components, validation_problem
 from ganzoo.specs import API_VERSION, ComponentSpec
+from ganzoo.streams import warn
 
 OLDEST_API_VERSION = 1
 """The oldest component API for which plugins may be written."""
@@ -146,10 +147,11 @@ class Plugins:
             self._muted = {key for key in self._muted if key[0] not in listeners}
             self.reported = {key for key in self.reported if key[0] not in listeners}
 
-    def notify(self, hook: str, **arguments: Any) -> None:
+    def notify(self, hook: str, tell: Callable[[str], None] = warn, /, **arguments: Any) -> None:
         """Call a lifecycle hook in every plugin; one that raises is named once, then muted.
 
-        Raises `RunError` instead where `GANZOO_STRICT_PLUGINS` is set.
+        `tell` is called with the sentence that names it; by default it is printed. Raises
+        `RunError` instead where `GANZOO_STRICT_PLUGINS` is set.
         """
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             key = (implementation.plugin_name, hook)
@@ -169,10 +171,7 @@ class Plugins:
                     ) from error
                 if key not in self.reported:
                     self.reported.add(key)
-                    print(
-                        f"warning: {failure} and is not called there again: {describe(error)}",
-                        file=sys.stderr,
-                    )
+                    tell(f"{failure} and is not called there again: {describe(error)}")
 
 
 @functools.cache

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
-from ganzoo.errors import GanzooError, RunError, UserError, describe
+from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
+from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.runs import Environment, RunFolder, Status
@@ -130,7 +131,7 @@ def train(
 
     `identity` names the folder (by default the time and a random number); `progress` shows how it
     proceeds (by default nothing is shown). Raises `UserError` where the data or the
-    device are not there, `RunError` where the run cannot go on.
+    device are not there, `RunError` where the run cannot go on, `InterruptedRun` after a signal.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
@@ -138,20 +139,23 @@ def train(
     >>> run.status["state"], run.status["iteration"]
     ('done', 2)
     """
+    # What is slow to import is there before there is anything to lose.
+    import ganzoo.engine.training  # noqa: F401
     from ganzoo.engine.process_group import group_from_environment
     from ganzoo.runs import create_run_folder
 
-    if group_from_environment().first:
-        folder = create_run_folder(Path(runs), recipe.name, identity, recipe=recipe.to_toml())
-    else:
-        folder = RunFolder(Path(runs))  # only rank 0 writes
-    try:
-        return _run(recipe, folder, progress, resume=False)
-    except UserError:
-        # What the user gave is not there: the run has not begun, and nothing of it stays.
-        if group_from_environment().first and not folder.environment.exists():
-            shutil.rmtree(folder.path)
-        raise
+    with handled("raise"):
+        if group_from_environment().first:
+            folder = create_run_folder(Path(runs), recipe.name, identity, recipe=recipe.to_toml())
+        else:
+            folder = RunFolder(Path(runs))  # only rank 0 writes
+        try:
+            return _run(recipe, folder, progress, resume=False)
+        except UserError:
+            # What the user gave is not there: the run has not begun, and nothing of it stays.
+            if group_from_environment().first and not folder.environment.exists():
+                shutil.rmtree(folder.path)
+            raise
 
 
 def resume(path: str | Path, *overrides: str, progress: Listener | None = None) -> Run:
@@ -213,7 +217,7 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume
     from ganzoo.engine.training import train_recipe
 
     loaded, first = plugins.installed(), group_from_environment().first
-    with loaded.listening(_listeners(recipe) if first else {}):
+    with handled("raise"), loaded.listening(_listeners(recipe) if first else {}):
         train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
         if recipe.metrics and first:
             _measure(recipe, folder, progress)
@@ -239,10 +243,17 @@ def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> No
 
     warn = (progress or Listener()).warned
     try:
-        measures = measure(recipe, folder, recipe.metrics, warn=warn)
-        runs.write_json(folder.evaluation, measures)
+        with handled("raise"):
+            measures = measure(recipe, folder, recipe.metrics, warn=warn)
+            runs.write_json(folder.evaluation, measures)
     except GanzooError:
         raise
+    except KeyboardInterrupt as stop:
+        raise InterruptedRun(
+            f"{folder.path} is trained, but was stopped before it was measured",
+            hint=f"`ganzoo resume {folder.path}` measures it",
+            number=number_of(stop),
+        ) from None
     except Exception as error:
         runs.write_text(folder.traceback, traceback.format_exc())
         raise RunError(

@@ -39,13 +39,16 @@ class Layer:
 DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
-        *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*", "runs"),
-        *("data", "engine.*", "sampling", "evaluation.*", "zoo", "comparison.*"),
+        *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
+        *("recipe", "recipe.*", "runs", "data", "engine.*", "sampling", "evaluation.*"),
+        *("zoo", "comparison.*"),
     )
 )
 
 LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
+    "interruption": Layer(()),
+    "streams": Layer(()),
     "protocols": Layer(()),
     "ramps": Layer(()),
     "specs": Layer(("protocols", "ramps")),
@@ -56,7 +59,9 @@ LAYERS: Mapping[str, Layer] = {
     "local": Layer(("errors",)),
     "folders": Layer(()),
     "distributions": Layer(("hookspecs",)),
-    "plugins": Layer(("errors", "local", "distributions", "hookspecs", "offers", "specs")),
+    "plugins": Layer(
+        ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
+    ),
     "registry": Layer(("errors", "plugins", "specs")),
     "recipe": Layer(("local", "registry", "recipe.*")),
     "recipe.*": Layer(("errors", "plugins", "ramps", "registry", "specs", "recipe.*")),
@@ -76,8 +81,9 @@ LAYERS: Mapping[str, Layer] = {
     "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
-            *("errors", "protocols", "ramps", "specs", "plugins", "recipe", "recipe.*", "runs"),
-            *("folders", "digests", "data", "pictures", "engine.*"),
+            *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
+            *("recipe", "recipe.*", "runs", "folders", "digests", "data", "pictures"),
+            "engine.*",
         ),
         heavy=True,
     ),
@@ -113,8 +119,8 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "zoo": Layer(
         (
-            *("errors", "protocols", "specs", "plugins", "registry", "recipe", "runs"),
-            *("digests", "engine.*", "sampling", "evaluation.*"),
+            *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
+            *("recipe", "runs", "digests", "engine.*", "sampling", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -135,7 +141,7 @@ LAYERS: Mapping[str, Layer] = {
             "scaffold.*",
         )
     ),
-    "cli": Layer(("errors", "cli.*")),
+    "cli": Layer(("errors", "interruption", "streams", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
     "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
     **dict.fromkeys(
@@ -146,8 +152,9 @@ LAYERS: Mapping[str, Layer] = {
         ),
         Layer(
             (
-                *("errors", "specs", "local", "plugins", "registry", "recipe", "recipe.*"),
-                *("pictures", "engine.*", "evaluation.document", "zoo", "comparison", "scaffold"),
+                *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
+                *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
+                *("comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

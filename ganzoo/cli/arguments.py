@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ganzoo.interruption import number_of
+
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -46,7 +48,11 @@ def taking_plugins(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_option(*, plugin_files: list[Path] | None = None, **arguments: Any) -> None:
         name_plugins(plugin_files)
-        command(**arguments)
+        try:
+            command(**arguments)
+        except KeyboardInterrupt as stop:
+            # Typer knows Ctrl-C only.
+            raise SystemExit(128 + number_of(stop)) from None
 
     option = inspect.Parameter(
         "plugin_files", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PluginOption

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import stderr, table, talks, warn, warn_about_broken_plugins
+from ganzoo.cli.output import print_place, stderr, table, talks, warn, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.evaluation.document import ComparisonDocument, Summary
@@ -66,7 +66,7 @@ def compare(
     )
     if talks():
         show(comparison.data)
-        print(comparison.out / "report.html")
+        print_place(comparison.out / "report.html")
 
 
 def show(data: ComparisonDocument) -> None:

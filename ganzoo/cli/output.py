@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganzoo.errors import GanzooError, GanzooWarning
+from ganzoo.errors import GanzooError, GanzooWarning, RunError
+from ganzoo.streams import excuse, loss
 
 
 def stdout() -> Console:
@@ -23,6 +26,25 @@ def stdout() -> Console:
 def stderr() -> Console:
     """A console on stderr."""
     return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_place(path: Path) -> None:
+    """Print to stdout where that is which a command has made.
+
+    It is there, so a stdout that cannot be written makes no failure of it.
+    """
+    print(path)
+    excuse(sys.stdout)
+
+
+def unwritten() -> int:
+    """The exit code of a command that is done: 1 where its output could not be written."""
+    error = loss(sys.stdout)
+    if error is None:
+        return 0
+    if error.errno != errno.EPIPE:  # a reader that has seen enough is no drama
+        complain(RunError(f"stdout cannot be written: {error.strerror}"))
+    return 1
 
 
 def talks() -> bool:

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import complain, stderr
+from ganzoo.cli.output import complain, print_place, stderr
 from ganzoo.errors import UserError
+from ganzoo.interruption import handled
 from ganzoo.specs import KINDS
 
 
@@ -50,14 +51,15 @@ def new(
         check_kinds(kinds)
     if not sys.stdin.isatty():
         _check_complete(name, kinds)
-    if name is None:
-        question = "What is it called? Lower-case words joined by hyphens, such as ganzoo-wave"
-        name = _ask(question, lambda answer: check_name(answer, folder=folder))
-    if not kinds:
-        kinds = _words(_ask(_question_of_kinds(), lambda answer: check_kinds(_words(answer))))
-    author = author or _git_author() or _ask_author(name)
-    target = new_plugin(name, kinds, folder, author=author)
-    print(target)
+    with handled("raise"):
+        if name is None:
+            question = "What is it called? Lower-case words joined by hyphens, such as ganzoo-wave"
+            name = _ask(question, lambda answer: check_name(answer, folder=folder))
+        if not kinds:
+            kinds = _words(_ask(_question_of_kinds(), lambda answer: check_kinds(_words(answer))))
+        author = author or _git_author() or _ask_author(name)
+        target = new_plugin(name, kinds, folder, author=author)
+    print_place(target)
     _print_next_steps(target)
 
 

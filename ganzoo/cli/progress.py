@@ -6,17 +6,21 @@ import sys
 import time
 from collections.abc import Mapping
 
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
+from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ganzoo.cli.output import stderr, talks, warn
+from ganzoo.cli.output import print_place, stderr, talks, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
 from ganzoo.runs import RunFolder
 from ganzoo.zoo import Run
 
 REFRESH_SECONDS = 0.2
+ECHO_COLUMNS = 4
+"""Columns to the right of the bar, where a terminal shows ^C, once or twice."""
 
 
 def display() -> Listener:
@@ -32,7 +36,7 @@ def report(run: Run) -> None:
         return
     for name, value in run.evaluation.get("values", {}).items():
         stderr().print(Text(f"{name} {value:.4g}"))
-    print(run.path)
+    print_place(run.path)
 
 
 class LineProgress(Listener):
@@ -78,14 +82,13 @@ class TerminalProgress(LineProgress):
     """A bar with the speed, the time left and the last means."""
 
     def __init__(self) -> None:
-        self._bar = Bar(
+        self._bar = _OneLine(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
             TextColumn("{task.fields[speed]}", markup=False),
             TimeRemainingColumn(),
             TextColumn("{task.fields[means]}", markup=False),
             console=stderr(),
-            auto_refresh=False,
         )
 
     def _start(self, session: Session) -> None:
@@ -115,6 +118,20 @@ class TerminalProgress(LineProgress):
     def ended(self, state: str, message: str | None, traceback: str | None) -> None:
         """Leave the bar as it stands."""
         self._bar.stop()
+
+
+class _OneLine(Bar):
+    """A bar that stays in its line after Ctrl-C.
+
+    What a terminal shows for the key would go on to the next line, and there the bar again.
+    """
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._terminal = console
+        super().__init__(*columns, console=console, auto_refresh=False)
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self._terminal.width - ECHO_COLUMNS)
 
 
 def _speed(rate: float, session: Session) -> str:

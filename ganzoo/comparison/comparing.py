@@ -27,6 +27,7 @@ from ganzoo.comparison.entrants import (
 from ganzoo.comparison.jobs import Job, describe_data
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
+from ganzoo.interruption import handled, number_of
 from ganzoo.recipe import Component
 from ganzoo.recipe.model import shortages
 from ganzoo.runs import write_json
@@ -90,7 +91,7 @@ def compare(
 
     Each run has a process of its own: a script that calls this does so below
     `if __name__ == "__main__":`. Raises `UserError` for targets that cannot be compared,
-    `InterruptedRun` after Ctrl-C and `RunError` if every run fails. A run that fails beside
+    `InterruptedRun` after a signal and `RunError` if every run fails. A run that fails beside
     others is named in the result.
     """
     from ganzoo.comparison.assembly import assemble
@@ -111,20 +112,23 @@ def compare(
     command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
     told = functools.cache(report)  # the same is not told twice
     try:
-        description = find_data(entrants)
-        protocol = measurable(protocol, description, report)
-        data_hash = None if description is None else description.digest
-        for entrant in entrants:
-            if not entrant.folders:
-                plan(entrant, seeds, budget, out, runs, data_hash, told)
-        run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
-    except KeyboardInterrupt:
+        with handled("raise"):
+            description = find_data(entrants)
+            protocol = measurable(protocol, description, report)
+            data_hash = None if description is None else description.digest
+            for entrant in entrants:
+                if not entrant.folders:
+                    plan(entrant, seeds, budget, out, runs, data_hash, told)
+            run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
+            data = assemble(entrants, protocol.components, budget, command)
+            write_json(out / "comparison.json", data)
+            write_report(data, out)
+    except KeyboardInterrupt as stop:
         raise InterruptedRun(
-            "the comparison was stopped", hint=f"`{command}` resumes it from the runs' checkpoints"
+            "the comparison was stopped",
+            hint=f"`{command}` resumes it from the runs' checkpoints",
+            number=number_of(stop),
         ) from None
-    data = assemble(entrants, protocol.components, budget, command)
-    write_json(out / "comparison.json", data)
-    write_report(data, out)
     return Comparison(data, out)
 
 

@@ -11,13 +11,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar, cast
 
 from ganzoo.comparison.jobs import Job, Outcome, run_job
 from ganzoo.errors import GanzooError, RunError, UserError, describe
+from ganzoo.interruption import blocked, cause_of_death, handled, unblock
 from ganzoo.plugins import VARIABLES
+from ganzoo.streams import outlast_readers
 
 T = TypeVar("T")
 
@@ -54,14 +57,16 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     with _STARTING:
         work = (sending, os.getcwd(), dict(os.environ), function, arguments)
         worker: BaseProcess = context.Process(target=_work, args=work)
-        with _own_path_only():
+        resource_tracker.ensure_running()  # it would unblock signals
+        # What is started gets no signals, but a worker lets those to itself through.
+        with _own_path_only(), blocked():
             worker.start()
     sending.close()
     try:
         answer = receiving.recv()
     except (EOFError, OSError):
         worker.join()
-        raise DeadWorker(f"its process died: {_cause(worker.exitcode)}") from None
+        raise DeadWorker(f"its process died: {cause_of_death(worker.exitcode)}") from None
     except BaseException:
         _stop(worker)
         raise
@@ -104,18 +109,21 @@ def _work(
     """Call the function in the new process, and send back what it returned or raised."""
     # Ctrl-C on a terminal goes to the whole group; only the waiting process is to get it.
     os.setpgrp()
+    outlast_readers()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    try:
-        os.chdir(folder)
-        answer = function(*arguments)
-    except GanzooError as error:
-        answer = error
-    except Exception as error:
-        answer = RunError(describe(error))
-    with suppress(BrokenPipeError):  # the waiting process has ended
-        sending.send(answer)
+    with handled("leave"):
+        unblock()
+        try:
+            os.chdir(folder)
+            answer = function(*arguments)
+        except GanzooError as error:
+            answer = error
+        except Exception as error:
+            answer = RunError(describe(error))
+        with suppress(BrokenPipeError):  # the waiting process has ended
+            sending.send(answer)
 
 
 def _end_with_parent() -> None:
@@ -134,15 +142,6 @@ def _stop(worker: BaseProcess) -> None:
     except KeyboardInterrupt:
         worker.kill()
         worker.join()
-
-
-def _cause(exit_code: int | None) -> str:
-    """Why a process died."""
-    if exit_code is None or exit_code >= 0:
-        return f"exit code {exit_code}"
-    if exit_code == -signal.SIGKILL:
-        return "killed by SIGKILL, perhaps out of memory"
-    return f"killed by {signal.Signals(-exit_code).name}"
 
 
 class Local:

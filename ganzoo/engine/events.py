@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,3 +56,9 @@ class Events:
         """Call the method `event` of all listeners."""
         for listener in self.listeners:
             getattr(listener, event)(*arguments)
+
+    def end(self, state: str, message: str | None = None, traceback: str | None = None) -> None:
+        """Emit `ended`: every listener gets it, whatever one before it raises."""
+        with ExitStack() as stack:
+            for listener in reversed(self.listeners):
+                stack.callback(listener.ended, state, message, traceback)

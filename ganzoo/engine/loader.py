@@ -6,20 +6,16 @@ continues in the middle of an epoch without any state but a counter.
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from ganzoo.data import Samples, Stream, check_finite, read
+from ganzoo.data import Samples, Stream
 from ganzoo.engine.random import generator_for
-from ganzoo.errors import GanzooError
+from ganzoo.engine.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class BatchLoader:
     """Writes batches into static buffers.
 
     In-memory data live on the device (images as uint8) and are gathered and normalised there;
-    a stream is read by the worker processes of a DataLoader. Of several ranks, each reads its
+    a stream is read by a `Reader`. Of several ranks, each reads its
     share of a batch.
     """
 
@@ -86,8 +82,14 @@ class BatchLoader:
             labels = data.labels.to(device) if labelled and data.labels is not None else None
             self._data = Samples(data.values.to(device), labels)
             self._gathered = torch.zeros_like(self.x, dtype=data.values.dtype)
-        self._reader: Iterator[tuple[Tensor, Tensor] | GanzooError] | None = None
-        self._next = -1
+        else:
+            self._reader = Reader(
+                data,
+                lambda number: self.order.batch(number)[self._share].tolist(),
+                pin_memory=device.type == "cuda",
+            )
+        self.warn: Callable[[str], None] = lambda text: None
+        """Called with a sentence when a process that reads a stream had to be replaced."""
 
     def fill(self, number: int) -> None:
         """Put batch `number` into `x`, `indices` and `labels`."""
@@ -103,50 +105,14 @@ class BatchLoader:
             if self.labels is not None and self._data.labels is not None:
                 torch.index_select(self._data.labels, 0, self.indices, out=self.labels)
         else:
-            values, labels = self._read(self._data, number)
+            values, labels = self._reader.read(number, self.warn)
             if self.labels is not None:
                 self.labels.copy_(labels, non_blocking=True)
         self.x.copy_(values, non_blocking=True)
         if values.dtype == torch.uint8:
             self.x.div_(127.5).sub_(1)
 
-    def _read(self, stream: Stream, number: int) -> tuple[Tensor, Tensor]:
-        """Batch `number` of a stream; the following ones are read in the background."""
-        if self._reader is None or number != self._next:
-            numbers = itertools.count(number)
-            self._reader = iter(
-                DataLoader(
-                    _Batches(stream),
-                    batch_size=None,
-                    sampler=(self.order.batch(each)[self._share].tolist() for each in numbers),
-                    num_workers=min(8, max(1, (os.cpu_count() or 1) - 1)),
-                    # Without one of its own, a loader draws a seed from the noise stream.
-                    generator=torch.Generator(),
-                    pin_memory=self._device.type == "cuda",
-                )
-            )
-        self._next = number + 1
-        batch = next(self._reader)
-        if isinstance(batch, GanzooError):
-            raise batch
-        return batch
-
-
-class _Batches(Dataset[Any]):
-    """A stream whose items are the batches of given indices.
-
-    An error for the user is handed over as a value: a worker process would raise it as a text
-    with its own traceback.
-    """
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | GanzooError:
-        try:
-            values, labels = read(self.stream, indices)
-            for place, value in zip(indices, values, strict=True):
-                check_finite("the stream of training data:", value[None], place)
-            return values, labels
-        except GanzooError as error:
-            return error
+    def close(self) -> None:
+        """End the processes that read a stream, if there are any."""
+        if not isinstance(self._data, Samples):
+            self._reader.close()

@@ -10,6 +10,8 @@ are saved are those of rank 0).
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from ganzoo.interruption import Interruption
+
+AGREE_SECONDS = 2.0
+"""About how often the ranks ask each other whether one was asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,42 @@ class ProcessGroup:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+
+class Agreement:
+    """The ranks of a run stop together, after the same iteration, when one is asked to.
+
+    They ask each other about every two seconds, so that a stop is agreed on long before the grace
+    ends that `torchrun` gives (30 seconds). In which iterations they do follows from what all of
+    them know: the times that each of them took.
+    """
+
+    def __init__(self, group: ProcessGroup, interruption: Interruption, iteration: int) -> None:
+        self._group, self._interruption = group, interruption
+        self._last, self._due, self._since = iteration, iteration + 1, time.monotonic()
+
+    @property
+    def number(self) -> int:
+        """The signal that asked."""
+        return self._interruption.number or signal.SIGINT
+
+    def reached(self, iteration: int, *, now: bool = False) -> bool:
+        """Whether all ranks stop after `iteration`; they agree at once where `now` is true."""
+        if self._group.size == 1:
+            return self._interruption.requested
+        if iteration < self._due and not now:
+            return False
+        seconds = time.monotonic() - self._since
+        answers = self._group.gather((self._interruption.number or 0, seconds))
+        slowest = max(seconds for _, seconds in answers)
+        done = iteration - self._last
+        # At most twice as many as before: the first iterations say little of the later ones.
+        ahead = min(int(done * AGREE_SECONDS / max(slowest, 1e-9)), 2 * done)
+        self._last, self._due, self._since = iteration, iteration + max(1, ahead), time.monotonic()
+        number = max(number for number, _ in answers)
+        if number:
+            self._interruption.note(number)
+        return bool(number)
 
 
 def group_from_environment() -> ProcessGroup:

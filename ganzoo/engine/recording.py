@@ -29,6 +29,7 @@ from ganzoo.runs import (
     write_json,
     write_text,
 )
+from ganzoo.streams import warn
 
 POINTS_PER_SAMPLE = 32
 """A picture of points shows this many times as many samples as one of images."""
@@ -38,11 +39,12 @@ def recording(recipe: Recipe, folder: RunFolder, plugins: Plugins, progress: Lis
     """All that listens to a run: its files, the plugins and the display, in the order in which
     they need each other."""
     events = Events([])
+    status = Status(recipe, folder, events)
     events.listeners = (
         Rows(folder),
         Weights(recipe, folder, events),
-        Status(recipe, folder, events),
-        PluginHooks(recipe, folder, plugins),
+        status,
+        PluginHooks(recipe, folder, plugins, status),
         Pictures(recipe, folder, events),
         progress,
     )
@@ -169,6 +171,7 @@ class Status(Listener):
     def __init__(self, recipe: Recipe, folder: RunFolder, events: Events) -> None:
         self.recipe, self.folder, self.events = recipe, folder, events
         self._status: dict[str, Any] = read_json(folder.status)
+        self._warnings: list[str] = self._status.get("warnings", [])
 
     def started(self, session: Session, folder: RunFolder) -> None:
         """The run is under way."""
@@ -182,6 +185,10 @@ class Status(Listener):
         """The same."""
         self._write(session)
 
+    def warned(self, text: str) -> None:
+        """What somebody may not have seen; written with the next event."""
+        self._warnings.append(text)
+
     def finished(self, session: Session) -> None:
         """How far it came, and what it took."""
         self._write(session)
@@ -192,6 +199,7 @@ class Status(Listener):
         self._status["state"] = state
         if message:
             self._status["message"] = message
+        self._keep_warnings()
         try:
             if traceback:
                 write_text(self.folder.traceback, traceback)
@@ -209,14 +217,19 @@ class Status(Listener):
             "steps": dict(session.counters.steps),
             "seconds": round(session.counters.seconds, 3),
         }
+        self._keep_warnings()
         write_json(self.folder.status, self._status)
+
+    def _keep_warnings(self) -> None:
+        if self._warnings:
+            self._status["warnings"] = self._warnings
 
 
 class PluginHooks(Listener):
     """Calls the lifecycle hooks of all plugins, and those of the recipe's listeners."""
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, plugins: Plugins) -> None:
-        self.recipe, self.folder, self.plugins = recipe, folder, plugins
+    def __init__(self, recipe: Recipe, folder: RunFolder, plugins: Plugins, status: Status) -> None:
+        self.recipe, self.folder, self.plugins, self.status = recipe, folder, plugins, status
         self._run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
         self._iteration = 0
 
@@ -250,4 +263,9 @@ class PluginHooks(Listener):
         self._call("ganzoo_run_finished", iteration=self._iteration, state=state)
 
     def _call(self, hook: str, **arguments: Any) -> None:
-        self.plugins.notify(hook, run=self._run, **arguments)
+        self.plugins.notify(hook, self._tell, run=self._run, **arguments)
+
+    def _tell(self, text: str) -> None:
+        """Print a warning, with or without a display, and keep it."""
+        warn(text)
+        self.status.warned(text)

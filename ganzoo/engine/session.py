@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -92,6 +92,10 @@ class Session:
         """Real samples read so far, over all processes."""
         return self.batches.read * self.recipe.train.batch_size
 
+    def close(self) -> None:
+        """End the processes that read the data."""
+        self.batches.loader.close()
+
     @contextmanager
     def probed(self, phases: Sequence[str]) -> Iterator[None]:
         """Let the probes that are due measure before and after a group is run."""
@@ -168,11 +172,17 @@ class Session:
         return MovingAverage(averaged, decay, self.recipe.train.iterations)
 
 
-def prepare(recipe: Recipe, device: torch.device, group: ProcessGroup) -> Session:
+def prepare(
+    recipe: Recipe,
+    device: torch.device,
+    group: ProcessGroup,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Session:
     """Build every part of a recipe's run; no network has moved yet.
 
-    torch's default random streams are left at the start of the run's noise stream. Raises
-    `UserError` where the data are not there or the batch cannot be split.
+    `warn` is called with a sentence for what goes wrong in training and is mended. torch's default
+    random streams are left at the start of the run's noise stream. Raises `UserError` where the
+    data are not there or the batch cannot be split.
     """
     pack = 1 if recipe.discriminator is None else recipe.discriminator.spec.pack
     if recipe.train.batch_size % (group.size * pack):
@@ -188,5 +198,6 @@ def prepare(recipe: Recipe, device: torch.device, group: ProcessGroup) -> Sessio
     for network in parts.networks.values():
         network.to(memory_format=backend.memory_format)
     session = Session(recipe, parts, backend, group)
+    session.batches.loader.warn = warn
     torch.manual_seed(stream_seed(recipe.train.seed, "noise", group.rank))
     return session

@@ -12,7 +12,8 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 
 import torch
 from filelock import FileLock, Timeout
@@ -21,12 +22,12 @@ from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint, run_fingerprint
 from ganzoo.engine.environment import changes
 from ganzoo.engine.events import Events, Listener
-from ganzoo.engine.interruption import Interruption
-from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
+from ganzoo.engine.process_group import Agreement, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
+from ganzoo.interruption import Answer, Interruption, handled, number_of
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import shortages
@@ -37,6 +38,7 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
     """Train from where the session stands to the end of the recipe, or to an interruption."""
     recipe, counters = session.recipe, session.counters
     last, snapshots = recipe.train.iterations, recipe.snapshots
+    agreement = Agreement(session.group, interruption, counters.iteration)
     clock = time.perf_counter()
     while counters.iteration < last:
         run_iteration(session)
@@ -45,20 +47,21 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         counters.seconds, clock = counters.seconds + now - clock, now
         events.emit("advanced", session)
         ended = counters.iteration == last
-        logging = ended or counters.iteration % recipe.log.every == 0
-        stopping = stop_requested(session.group, interruption, logging)
-        if logging:
+        stopping = stop_requested(agreement, counters.iteration, ended)
+        if ended or counters.iteration % recipe.log.every == 0:
             log(session, folder, events)
         if ended or stopping or counters.iteration % recipe.checkpoint.every == 0:
-            save(session, folder, events)
+            with interruption.held():
+                save(session, folder, events)
         if counters.iteration in snapshots:
             # A run that is killed before this writes the snapshot when it is resumed.
             events.emit("kept", session)
-        if stopping and not ended:
+        if stopping:
             raise InterruptedRun(
                 f"stopped after iteration {counters.iteration} of {last}; "
                 f"the checkpoint is in {folder.path}",
                 hint=f"`ganzoo resume {folder.path}` continues it",
+                number=agreement.number,
             )
 
 
@@ -107,28 +110,32 @@ def diverged(what: str, session: Session, folder: RunFolder) -> RunError:
     )
 
 
-def stop_requested(group: ProcessGroup, interruption: Interruption, logging: bool) -> bool:
-    """Whether the run should end now; several processes agree on it at the logging interval."""
-    if group.size == 1:
-        return interruption.requested
-    return logging and any(group.gather(interruption.requested))
+def stop_requested(agreement: Agreement, iteration: int, ended: bool) -> bool:
+    """Whether the run should stop after `iteration`, which is the last one where it has `ended`."""
+    return agreement.reached(iteration, now=ended)
 
 
 def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) -> None:
     """Take a session to the newest whole checkpoint of its run, or leave it at the start of one
     that has none yet; `warn` is told of broken ones, and of what is not as it was.
 
-    Raises `RunError` where the checkpoints of the run are gone or do not fit.
+    Raises `RunError` where the data are others, or the checkpoints are gone or do not fit.
     """
+    check_same_data(folder, session.parts.description)
     session.fingerprint = run_fingerprint(folder) or session.fingerprint
+    status = read_status(folder)
+    if status.get("state") == "running":
+        warn(
+            f"the process that trained {folder.path} was killed or crashed; its last words are of "
+            f"iteration {status.get('iteration', 0)}"
+        )
     if change := changes(folder, session):
         warn(change)
     state = newest_checkpoint(folder, warn, aside=session.group.first)
     if state is None:
         every = session.recipe.checkpoint.every
-        if read_status(folder).get("iteration", 0) > every or any(
-            folder.path.glob("*.safetensors")
-        ):
+        weights = any(folder.path.glob("*.safetensors"))
+        if weights or status.get("iteration", 0) > every:
             raise RunError(
                 f"{folder.path} has been trained, but its checkpoints are gone",
                 hint="put one back from a copy of the folder, "
@@ -155,7 +162,7 @@ def train_recipe(
     """Train a recipe in a run folder, from the start or from the newest valid checkpoint.
 
     Raises `UserError` where the data or the device are not there, `RunError` where the data are
-    others than the run began with or the run cannot continue, and `InterruptedRun` after Ctrl-C.
+    others than the run began with or the run cannot continue, and `InterruptedRun` after a signal.
     The folder then says how far it came.
     """
     group = group_from_environment()
@@ -163,45 +170,56 @@ def train_recipe(
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
     lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
+    # A rank that leaves alone lets the others wait for it: they stop together, in training.
+    answer: Answer = "raise" if group.size == 1 else "note"
     try:
         with (
+            handled(answer) as interruption,
             lock,
             arithmetic(device, deterministic=recipe.engine.deterministic),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             joined(group, device),
+            closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
         ):
-            session = prepare(recipe, device, group)
             if resume:
-                if group.first:
-                    check_same_data(folder, session.parts.description)
-                restore(session, folder, progress.warned)
+                restore(session, folder, partial(events.emit, "warned"))
             generated, real = recipe.evaluate.samples, session.parts.description.real_samples
             for name, reason in shortages(recipe.metrics, generated, real).items():
                 events.emit("warned", f"metric '{name}' will be left out: {reason}")
-            with Interruption() as interruption:
+            with interruption.answering("note"):
                 events.emit("started", session, folder)
                 if session.iteration in recipe.snapshots:
                     events.emit("kept", session)
                 train(session, folder, events, interruption)
             events.emit("finished", session)
-            events.emit("ended", "done", None, None)
+            events.end("done")
     except Timeout:
         raise RunError(f"another process is training {folder.path}") from None
     except InterruptedRun as stop:
-        events.emit("ended", "interrupted", stop.message, None)
+        with suppress(KeyboardInterrupt):  # from somebody in a hurry
+            events.end("interrupted", stop.message)
         raise
-    except KeyboardInterrupt:
-        events.emit("ended", "interrupted", "stopped at once", None)
-        raise InterruptedRun(
-            f"stopped at once, without a new checkpoint, in {folder.path}",
-            hint=f"`ganzoo resume {folder.path}` continues from the last one",
-        ) from None
+    except KeyboardInterrupt as stop:
+        raise stopped_at_once(folder, events, number_of(stop)) from None
     except GanzooError as error:
-        events.emit("ended", "failed", error.message, None)
+        events.end("failed", error.message)
         raise
     except Exception as error:
-        events.emit("ended", "failed", describe(error), traceback.format_exc())
+        events.end("failed", describe(error), traceback.format_exc())
         raise RunError(
             f"the run failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
         ) from error
+
+
+def stopped_at_once(folder: RunFolder, events: Events, number: int) -> InterruptedRun:
+    """What is raised, and told to listeners, for a run that ends without a new checkpoint."""
+    with suppress(KeyboardInterrupt):
+        events.end("interrupted", "stopped at once")
+    begun = bool(folder.checkpoints())
+    return InterruptedRun(
+        f"stopped at once, without a new checkpoint, in {folder.path}",
+        hint=f"`ganzoo resume {folder.path}` "
+        + ("continues from the last one" if begun else "starts it again"),
+        number=number,
+    )

@@ -7,18 +7,23 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from ganzoo.cli import main
 
 Command = Callable[..., CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+ROOT = Path(__file__).parents[2]
 
 VARIABLES = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GANZOO_DATA"),
@@ -112,6 +117,30 @@ def process() -> Command:
         )
 
     return process
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """`start("run", recipe)` starts the command as the leader of a group of processes.
+
+    `before` are words before it, such as another command that starts it; the other options are
+    those of `subprocess.Popen`. What is left of the group is killed after the test.
+    """
+    started: list[subprocess.Popen[str]] = []
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def start(*arguments: object, before: tuple[str, ...] = (), **options: Any) -> Any:
+        command = [*before, sys.executable, "-m", "ganzoo", *map(str, arguments)]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        options = {**pipes, "text": True, "start_new_session": True, **options}
+        started.append(subprocess.Popen(command, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.fixture

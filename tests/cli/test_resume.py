@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from ganzoo.interruption import REPEATED_SECONDS
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -50,7 +53,7 @@ def test_resumes_from_the_newest_checkpoint_to_the_same_end(
     assert_same_end(interrupted_run, finished_run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_after_the_iteration(
     command: Command,
     recipe: Path,
@@ -65,7 +68,7 @@ def test_a_signal_ends_the_run_after_the_iteration(
     with monkeypatch.context() as patch:
         patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
         result = command("run", recipe, "--id", "one")
-    assert (result.returncode, result.stdout) == (130, "")
+    assert (result.returncode, result.stdout) == (128 + number, "")
     assert result.stderr.endswith(
         f"stopped after iteration 3 of 6; the checkpoint is in {RUN}\n"
         f"  = `ganzoo resume {RUN}` continues it\n"
@@ -76,12 +79,14 @@ def test_a_signal_ends_the_run_after_the_iteration(
     assert_same_end(RUN, finished_run)
 
 
-def test_a_second_signal_ends_the_run_at_once(
+def test_a_second_ctrl_c_ends_the_run_at_once(
     command: Command, recipe: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def advanced(display: object, session: Any) -> None:
         if session.iteration == 3:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(REPEATED_SECONDS)
+            os.kill(os.getpid(), signal.SIGTERM)  # a machine's, and machines are in no hurry
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
@@ -96,6 +101,45 @@ def test_a_second_signal_ends_the_run_at_once(
     assert status(RUN)["state"] == "interrupted"
     assert command("resume", RUN).returncode == 0
     assert_same_end(RUN, finished_run)
+
+
+def test_a_second_ctrl_c_lets_a_checkpoint_be_written(
+    command: Command, recipe: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    save = torch.save
+
+    def slow_save(state: object, file: Any) -> None:
+        if RUN.joinpath("checkpoints", "000002.pt").exists():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(REPEATED_SECONDS)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        save(state, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", slow_save)
+        result = command("run", recipe, "--id", "one")
+    assert result.returncode == 130
+    assert "stopped after iteration 5 of 6" in result.stderr
+    assert checkpoints(RUN) == ["000004.pt", "000005.pt"]
+    assert command("resume", RUN).returncode == 0
+    assert_same_end(RUN, finished_run)
+
+
+def test_a_run_whose_process_was_killed_is_said_to_be(
+    command: Command, interrupted_run: Path, finished_run: Path
+) -> None:
+    running = {**status(interrupted_run), "state": "running"}
+    (interrupted_run / "status.json").write_text(json.dumps(running))
+    result = command("resume", interrupted_run)
+    assert result.returncode == 0
+    assert (
+        f"warning: the process that trained {interrupted_run} was killed or crashed; "
+        "its last words are of iteration 5\n"
+    ) in result.stderr
+    assert_same_end(interrupted_run, finished_run)
 
 
 def test_ctrl_c_while_the_data_are_read(

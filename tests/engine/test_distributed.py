@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -14,8 +18,9 @@ import torch
 from tiny import tiny
 
 from ganzoo import open_run
-from ganzoo.engine.process_group import ProcessGroup
+from ganzoo.engine.process_group import Agreement, ProcessGroup
 from ganzoo.errors import UserError
+from ganzoo.interruption import Interruption
 from ganzoo.runs import RunFolder, read_json, write_json
 
 from .conftest import TINY, MakeSession
@@ -100,6 +105,70 @@ def test_two_ranks_resume_to_the_same_bytes(tmp_path: Path, text: str) -> None:
     assert read_json(part.status)["steps"] == read_json(whole.status)["steps"]
     for path in (whole.statistics, whole.samples(20), *whole.path.glob("*.safetensors")):
         assert (part.path / path.relative_to(whole.path)).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.timeout(300)
+def test_ranks_stop_together_and_soon_whatever_the_logging_interval(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    endless = [f"{key}=1_000_000" for key in ("train.iterations", "log.every", "checkpoint.every")]
+    arguments = ["run", str(recipe), *endless, "--runs", str(tmp_path), "--id", "run"]
+    run = tmp_path / "tiny" / "run"
+    with subprocess.Popen(
+        [*torchrun, "--nproc-per-node=2", "-m", "ganzoo", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while not (run / "samples" / "000000.png").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            asked = time.monotonic()
+            process.terminate()
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert time.monotonic() - asked < 25, "torchrun kills what is left after 30 seconds"
+    status = open_run(run).status
+    assert status["state"] == "interrupted", stderr
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    assert int(checkpoint.stem) == status["iteration"] > 0
+    assert stderr.count("stopped after iteration ") == 1
+
+
+class Talk(ProcessGroup):
+    """A rank of two, which hears what the other says, and remembers when they talked."""
+
+    def gather(self, value: Any) -> list[Any]:
+        talks.append(value)
+        return [value, (0 if len(talks) < 12 else signal.SIGTERM, 0.1)]
+
+
+talks: list[Any] = []
+
+
+def test_ranks_ask_each_other_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    talks.clear()
+    clock = iter(range(10**6))
+    # Every iteration takes 0.01 seconds.
+    now = 0.0
+    monkeypatch.setattr("ganzoo.engine.process_group.time.monotonic", lambda: now)
+    interruption = Interruption("note")
+    agreement = Agreement(Talk(0, 2), interruption, iteration=0)
+    asked = []
+    for iteration in clock:
+        now = 0.01 * (iteration + 1)
+        before = len(talks)
+        if reached := agreement.reached(iteration + 1):
+            break
+        if len(talks) > before:
+            asked.append(iteration + 1)
+    assert reached
+    assert asked[:4] == [1, 3, 7, 15], "the first iterations say little"
+    gaps = [after - before for before, after in pairwise(asked[8:])]
+    assert all(gap == pytest.approx(200, abs=2) for gap in gaps), "two seconds"
+    assert (interruption.number, agreement.number) == (signal.SIGTERM, signal.SIGTERM)
 
 
 def test_ranks_take_their_shares_of_the_same_latents(session: MakeSession) -> None:

@@ -262,6 +262,9 @@ def test_a_run_killed_at_random_moments_resumes_to_the_same_bytes(
             assert process.returncode == 0, errors
             break
         # The clock starts with the first word of the training, after the slow imports.
+        # From the second time on, it is said that the process before was killed.
+        if kills:
+            assert "was killed or crashed" in process.stderr.readline()
         assert process.stderr.readline().startswith("tiny: 3000 iterations")
         time.sleep(moments.uniform(0.2, 1.2))
         process.send_signal(signal.SIGKILL)

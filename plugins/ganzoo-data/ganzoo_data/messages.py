@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import lru_cache
 
 
@@ -17,4 +18,6 @@ def reason(error: Exception) -> str:
 def announce(text: str) -> None:
     """One line on stderr, once, from the first of the processes that torchrun started."""
     if os.environ.get("RANK", "0") == "0":
-        print(text, file=sys.stderr, flush=True)
+        # That nobody reads it is no reason to stop.
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
