@@ -16,6 +16,9 @@ DISCRIMINATOR = ("discriminator",)
 GENERATOR = ("generator",)
 NOTHING: Mapping[str, float] = {}
 
+MOST_STEPS = 10_000
+"""Steps of one network in an iteration."""
+
 
 @dataclass(frozen=True)
 class RuleSchedule:
@@ -34,8 +37,12 @@ class AlternatingSchedule(ScheduleSpec):
     type: ClassVar[str] = "alternating"
     runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
 
-    discriminator_steps: PositiveInt = Field(1, description="k, steps of D in an iteration")
-    generator_steps: PositiveInt = Field(1, description="m, steps of G in an iteration")
+    discriminator_steps: PositiveInt = Field(
+        1, le=MOST_STEPS, description="k, steps of D in an iteration"
+    )
+    generator_steps: PositiveInt = Field(
+        1, le=MOST_STEPS, description="m, steps of G in an iteration"
+    )
     first: Literal["discriminator", "generator"] = Field(
         "discriminator", description="which of the two goes first"
     )
@@ -62,7 +69,7 @@ class WarmUpSchedule(AlternatingSchedule):
         25, description="iterations with more steps of D, at the start"
     )
     warm_up_discriminator_steps: PositiveInt = Field(
-        100, description="steps of D in each of those iterations"
+        100, le=MOST_STEPS, description="steps of D in each of those iterations"
     )
 
     def build(self, context: BuildContext) -> Schedule:
@@ -83,7 +90,7 @@ class AnnealedSchedule(AlternatingSchedule):
 
     type: ClassVar[str] = "annealed"
 
-    initial_discriminator_steps: PositiveInt = Field(5, description="k at the start")
+    initial_discriminator_steps: PositiveInt = Field(5, le=MOST_STEPS, description="k at the start")
     annealed: float = Field(
         0.5, gt=0, le=1, description="share of the run that is cut into stretches"
     )
