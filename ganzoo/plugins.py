@@ -28,7 +28,7 @@ import pluggy
 from ganzoo import hookspecs, local
 from ganzoo.distributions import CORE as CORE
 from ganzoo.distributions import distinct, entry_points, normal
-from ganzoo.errors import RunError, UserError, describe, one_of
+from ganzoo.errors import RunError, UserError, describe, one_of, visible
 from ganzoo.local import LocalPlugin
 from ganzoo.offers import PluginFailure, offered_components, validation_problem
 from ganzoo.specs import API_VERSION, ComponentSpec
@@ -169,10 +169,8 @@ class Plugins:
                     ) from error
                 if key not in self.reported:
                     self.reported.add(key)
-                    print(
-                        f"warning: {failure} and is not called there again: {describe(error)}",
-                        file=sys.stderr,
-                    )
+                    text = f"{failure} and is not called there again: {describe(error)}"
+                    print(visible(f"warning: {text}"), file=sys.stderr)
 
 
 @functools.cache

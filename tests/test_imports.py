@@ -48,8 +48,10 @@ LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
     "protocols": Layer(()),
     "ramps": Layer(()),
-    "specs": Layer(("protocols", "ramps")),
-    "api": Layer(("errors", "protocols", "ramps", "specs")),
+    "phases": Layer(()),
+    "remarks": Layer(()),
+    "specs": Layer(("phases", "protocols", "ramps", "remarks")),
+    "api": Layer(("errors", "protocols", "ramps", "remarks", "specs")),
     "hookspecs": Layer(("protocols", "specs")),
     "declarations": Layer(("specs",)),
     "offers": Layer(("hookspecs", "declarations", "specs")),
@@ -60,7 +62,9 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(("errors", "local", "distributions", "hookspecs", "offers", "specs")),
     "registry": Layer(("errors", "plugins", "specs")),
     "recipe": Layer(("local", "registry", "recipe.*")),
-    "recipe.*": Layer(("errors", "files", "plugins", "ramps", "registry", "specs", "recipe.*")),
+    "recipe.*": Layer(
+        ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
+    ),
     "runs": Layer(("errors",)),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
@@ -128,7 +132,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "cli": Layer(("errors", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
-    "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
+    "cli.progress": Layer(("errors", "recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),

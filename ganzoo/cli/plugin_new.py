@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import complain, stderr
+from ganzoo.cli.output import complain, say, tell
 from ganzoo.errors import UserError
 from ganzoo.specs import KINDS
 
@@ -57,7 +57,7 @@ def new(
         kinds = _words(_ask(_question_of_kinds(), lambda answer: check_kinds(_words(answer))))
     author = author or _git_author() or _ask_author(name)
     target = new_plugin(name, kinds, folder, author=author)
-    print(target)
+    say(target)
     _print_next_steps(target)
 
 
@@ -87,7 +87,7 @@ def _ask(question: str, check: Callable[[str], object]) -> str:
     while True:
         # On stderr and with a line of its own: programs read stdout, and the terminal redraws
         # the line that is being edited.
-        stderr().print(question)
+        tell(question)
         try:
             answer = input().strip()
             check(answer)
@@ -121,7 +121,7 @@ def _print_next_steps(target: Path) -> None:
     """The commands by which the new plugin is installed, tested, run and checked."""
     from ganzoo.scaffold import package_of
 
-    stderr().print(
+    tell(
         "next:\n"
         f"  cd {shlex.quote(str(target))}\n"
         '  pip install -e ".[test]"\n'

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.text import Text
 
-from ganzoo.cli.output import stderr, talks, warn
+from ganzoo.cli.output import say, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
+from ganzoo.errors import visible
 from ganzoo.runs import RunFolder
 from ganzoo.zoo import Run
 
@@ -31,8 +31,8 @@ def report(run: Run) -> None:
     if not talks():
         return
     for name, value in run.evaluation.get("values", {}).items():
-        stderr().print(Text(f"{name} {value:.4g}"))
-    print(run.path)
+        tell(f"{name} {value:.4g}")
+    say(run.path)
 
 
 class LineProgress(Listener):
@@ -71,7 +71,7 @@ class LineProgress(Listener):
         warn(text)
 
     def _print(self, text: str) -> None:
-        stderr().print(Text(text))
+        tell(text)
 
 
 class TerminalProgress(LineProgress):
@@ -125,7 +125,7 @@ def _speed(rate: float, session: Session) -> str:
 def _means(statistics: Mapping[str, float]) -> str:
     """`discriminator/real` as `d/real`, and no sums, to fit a line."""
     return "  ".join(
-        f"{name[0]}{name[name.find('/') :]} {value:.3f}"
+        f"{visible(name)[0]}{visible(name[name.find('/') :])} {value:.3f}"
         for name, value in statistics.items()
         if "/" in name and not name.endswith("/total")
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import RunArgument
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.cli.output import say, warn_about_broken_plugins
 
 
 def sample(
@@ -42,4 +42,4 @@ def sample(
         write_samples(samples, out)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
-    print(out)
+    say(out)

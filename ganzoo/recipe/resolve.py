@@ -13,15 +13,17 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ganzoo.errors import UserError, one_of, shortened
+from ganzoo.errors import UserError, one_of, shortened, visible
 from ganzoo.recipe.checks import Checks, article, trained_networks
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
 from ganzoo.recipe.problems import Problem, RecipeError
+from ganzoo.recipe.remarks import remarks
 from ganzoo.recipe.settings import OPTIMIZERS, OPTIONS, TABLES, Optimizer
 from ganzoo.recipe.source import COMMAND_LINE, Source
 from ganzoo.recipe.toml import KEYS
 from ganzoo.registry import Registry
+from ganzoo.remarks import Remark
 from ganzoo.specs import NETWORKS, LossSpec
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,9 +44,11 @@ def resolve(source: Source, registry: Registry) -> Recipe:
     """The recipe that `source` describes. Raises `RecipeError` with every problem found."""
     resolver = _Resolver(source, registry)
     parts = resolver.parts()
+    if not resolver.problems:
+        remarks(parts, resolver.remark)
     if resolver.problems:
         raise RecipeError(sorted(dict.fromkeys(resolver.problems), key=_position))
-    return Recipe(**parts)
+    return Recipe(**parts, notes=tuple(resolver.notes))
 
 
 def _position(problem: Problem) -> tuple[bool, str, float]:
@@ -58,6 +62,7 @@ class _Resolver:
         self.source = source
         self.registry = registry
         self.problems: list[Problem] = []
+        self.notes: list[str] = []
 
     def problem(self, path: Path, message: str, hint: Hint = None) -> None:
         """Note a problem; a hint that takes time to find is left out where nobody reads it."""
@@ -65,6 +70,17 @@ class _Resolver:
         if callable(hint):
             hint = hint() if len(self.problems) < HINTED else None
         self.problems.append(Problem(key, message, self.source.origin(path), hint))
+
+    def remark(self, path: Path, remark: Remark) -> None:
+        """Take what a component says of the recipe: a problem, or a note in one line."""
+        if remark.fatal:
+            self.problem(path, remark.message, remark.hint)
+            return
+        origin = self.source.origin(path)
+        place = f"{origin.file}:{origin.line}" if origin.line else origin.file
+        hint = f"; {remark.hint}" if remark.hint else ""
+        note = f"{place}: {'.'.join(map(str, path))}: {remark.message}{hint}"
+        self.notes.append(visible(note, keep=""))
 
     def parts(self) -> dict[str, Any]:
         """The arguments of `Recipe`; incomplete where there were problems."""

@@ -6,6 +6,8 @@ import os
 import sys
 from functools import lru_cache
 
+from ganzoo.api import visible
+
 
 def reason(error: Exception) -> str:
     """The message of an exception on one line, or its name if it has none."""
@@ -17,4 +19,4 @@ def reason(error: Exception) -> str:
 def announce(text: str) -> None:
     """One line on stderr, once, from the first of the processes that torchrun started."""
     if os.environ.get("RANK", "0") == "0":
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
