@@ -132,7 +132,9 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "cli": Layer(("errors", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
-    "cli.progress": Layer(("errors", "recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
+    "cli.progress": Layer(
+        ("errors", "recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True
+    ),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),
