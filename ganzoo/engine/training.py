@@ -20,6 +20,7 @@ from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.interruption import Interruption
+from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import ProcessGroup, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
@@ -167,6 +168,8 @@ def train_recipe(
         raise
     except Exception as error:
         events.emit("ended", "failed", describe(error), traceback.format_exc())
+        if is_out_of_memory(error):
+            raise out_of_memory(recipe, "to train", device) from error
         raise RunError(
             f"the run failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
