@@ -8,7 +8,7 @@ as long as `API_VERSION` stays the same.
 
 from pluggy import HookimplMarker
 
-from ganzoo.errors import RunError, UserError
+from ganzoo.errors import RunError, UserError, visible
 from ganzoo.protocols import (
     Augmentation,
     CodingLoss,
@@ -24,6 +24,7 @@ from ganzoo.protocols import (
     Step,
 )
 from ganzoo.ramps import Value
+from ganzoo.remarks import Remark, Surroundings
 from ganzoo.specs import (
     API_VERSION,
     AugmentationSpec,
@@ -72,13 +73,16 @@ __all__ = [
     "ProbeSpec",
     "Regularizer",
     "RegularizerSpec",
+    "Remark",
     "Role",
     "RunError",
     "RunInfo",
     "Schedule",
     "ScheduleSpec",
     "Step",
+    "Surroundings",
     "UserError",
     "Value",
     "hookimpl",
+    "visible",
 ]

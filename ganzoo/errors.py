@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import unicodedata
 from collections.abc import Sequence
 from functools import partial
 
@@ -63,6 +64,29 @@ class InterruptedRun(GanzooError):
 
 class GanzooWarning(UserWarning):
     """Something that the user should know and that stops nothing."""
+
+
+def visible(text: str, *, keep: str = "\n\t") -> str:
+    """The text with what a terminal would obey, or not show, written as `\\u001b`.
+
+    Control and format characters, line separators and halves of characters are replaced, except
+    those in `keep`. TOML and JSON read what replaces them.
+    """
+    return "".join(each if each in keep or _harmless(each) else _escaped(each) for each in text)
+
+
+def _harmless(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def one_of(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 from ganzoo.errors import UserError
+from ganzoo.files import read_regular
 
 VARIABLE = "GANZOO_PLUGIN_FILES"
 """Environment variable with the absolute paths, joined as those of PATH are."""
@@ -49,7 +50,7 @@ class LocalPlugin:
         digest = hashlib.sha256()
         try:
             for file in sorted(self.path.rglob("*.py")) if self.path.is_dir() else [self.path]:
-                content = file.read_bytes()
+                content = read_regular(file)
                 name = file.relative_to(self.path.parent).as_posix()
                 digest.update(f"{name} {len(content)}\n".encode() + content)
         except OSError:
@@ -108,7 +109,11 @@ def _plugins_at(path: Path) -> Sequence[Path]:
     if os.path.isdir(path):
         if os.path.isfile(path / "__init__.py"):
             return [path]
-        files = [file for file in sorted(path.glob("*.py")) if file.name[0] not in "._"]
+        files = [
+            file
+            for file in sorted(path.glob("*.py"))
+            if file.name[0] not in "._" and file.is_file()
+        ]
         if not files:
             raise UserError(f"the folder {path} holds no plugin file", hint=hint)
         return files
@@ -123,6 +128,9 @@ class _Loader(SourceFileLoader):
 
     def path_stats(self, path: str) -> dict[str, float]:
         raise OSError
+
+    def get_data(self, path: str) -> bytes:
+        return read_regular(path)
 
 
 class _Finder:

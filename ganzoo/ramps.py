@@ -78,10 +78,10 @@ class Ramp(_Bounded, BaseModel):
     def at(self, share: float) -> float:
         """The value after a share in [0, 1] of the run."""
         begin, end = self.over
-        if share <= begin < end:
-            return self.start
-        if share >= end:
+        if share >= end:  # first, so that a ramp of no length is a jump
             return self.to
+        if share <= begin:
+            return self.start
         part = (share - begin) / (end - begin)
         if self.shape == "exponential":
             return self.start * math.exp(part * math.log(self.to / self.start))

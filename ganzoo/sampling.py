@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ganzoo.engine.backend import choose_device
 from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights, read_description
+from ganzoo.engine.memory import check_fits, is_out_of_memory
 from ganzoo.engine.networks import generate
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import draw_labels, rows, seeded
@@ -130,7 +132,19 @@ class Sampler:
 
         A seed always gives the same ones, however many are drawn. `prior` is the type of one of
         the recipe's priors, by default the one that it samples from; `label` a class, by default
-        all with their shares in the data. Raises `RunError` where the prior was not fitted.
+        all with their shares in the data. Raises `RunError` where the prior was not fitted, and
+        `UserError` where there is not enough memory.
         """
+        values = math.prod(self.recipe.data.spec.sample_shape) + self.recipe.latent.dim
+        what = f"{count} samples" if count < 10**18 else "so many samples"
+        check_fits(4 * values * count, what, "draw fewer, some at a time with seeds of their own")
         labels = self.labels(count, seed=seed, label=label)
-        return self.decode(self.draw(count, seed=seed, prior=prior), labels, seed=seed)
+        try:
+            return self.decode(self.draw(count, seed=seed, prior=prior), labels, seed=seed)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise UserError(
+                    f"there is not enough memory on {self.device} for {count} samples",
+                    hint="draw fewer, some at a time with seeds of their own",
+                ) from error
+            raise

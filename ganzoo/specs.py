@@ -8,15 +8,18 @@ object. Declarations never import torch at module level; `build` does.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
+from ganzoo.phases import Phase as Phase
+from ganzoo.phases import Role as Role
 from ganzoo.protocols import Augmentation, Loss, Metric, Prior, Probe, Regularizer, Schedule, Step
 from ganzoo.ramps import CONFIG, Ramp, Ramps, value_at
+from ganzoo.remarks import Remark, Surroundings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,6 +102,19 @@ class ComponentSpec(BaseModel):
         """Make the working object. Heavy imports belong here."""
         raise NotImplementedError
 
+    @property
+    def traits(self) -> Mapping[str, str]:
+        """What its keys make of this component that others may not go together with: words, as
+        capabilities are, and the key that each is due to. `{"weight-clipping": "clip"}`."""
+        return {}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        """What is wrong or unwise about it in this recipe, which is told before anything is built.
+
+        Called when every table is valid by itself and all needs are met.
+        """
+        return ()
+
     def arguments(self) -> dict[str, Any]:
         """The component's own keys and their values, without those that all of its kind have."""
         common = KINDS[self.kind].model_fields
@@ -153,38 +169,6 @@ class EncoderSpec(NetworkSpec):
     """
 
     kind: ClassVar[str] = "encoder"
-
-
-class Phase(BaseModel):
-    """One kind of update that a loss offers to the schedule."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    trains: frozenset[str]
-    """Names of the networks that this phase trains; all others are frozen."""
-    reads_data: bool = True
-    """Whether the phase uses real samples; one that does not spares the reading of them."""
-    differentiates: frozenset[str] = frozenset()
-    """What the loss differentiates with respect to in this phase: `x`, `z`, `fake`."""
-    stops_gradients: bool = False
-    """Whether the gradient of the terms is meant to differ from that of their values, as behind a
-    straight-through estimator or a frozen target."""
-
-
-class Role(BaseModel):
-    """What a loss wants of a further network, which the recipe gives it as `[networks.NAME]`.
-
-    Such a network is never called with labels.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["generator", "discriminator", "encoder"]
-    """The kind of component that can play the role."""
-    sees: Literal["samples", "codes", "samples and codes"] = "samples"
-    """What the network reads; of a generator what it makes. It fixes the shape for which the
-    network is built: codes are points of `latent_dim` values, and samples and codes are points of
-    all their values one after the other."""
 
 
 class LossSpec(ComponentSpec):

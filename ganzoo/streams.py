@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
+from ganzoo.errors import visible
+
 
 class LastingFile(io.FileIO):
     """A file descriptor for which every write succeeds; `error` is the first that did not."""
@@ -96,4 +98,4 @@ def _flushed(stream: TextIO) -> LastingFile | None:
 def warn(text: str) -> None:
     """Print a line of warning to stderr, if that is possible."""
     with suppress(OSError):
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        print(visible(f"warning: {text}"), file=sys.stderr, flush=True)

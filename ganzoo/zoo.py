@@ -239,6 +239,7 @@ def _listeners(recipe: Recipe) -> dict[str, Any]:
 def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> None:
     """Write the metrics of a run; an error in one becomes a message and a traceback file."""
     from ganzoo.engine.events import Listener
+    from ganzoo.engine.memory import is_out_of_memory, out_of_memory
     from ganzoo.evaluation.measure import measure
 
     warn = (progress or Listener()).warned
@@ -256,6 +257,9 @@ def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> No
         ) from None
     except Exception as error:
         runs.write_text(folder.traceback, traceback.format_exc())
+        if is_out_of_memory(error):
+            device = recipe.engine.device
+            raise out_of_memory(recipe, "to measure", device, "evaluate.samples") from error
         raise RunError(
             f"{folder.path} is trained, but measuring it failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",

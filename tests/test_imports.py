@@ -51,12 +51,15 @@ LAYERS: Mapping[str, Layer] = {
     "streams": Layer(()),
     "protocols": Layer(()),
     "ramps": Layer(()),
-    "specs": Layer(("protocols", "ramps")),
-    "api": Layer(("errors", "protocols", "ramps", "specs")),
+    "phases": Layer(()),
+    "remarks": Layer(()),
+    "specs": Layer(("phases", "protocols", "ramps", "remarks")),
+    "api": Layer(("errors", "protocols", "ramps", "remarks", "specs")),
     "hookspecs": Layer(("protocols", "specs")),
     "declarations": Layer(("specs",)),
     "offers": Layer(("hookspecs", "declarations", "specs")),
-    "local": Layer(("errors",)),
+    "files": Layer(()),
+    "local": Layer(("errors", "files")),
     "folders": Layer(()),
     "distributions": Layer(("hookspecs",)),
     "plugins": Layer(
@@ -64,7 +67,9 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "registry": Layer(("errors", "plugins", "specs")),
     "recipe": Layer(("local", "registry", "recipe.*")),
-    "recipe.*": Layer(("errors", "plugins", "ramps", "registry", "specs", "recipe.*")),
+    "recipe.*": Layer(
+        ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
+    ),
     "unfinished": Layer(()),
     "runs": Layer(("errors", "unfinished")),
     "conditioning": Layer((), heavy=True),
@@ -143,7 +148,9 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "cli": Layer(("errors", "interruption", "streams", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
-    "cli.progress": Layer(("recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True),
+    "cli.progress": Layer(
+        ("errors", "recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True
+    ),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),

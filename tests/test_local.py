@@ -153,6 +153,26 @@ class TestRefusals:
         folder = put("several/_helper.py").parent
         assert refusal(folder) == f"the folder {folder} holds no plugin file{self.HINT}"
 
+    @pytest.mark.parametrize("named", ["pipe.py", "."])
+    def test_a_pipe_is_never_waited_for(self, named: str, put: Put, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.py")
+        assert ("is no .py file" if named != "." else "holds no plugin file") in refusal(
+            tmp_path / named
+        )
+
+    def test_a_pipe_in_a_package_is_never_waited_for(self, put: Put) -> None:
+        package = put("mine/__init__.py").parent
+        os.mkfifo(package / "pipe.py")
+        (plugin,) = load(package)
+        assert (plugin.version, plugin.error) == ("unknown", None)
+
+    def test_a_file_of_any_size(self, put: Put) -> None:
+        file = put("mine.py")
+        with file.open("r+b") as out:
+            out.truncate(2**40)  # a hole
+        (plugin,) = load(file)
+        assert "it is larger than 1 MiB" in str(plugin.error)
+
     @pytest.mark.parametrize("second", ["b/mine-too.py", "b/mine_too/__init__.py"])
     def test_two_of_one_name(self, put: Put, second: str) -> None:
         first = put("a/mine_too.py")
@@ -291,7 +311,7 @@ class TestBroken:
         def refuse(*_: object) -> bytes:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "read_bytes", refuse)
+        monkeypatch.setattr(local, "read_regular", refuse)
         monkeypatch.setattr(local._Loader, "get_data", refuse)
         local.add([file])
         (plugin,) = plugins.load([], local.named()).broken

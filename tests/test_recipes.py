@@ -29,6 +29,7 @@ def test_a_recipe_is_good_and_says_what_it_shows(file: Path) -> None:
     recipe = ganzoo.load_recipe(file)
     assert recipe.name == file.stem
     assert recipe.summary
+    assert recipe.notes == ()
     assert re.match(r"(#.*\n)*# From: .*\n(#.*\n)*# Shows: .*\n(#.*\n)*# Takes: ", file.read_text())
     assert "Shows:   xx" not in file.read_text()
 

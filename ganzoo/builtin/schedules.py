@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from ganzoo.api import BuildContext, Schedule, ScheduleSpec, hookimpl
+from ganzoo.api import BuildContext, Remark, Schedule, ScheduleSpec, Surroundings, hookimpl
 
 Groups = Sequence[Sequence[str]]
 
 DISCRIMINATOR = ("discriminator",)
 GENERATOR = ("generator",)
+MANY = 50
+"""Steps of D for one of G beyond which a schedule says that this is unwise."""
 NOTHING: Mapping[str, float] = {}
+
+MOST_STEPS = 10_000
+"""Steps of one network in an iteration."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,20 @@ class AlternatingSchedule(ScheduleSpec):
     type: ClassVar[str] = "alternating"
     runs: ClassVar[frozenset[str]] = frozenset({"discriminator", "generator"})
 
-    discriminator_steps: PositiveInt = Field(1, description="k, steps of D in an iteration")
-    generator_steps: PositiveInt = Field(1, description="m, steps of G in an iteration")
+    discriminator_steps: PositiveInt = Field(
+        1, le=MOST_STEPS, description="k, steps of D in an iteration"
+    )
+    generator_steps: PositiveInt = Field(
+        1, le=MOST_STEPS, description="m, steps of G in an iteration"
+    )
     first: Literal["discriminator", "generator"] = Field(
         "discriminator", description="which of the two goes first"
     )
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        if self.discriminator_steps > MANY * self.generator_steps:
+            message = f"more than {MANY} steps of D for each of G: G hardly moves"
+            yield Remark(message, key="discriminator_steps", hint="1 to 5 are usual")
 
     def groups(self, discriminator_steps: int) -> Groups:
         """The iteration's groups with `discriminator_steps` steps of D."""
@@ -62,8 +76,15 @@ class WarmUpSchedule(AlternatingSchedule):
         25, description="iterations with more steps of D, at the start"
     )
     warm_up_discriminator_steps: PositiveInt = Field(
-        100, description="steps of D in each of those iterations"
+        100, le=MOST_STEPS, description="steps of D in each of those iterations"
     )
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        yield from super().check(recipe)
+        many = self.warm_up_discriminator_steps > MANY * self.generator_steps
+        if many and self.warm_up_iterations >= recipe.iterations:
+            message = f"the warm-up of {self.warm_up_iterations} iterations is the whole run"
+            yield Remark(message, key="warm_up_iterations")
 
     def build(self, context: BuildContext) -> Schedule:
         early = self.groups(self.warm_up_discriminator_steps)
@@ -83,7 +104,7 @@ class AnnealedSchedule(AlternatingSchedule):
 
     type: ClassVar[str] = "annealed"
 
-    initial_discriminator_steps: PositiveInt = Field(5, description="k at the start")
+    initial_discriminator_steps: PositiveInt = Field(5, le=MOST_STEPS, description="k at the start")
     annealed: float = Field(
         0.5, gt=0, le=1, description="share of the run that is cut into stretches"
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.cli.output import note, say, warn_about_broken_plugins
 from ganzoo.errors import UserError
 
 
@@ -33,11 +33,12 @@ def check(
     problems: list[Problem] = []
     for recipe in recipes:
         try:
-            load_recipe(recipe, *overrides)
+            checked = load_recipe(recipe, *overrides)
         except RecipeError as error:
             problems += error.problems
         else:
-            print(f"{recipe}: valid")
+            say(f"{recipe}: valid")
+            note(checked)
     if problems:
         # A problem of the command line is the same in every recipe.
         raise RecipeError(dict.fromkeys(problems))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import print_place, stderr, table, talks, warn, warn_about_broken_plugins
+from ganzoo.cli.output import (
+    print_place,
+    stderr,
+    table,
+    talks,
+    tell,
+    warn,
+    warn_about_broken_plugins,
+)
 
 if TYPE_CHECKING:
     from ganzoo.evaluation.document import ComparisonDocument, Summary
@@ -62,7 +70,7 @@ def compare(
         runs=runs,
         launcher=launcher,
         display=display,
-        report=stderr().print,
+        report=tell,
     )
     if talks():
         show(comparison.data)
@@ -103,7 +111,7 @@ def show(data: ComparisonDocument) -> None:
         "* interval overlaps no other"
     )
     if extractor:
-        console.print(f"features: {extractor['name']}, {extractor['note']}")
+        tell(f"features: {extractor['name']}, {extractor['note']}")
     for model in data["models"]:
         for run in model["runs"]:
             for sentence in run["collapse"]:

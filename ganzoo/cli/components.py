@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
+from ganzoo.cli.output import say, stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.registry import Entry
@@ -62,17 +62,16 @@ def _describe(entry: Entry, name: str) -> None:
 
     from ganzoo.recipe.keys import keys
 
-    console = stdout()
-    console.print(f"{entry.kind} {name} ({entry.plugin.label})\n")
-    console.print(inspect.cleandoc(entry.spec.__doc__ or ""))
+    say(f"{entry.kind} {name} ({entry.plugin.label})\n")
+    say(inspect.cleandoc(entry.spec.__doc__ or ""))
     for label, words in _facts(entry.spec):
-        console.print(f"\n{label}: {words}")
+        say(f"\n{label}: {words}")
     rows = list(keys(entry.spec))
     if rows:
-        console.print()
-        console.print(table(("key", "type", "default", "meaning"), rows))
-    console.print()
-    console.print(_example(entry.kind, name, rows), end="")
+        say("")
+        stdout().print(table(("key", "type", "default", "meaning"), rows))
+    say("")
+    say(_example(entry.kind, name, rows), end="")
 
 
 def _facts(spec: type[ComponentSpec]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,5 @@
-"""Where words go: people read stderr, programs read stdout. User text never is rich markup."""
+"""Where words go: people read stderr, programs read stdout. User text never is rich markup, and
+no character of it commands the terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +8,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganzoo.errors import GanzooError, GanzooWarning, RunError
+from ganzoo.errors import GanzooError, GanzooWarning, RunError, visible
 from ganzoo.streams import excuse, loss
+
+if TYPE_CHECKING:
+    from ganzoo.recipe import Recipe
 
 
 def stdout() -> Console:
@@ -33,7 +37,7 @@ def print_place(path: Path) -> None:
 
     It is there, so a stdout that cannot be written makes no failure of it.
     """
-    print(path)
+    say(path)
     excuse(sys.stdout)
 
 
@@ -52,16 +56,33 @@ def talks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(text: object, *, end: str = "\n") -> None:
+    """Print to stdout."""
+    print(visible(str(text)), end=end)
+
+
+def tell(text: object) -> None:
+    """Print to stderr."""
+    stderr().print(Text(visible(str(text))))
+
+
 def complain(error: GanzooError) -> None:
     """Show an error to its user."""
     if talks():
-        stderr().print(Text(str(error)))
+        tell(error)
 
 
 def warn(text: str) -> None:
     """Show a warning."""
     if talks():
-        stderr().print(Text(f"warning: {text}"))
+        tell(f"warning: {text}")
+
+
+def note(recipe: Recipe) -> None:
+    """Show what is unwise about a recipe, a line each."""
+    if talks():
+        for text in recipe.notes:
+            tell(f"note: {text}")
 
 
 def show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
@@ -80,9 +101,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A plain table of texts."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        result.add_column(column, overflow="fold")
+        result.add_column(visible(column), overflow="fold")
     for row in rows:
-        result.add_row(*(Text(cell) for cell in row))
+        result.add_row(*(Text(visible(cell)) for cell in row))
     return result
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from ganzoo.cli.arguments import name_plugins
-from ganzoo.cli.output import stderr, warn_about_broken_plugins
+from ganzoo.cli.output import say, tell, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.testing.collection import Outcome
@@ -45,7 +44,7 @@ def check(
 
     def report(outcome: Outcome) -> None:
         if verbose and outcome.state != "failed":
-            print(f"{outcome.state} {outcome.case}: {outcome.text or outcome.case.check.why}")
+            say(f"{outcome.state} {outcome.case}: {outcome.text or outcome.case.check.why}")
             return
         if outcome.state not in ("failed", "skipped"):
             return
@@ -57,15 +56,15 @@ def check(
             text = outcome.text
             if outcome.state == "skipped":
                 text = f"skipped {outcome.case}: {text}"
-            stderr().print(Text(text))
+            tell(text)
 
     collected = cases(module, expected)
     warn_about_broken_plugins()
     results = outcomes(collected, report)
     for (state, subject, _), (first, *others) in repeated.items():
         if others:
-            stderr().print(Text(f"{subject}: {state} like {first}: {', '.join(others)}"))
-    print(summary(results))
+            tell(f"{subject}: {state} like {first}: {', '.join(others)}")
+    say(summary(results))
     if any(outcome.state == "failed" for outcome in results):
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import complain, print_place, stderr
+from ganzoo.cli.output import complain, print_place, tell
 from ganzoo.errors import UserError
 from ganzoo.interruption import handled
 from ganzoo.specs import KINDS
@@ -89,7 +89,7 @@ def _ask(question: str, check: Callable[[str], object]) -> str:
     while True:
         # On stderr and with a line of its own: programs read stdout, and the terminal redraws
         # the line that is being edited.
-        stderr().print(question)
+        tell(question)
         try:
             answer = input().strip()
             check(answer)
@@ -123,7 +123,7 @@ def _print_next_steps(target: Path) -> None:
     """The commands by which the new plugin is installed, tested, run and checked."""
     from ganzoo.scaffold import package_of
 
-    stderr().print(
+    tell(
         "next:\n"
         f"  cd {shlex.quote(str(target))}\n"
         '  pip install -e ".[test]"\n'

@@ -10,11 +10,11 @@ from rich.console import Console, RenderableType
 from rich.constrain import Constrain
 from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.text import Text
 
-from ganzoo.cli.output import print_place, stderr, talks, warn
+from ganzoo.cli.output import print_place, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
+from ganzoo.errors import visible
 from ganzoo.runs import RunFolder
 from ganzoo.zoo import Run
 
@@ -35,7 +35,7 @@ def report(run: Run) -> None:
     if not talks():
         return
     for name, value in run.evaluation.get("values", {}).items():
-        stderr().print(Text(f"{name} {value:.4g}"))
+        tell(f"{name} {value:.4g}")
     print_place(run.path)
 
 
@@ -75,7 +75,7 @@ class LineProgress(Listener):
         warn(text)
 
     def _print(self, text: str) -> None:
-        stderr().print(Text(text))
+        tell(text)
 
 
 class TerminalProgress(LineProgress):
@@ -142,7 +142,7 @@ def _speed(rate: float, session: Session) -> str:
 def _means(statistics: Mapping[str, float]) -> str:
     """`discriminator/real` as `d/real`, and no sums, to fit a line."""
     return "  ".join(
-        f"{name[0]}{name[name.find('/') :]} {value:.3f}"
+        f"{visible(name)[0]}{visible(name[name.find('/') :])} {value:.3f}"
         for name, value in statistics.items()
         if "/" in name and not name.endswith("/total")
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import Overrides, RecipeArgument
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.cli.output import note, warn_about_broken_plugins
 
 
 def run(
@@ -26,4 +26,5 @@ def run(
 
     warn_about_broken_plugins()
     checked = load_recipe(recipe, *(overrides or ()))
+    note(checked)
     report(zoo.train(checked, runs=runs, identity=identity, progress=display()))

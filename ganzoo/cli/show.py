@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganzoo.cli.arguments import Overrides, RecipeArgument
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.cli.output import say, warn_about_broken_plugins
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
@@ -11,4 +11,4 @@ def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     from ganzoo.recipe import load_recipe
 
     warn_about_broken_plugins()
-    print(load_recipe(recipe, *(overrides or ())).to_toml(), end="")
+    say(load_recipe(recipe, *(overrides or ())).to_toml(), end="")

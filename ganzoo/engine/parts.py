@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.data import Data, DataDescription, describe
+from ganzoo.engine.memory import check_network
 from ganzoo.engine.random import seeded
 from ganzoo.engine.step import Batch, Step, View, packed_shape, watch_outputs
 from ganzoo.engine.values import MovingValues
@@ -217,6 +218,8 @@ class Parts:
                 self.network_context(name, spec),
                 networks={other: built[other] for other in sorted(needs[name])},
             )
+            with seeded(self.seed, "initialisation", name, device=torch.device("cpu")):
+                check_network(name, spec, context)
             with seeded(self.seed, "initialisation", name, device=torch.device("cpu")):
                 built[name] = spec.build(context)
         networks = Networks({name: built[name].to(self.device).train() for name in components})

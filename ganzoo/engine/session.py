@@ -16,6 +16,7 @@ from ganzoo.engine.average import MovingAverage, refresh_batch_norm
 from ganzoo.engine.backend import Backend, choose_backend
 from ganzoo.engine.batches import Batches
 from ganzoo.engine.group import Updater
+from ganzoo.engine.memory import check_training
 from ganzoo.engine.networks import evaluating, generate
 from ganzoo.engine.optimizers import Optimizers
 from ganzoo.engine.parts import Parts
@@ -182,7 +183,7 @@ def prepare(
 
     `warn` is called with a sentence for what goes wrong in training and is mended. torch's default
     random streams are left at the start of the run's noise stream. Raises `UserError` where the
-    data are not there or the batch cannot be split.
+    data are not there, or the batch cannot be split or held in memory.
     """
     pack = 1 if recipe.discriminator is None else recipe.discriminator.spec.pack
     if recipe.train.batch_size % (group.size * pack):
@@ -191,6 +192,7 @@ def prepare(
             f"train.batch_size = {recipe.train.batch_size} cannot be split evenly "
             f"between {group.size} processes{packs}"
         )
+    check_training(recipe)
     with group.first_before_others():
         parts = Parts(recipe, device)  # only one process may download the data
     parts.initialize()

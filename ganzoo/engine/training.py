@@ -22,6 +22,7 @@ from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint, run_fingerprint
 from ganzoo.engine.environment import changes
 from ganzoo.engine.events import Events, Listener
+from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import Agreement, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
@@ -206,6 +207,8 @@ def train_recipe(
         raise
     except Exception as error:
         events.end("failed", describe(error), traceback.format_exc())
+        if is_out_of_memory(error):
+            raise out_of_memory(recipe, "to train", device) from error
         raise RunError(
             f"the run failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",

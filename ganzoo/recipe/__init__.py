@@ -11,8 +11,9 @@ from typing import Any
 from ganzoo import local
 from ganzoo import registry as registries
 from ganzoo.recipe.model import Component, Recipe
+from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.resolve import resolve
-from ganzoo.recipe.source import Problem, RecipeError, override, read
+from ganzoo.recipe.source import override, read
 from ganzoo.registry import Registry
 
 __all__ = ["Component", "Problem", "Recipe", "RecipeError", "load_component", "load_recipe"]

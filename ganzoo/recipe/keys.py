@@ -65,7 +65,11 @@ def _limits(field: dict[str, Any]) -> str:
         "exclusiveMaximum": "< ",
         "maximum": "<= ",
     }
-    return ", ".join(f"{sign}{field[word]:g}" for word, sign in signs.items() if word in field)
+    bounds = {sign: field[word] for word, sign in signs.items() if word in field}
+    return ", ".join(
+        f"{sign}{bound:_}" if isinstance(bound, int) else f"{sign}{bound:g}"
+        for sign, bound in bounds.items()
+    )
 
 
 def _default(value: Any) -> str:

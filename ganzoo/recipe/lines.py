@@ -12,8 +12,12 @@ import tomllib
 Path = tuple[str | int, ...]
 """Where a value stands: `("generator", "hidden", 0)`, `("regularizers", 1, "gamma")`."""
 
+DEEPEST = 32
+"""Names of a dotted key, or tables within tables, that a recipe may have at most."""
+
 _KEY = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _DOTTED = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
+_BARE = re.compile(r"[A-Za-z0-9_.-]+")
 _SPACE = re.compile(r"(?:\s|#[^\n]*)*")
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?!")'
@@ -29,21 +33,23 @@ _TOKEN = re.compile(
 def key_lines(text: str) -> dict[Path, int]:
     """Line number, from 1, of every table header and every key of a valid TOML text.
 
-    A table without a header of its own stands where it is named first.
+    A table without a header of its own stands where it is named first. Takes a time that grows
+    with the length of the text; of paths of more than `DEEPEST` names only the first are told.
     """
     # tomllib reads a carriage return with its line feed as one line break.
     text = text.replace("\r\n", "\n")
     lines: dict[Path, int] = {}
     counts: dict[Path, int] = {}
     table: Path = ()
+    line, counted = 1, 0
     position = _SPACE.match(text).end()  # type: ignore[union-attr]
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
+        line, counted = line + text.count("\n", counted, position), position
         brackets = len(re.match(r"\[{0,2}", text[position : position + 2])[0])  # type: ignore[index]
         start = _SPACE.match(text, position + brackets).end()  # type: ignore[union-attr]
         match = _DOTTED.match(text, start)
         assert match is not None, "the text is valid TOML"
-        parts = _parts(match[0])
+        parts = _parts(match[0])[:DEEPEST]
         if brackets:
             table = ()
             for depth, name in enumerate(parts, start=1):
@@ -67,6 +73,8 @@ def key_lines(text: str) -> dict[Path, int]:
 
 def _parts(dotted: str) -> tuple[str, ...]:
     """The names of a dotted key, unquoted."""
+    if _BARE.fullmatch(dotted):
+        return tuple(dotted.split("."))
     table = tomllib.loads(f"{dotted} = 0")
     names = []
     while True:

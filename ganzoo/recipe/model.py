@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import tomli_w
@@ -125,6 +125,8 @@ class Recipe:
     metrics: tuple[Component[MetricSpec], ...]
     listeners: tuple[Component[ListenerSpec], ...]
     evaluate: Evaluate
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What is unwise about it, a line each, with its place."""
 
     @property
     def networks(self) -> dict[str, Component[NetworkSpec]]:

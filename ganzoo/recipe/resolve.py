@@ -7,18 +7,23 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ganzoo.errors import UserError, one_of
+from ganzoo.errors import UserError, one_of, shortened, visible
 from ganzoo.recipe.checks import Checks, article, trained_networks
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
+from ganzoo.recipe.problems import Problem, RecipeError
+from ganzoo.recipe.remarks import remarks
 from ganzoo.recipe.settings import OPTIMIZERS, OPTIONS, TABLES, Optimizer
-from ganzoo.recipe.source import COMMAND_LINE, Problem, RecipeError, Source
+from ganzoo.recipe.source import COMMAND_LINE, Source
+from ganzoo.recipe.toml import KEYS
 from ganzoo.registry import Registry
+from ganzoo.remarks import Remark
 from ganzoo.specs import NETWORKS, LossSpec
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,6 +32,11 @@ REQUIRED = ("data", "generator", "loss", "schedule", "optimizer", "train")
 CONDITIONS = ("class",)
 LATENT_PRIOR, FITTED_PRIOR = "latent", "mixture"
 """The prior of a recipe that names none, and the one that is fitted beside it to known codes."""
+HINTED = 500
+"""Problems for which hints are looked for."""
+MOST_COMPONENTS = 100
+"""Tables of one array."""
+Hint = str | Callable[[], str | None] | None
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -34,9 +44,11 @@ def resolve(source: Source, registry: Registry) -> Recipe:
     """The recipe that `source` describes. Raises `RecipeError` with every problem found."""
     resolver = _Resolver(source, registry)
     parts = resolver.parts()
+    if not resolver.problems:
+        remarks(parts, resolver.remark)
     if resolver.problems:
         raise RecipeError(sorted(dict.fromkeys(resolver.problems), key=_position))
-    return Recipe(**parts)
+    return Recipe(**parts, notes=tuple(resolver.notes))
 
 
 def _position(problem: Problem) -> tuple[bool, str, float]:
@@ -50,18 +62,32 @@ class _Resolver:
         self.source = source
         self.registry = registry
         self.problems: list[Problem] = []
+        self.notes: list[str] = []
 
-    def problem(self, path: Path, message: str, hint: str | None = None) -> None:
+    def problem(self, path: Path, message: str, hint: Hint = None) -> None:
+        """Note a problem; a hint that takes time to find is left out where nobody reads it."""
         key = ".".join(map(str, path))
+        if callable(hint):
+            hint = hint() if len(self.problems) < HINTED else None
         self.problems.append(Problem(key, message, self.source.origin(path), hint))
+
+    def remark(self, path: Path, remark: Remark) -> None:
+        """Take what a component says of the recipe: a problem, or a note in one line."""
+        if remark.fatal:
+            self.problem(path, remark.message, remark.hint)
+            return
+        origin = self.source.origin(path)
+        place = f"{origin.file}:{origin.line}" if origin.line else origin.file
+        hint = f"; {remark.hint}" if remark.hint else ""
+        note = f"{place}: {'.'.join(map(str, path))}: {remark.message}{hint}"
+        self.notes.append(visible(note, keep=""))
 
     def parts(self) -> dict[str, Any]:
         """The arguments of `Recipe`; incomplete where there were problems."""
         table = self.source.table
-        known = ["name", "summary", "condition", "networks", "optimizer", *SLOTS, *ARRAYS, *TABLES]
         for key in table:
-            if key not in known:
-                self.problem((key,), "unknown table or key", _did_you_mean(key, known))
+            if key not in KEYS:
+                self.problem((key,), "unknown table or key", partial(_did_you_mean, key, KEYS))
         for key in REQUIRED:
             if key not in table:
                 self.problem((key,), "missing table", f"add a table [{key}]")
@@ -112,10 +138,9 @@ class _Resolver:
                 self.problem(("networks", name), "has a table of its own", f"write [{name}]")
             elif name not in roles:
                 message = f"loss '{loss.name}' has no network '{name}'"
-                hint = _did_you_mean(name, roles) or (
-                    f"it has {', '.join(roles)}" if roles else "remove the table"
-                )
-                self.problem(("networks", name), message, hint)
+                others = f"it has {', '.join(roles)}" if roles else "remove the table"
+                near = partial(_did_you_mean, name, roles, others)
+                self.problem(("networks", name), message, near)
         for name, role in roles.items():
             if name not in tables:
                 message = f"loss '{loss.name}' needs {article(role.kind)} '{name}'"
@@ -152,7 +177,7 @@ class _Resolver:
         name = self.text("name", stem)
         if not NAME.fullmatch(name):
             hint = "letters, digits, '.', '_' and '-': it names a folder"
-            self.problem(("name",), f"'{name}' cannot be a name", hint)
+            self.problem(("name",), f"'{shortened(name, 60)}' cannot be a name", hint)
         return name
 
     def text(self, key: str, default: str) -> str:
@@ -167,6 +192,10 @@ class _Resolver:
         rows = self.source.table.get(array, [])
         if not isinstance(rows, list):
             self.problem((array,), "should be an array of tables", f"write [[{array}]]")
+            return ()
+        if len(rows) > MOST_COMPONENTS:
+            message = f"should hold at most {MOST_COMPONENTS} tables (got {len(rows)})"
+            self.problem((array,), message)
             return ()
         found = tuple(self.component((array, index), kind, row) for index, row in enumerate(rows))
         if array != "augmentations":
@@ -228,7 +257,7 @@ class _Resolver:
         try:
             return model.model_validate_json(json.dumps(table, default=str))
         except ValidationError as error:
-            for detail in error.errors():
+            for detail in error.errors(include_url=False, include_context=False):
                 location, message, hint = _complaint(model, table, what, dict(detail))
                 self.problem(place(location) if place else (*path, *location), message, hint)
             return None
@@ -248,9 +277,10 @@ class _Resolver:
             if key not in names and key not in OPTIONS and isinstance(value, dict)
         ]
         for key in strangers:
-            hint = _did_you_mean(key, names) or f"it has {', '.join(names)}"
-            self.problem(("optimizer", key), f"this recipe has no {key}", hint)
-        shared = {key: each for key, each in table.items() if key not in (*names, *strangers)}
+            near = partial(_did_you_mean, key, names, f"it has {', '.join(names)}")
+            self.problem(("optimizer", key), f"this recipe has no {key}", near)
+        apart = {*names, *strangers}
+        shared = {key: each for key, each in table.items() if key not in apart}
         found = {}
         for slot in names:
             own = table.get(slot, {})
@@ -298,16 +328,15 @@ class _Resolver:
 
 def _complaint(
     model: type[BaseModel], table: Any, what: str, detail: Mapping[str, Any]
-) -> tuple[Path, str, str | None]:
+) -> tuple[Path, str, Hint]:
     """One of pydantic's complaints about `table`, as a place in it, a message and a hint."""
     location: Path = tuple(detail["loc"])
     if detail["type"] == "extra_forbidden":
         location = _written(table, location)
         names = [*_fields(model, location[:-1])]
-        hint = _did_you_mean(str(location[-1]), names)
-        if hint is None and names:
-            hint = f"it has {', '.join(names)}"
-        return location, f"unknown key for {what}", hint
+        others = f"it has {', '.join(names)}" if names else None
+        near = partial(_did_you_mean, str(location[-1]), names, others)
+        return location, f"unknown key for {what}", near
     if detail["type"] == "missing":
         thing = "element" if isinstance(location[-1], int) else "key"
         return location, f"missing {thing} of {what}", _meaning(model, location)
@@ -359,11 +388,10 @@ def _written(table: Any, location: Path) -> Path:
     return written
 
 
-def _short(value: Any, limit: int = 60) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _short(value: Any) -> str:
+    return shortened(json.dumps(value, default=str, ensure_ascii=False), 60)
 
 
-def _did_you_mean(name: str, names: Iterable[str]) -> str | None:
+def _did_you_mean(name: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else None
+    return f"did you mean '{near[0]}'?" if near else otherwise

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from ganzoo.ramps import CONFIG, Value
+from ganzoo.ramps import CONFIG, Value, value_at
 
 
 class Settings(BaseModel):
@@ -27,7 +27,7 @@ class Settings(BaseModel):
 class Latent(Settings):
     """The distribution from which latent vectors z are drawn."""
 
-    dim: PositiveInt = Field(100, description="length of a latent vector")
+    dim: PositiveInt = Field(100, le=1_000_000, description="length of a latent vector")
     distribution: Literal["normal", "uniform"] = Field(
         "normal", description="standard normal, or uniform on [-1, 1]"
     )
@@ -36,8 +36,12 @@ class Latent(Settings):
 class Train(Settings):
     """Length, batch and seed of a run."""
 
-    iterations: PositiveInt = Field(description="length of the run, in iterations")
-    batch_size: PositiveInt = Field(64, description="samples in a batch, over all devices together")
+    iterations: PositiveInt = Field(
+        le=1_000_000_000, description="length of the run, in iterations"
+    )
+    batch_size: PositiveInt = Field(
+        64, le=1_000_000, description="samples in a batch, over all devices together"
+    )
     seed: NonNegativeInt = Field(0, description="fixes every random number of the run")
 
 
@@ -53,7 +57,9 @@ class Log(Settings):
     """How often statistics are read and a picture is drawn."""
 
     every: PositiveInt = Field(250, description="iterations between two readings")
-    samples: PositiveInt = Field(64, description="samples in a picture (points: 32 times as many)")
+    samples: PositiveInt = Field(
+        64, le=10_000, description="samples in a picture (points: 32 times as many)"
+    )
 
 
 class Checkpoint(Settings):
@@ -95,9 +101,13 @@ class Engine(Settings):
 class Evaluate(Settings):
     """How a run is evaluated, by the metrics that the recipe or a comparison names."""
 
-    samples: PositiveInt = Field(10_000, description="generated samples that are measured")
+    samples: PositiveInt = Field(
+        10_000, le=10_000_000, description="generated samples that are measured"
+    )
     snapshots: NonNegativeInt = Field(
-        5, description="times at which weights are kept to be measured, evenly over the run"
+        5,
+        le=1_000,
+        description="times at which weights are kept to be measured, evenly over the run",
     )
 
 
@@ -112,7 +122,8 @@ class Optimizer(Settings):
     @field_validator("lr")
     @classmethod
     def _trains(cls, lr: Value) -> Value:
-        if lr == 0:
+        # In the last hundredth of a run nothing is learned any more.
+        if not any(value_at(lr, share, 100) > 0 for share in range(99)):
             raise ValueError("should be greater than 0")
         return lr
 

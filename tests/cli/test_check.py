@@ -120,7 +120,8 @@ def test_changes_of_nothing(command: Command) -> None:
     ("content", "text"),
     [
         (b'name = "x"\nname = "y"\n', "wrong.toml:2: not valid TOML: "),
-        (b"\xff\xfe", "wrong.toml: is not a text in UTF-8"),
+        (b"\xff\xfe", "wrong.toml: is not a text in UTF-8: it looks like UTF-16 or no text at all"),
+        (b"name = 'a'\nsummary = '\xe4'", "wrong.toml:2: is not a text in UTF-8"),
         (b'extends = "base.toml"\n', "wrong.toml:1: extends: there is no recipe 'base.toml'"),
         (b'extends = "wrong.toml"\n', "wrong.toml:1: extends: the files extend each other"),
     ],

@@ -70,6 +70,12 @@ def test_the_first_iteration_has_the_first_value_and_the_last_the_last(
     assert value_at(2.5, iteration, iterations) == 2.5
 
 
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential"])
+def test_a_ramp_of_no_length_is_a_jump(shape: str) -> None:
+    jump = ramp(3.0, 5.0, shape=shape, over=(0.5, 0.5))
+    assert [jump.at(share) for share in (0.0, 0.4, 0.5, 1.0)] == [3, 3, 5, 5]
+
+
 def test_a_table_takes_a_number_a_ramp_or_several() -> None:
     assert Table().gamma == 1.0
     assert Table.model_validate_json('{"gamma": 2}').gamma == 2.0

@@ -41,17 +41,18 @@ SUMMARIES = st.text(st.characters(exclude_categories=["Cs"])).map(quoted)
 FLOATS = st.floats(1e-300, 1e300).map(repr)
 SHARES = st.floats(0, 1, exclude_max=True).map(repr)
 COUNTS = st.integers(1, 2**62).map(str)
+SETTINGS = st.integers(1, 10**6).map(str)
 
 OVERRIDES: dict[str, st.SearchStrategy[str]] = {
     "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True).map(quoted),
     "summary": SUMMARIES,
-    "latent.dim": COUNTS,
+    "latent.dim": SETTINGS,
     "latent.distribution": st.sampled_from(["normal", "uniform"]),
     "data.dim": COUNTS,
     "generator.hidden": st.lists(COUNTS, max_size=3).map(lambda widths: f"[{', '.join(widths)}]"),
     "generator.dropout": SHARES,
     "generator.label": SUMMARIES,
-    "generator.limit": st.integers(-(2**70), 2**70).map(str),
+    "generator.limit": st.integers(-(2**63), 2**63 - 1).map(str),
     "generator.bias": st.sampled_from(["true", "false"]),
     "generator.normalisation.groups": st.sampled_from(["1", "[]", "[1, 2]"]),
     "generator.normalisation.momentum": FLOATS,
@@ -65,7 +66,7 @@ OVERRIDES: dict[str, st.SearchStrategy[str]] = {
         st.builds("{{type = 'penalty', gamma = {}, every = {}}}".format, FLOATS, COUNTS), max_size=1
     ).map(lambda rows: f"[{', '.join(rows)}]"),
     "metrics": st.sampled_from(["[]", "[{type = 'count'}]"]),
-    "train.iterations": COUNTS,
+    "train.iterations": SETTINGS,
     "train.seed": COUNTS,
     "ema.decay": SHARES,
     "engine.device": st.sampled_from(["cpu", "'cuda:3'"]),

@@ -23,7 +23,7 @@ from components import (
 from ganzoo.api import DatasetSpec, GeneratorSpec, ScheduleSpec
 from ganzoo.builtin.schedules import AlternatingSchedule
 from ganzoo.recipe import Problem, Recipe, RecipeError, load_recipe
-from ganzoo.recipe.source import Origin
+from ganzoo.recipe.origins import Origin
 from ganzoo.registry import Registry
 
 Changes = dict[str, str | None]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.wheel import WheelBuilder
 
 import ganzoo.scaffold.package
 from ganzoo.errors import UserError
@@ -301,11 +302,10 @@ def test_the_example_in_the_docstring(tmp_path: Path) -> None:
 
 
 def test_every_template_is_part_of_the_core() -> None:
-    """What pyproject.toml does not name would be missing where the core is not editable."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns = settings["tool"]["setuptools"]["package-data"]["ganzoo"]
-    packed = {path for pattern in patterns for path in (ROOT / "ganzoo").glob(f"{pattern}/*")}
-    packed |= {path for pattern in patterns for path in (ROOT / "ganzoo").glob(pattern)}
+    """What the wheel leaves out would be missing where the core is not editable."""
+    packed = {
+        ROOT / file.relative_path for file in WheelBuilder(str(ROOT)).recurse_included_files()
+    }
     templates = [path for path in TEMPLATES.rglob("*") if path.is_file()]
     assert len(templates) > 20
     assert set(templates) <= packed

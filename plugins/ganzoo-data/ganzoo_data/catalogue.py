@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 MANY = 20_000
 """Number of pictures above which reading them is announced, because it takes a while."""
+LARGEST = 2**29
+"""Bytes of a file beyond which it is not read as a picture."""
 VERSION = 1
 """Increased when entries have another meaning, so that old ones are not used."""
 
@@ -93,6 +95,8 @@ class Catalogue:
     def _check(self, name: str) -> Entry:
         size, time = self._status(name)
         file = self.folder / name
+        if size > LARGEST:
+            return Entry(size, time, "", f"larger than {LARGEST // 2**20} MiB")
         try:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
             with Image.open(file) as image:

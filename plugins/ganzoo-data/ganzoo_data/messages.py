@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from functools import lru_cache
 
+from ganzoo.api import visible
+
 
 def reason(error: Exception) -> str:
     """The message of an exception on one line, or its name if it has none."""
@@ -20,4 +22,4 @@ def announce(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
         # That nobody reads it is no reason to stop.
         with suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)

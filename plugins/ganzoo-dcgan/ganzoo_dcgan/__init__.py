@@ -6,7 +6,7 @@ Convolutional Generative Adversarial Networks", arXiv:1511.06434.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveInt, model_validator
@@ -119,6 +119,13 @@ class DCGANDiscriminator(_Layers, DiscriminatorSpec):
         description="show the last layer how much the batch varies (Karras et al. 2018), "
         "against collapse",
     )
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        traits = {"batch-statistics": "minibatch_std"} if self.minibatch_std else {}
+        if self.normalization == "batch":
+            traits["batch-statistics"] = "normalization"
+        return traits | ({"lipschitz": "spectral_norm"} if self.spectral_norm else {})
 
     def build(self, context: BuildContext) -> nn.Module:
         channels, size = _picture(self.type, context.sample_shape)

@@ -8,7 +8,7 @@ over the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -22,6 +22,8 @@ from ganzoo.api import (
     Phase,
     Regularizer,
     RegularizerSpec,
+    Remark,
+    Surroundings,
     Value,
     hookimpl,
 )
@@ -67,6 +69,14 @@ class LeastSquaresLoss(LossSpec):
     b: Value = Field(1.0, description="D's target for real samples; 0.9 smooths their label")
     c: Value = Field(1.0, description="G's target for D's logits of generated samples")
 
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        if self.a == self.b:
+            message = "D's targets for real and generated samples are the same: it learns nothing"
+            yield Remark(message, key="b", hint="a = 0 and b = 1 are usual", fatal=True)
+        if self.c == self.a:
+            message = "G's target is D's for generated samples: G learns nothing"
+            yield Remark(message, key="c", hint="c is usually b", fatal=True)
+
     def build(self, context: BuildContext) -> Loss:
         from .losses import TwoPlayerLoss, half_squared_distance
 
@@ -87,9 +97,8 @@ class WassersteinLoss(LossSpec):
     steps of D for one of G and RMSprop with rate 5e-5. All weights of D are clipped in place to
     [-clip, clip] before each phase, the same as after each step of D. The statistic `distance`
     is E D(x) - E D(G(z)), in units of D: the Wasserstein-1 distance up to D's Lipschitz
-    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`: with the
-    clipping left on, D's gradients stay far below the norm of 1 that the penalty asks for, and
-    next to nothing is trained.
+    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`, which does
+    not go together with clipped weights.
     """
 
     type: ClassVar[str] = "wasserstein"
@@ -98,6 +107,16 @@ class WassersteinLoss(LossSpec):
     clip: NonNegativeFloat = Field(
         0.01, description="D's weights stay within [-clip, clip]; 0 leaves them alone (WGAN-GP)"
     )
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"weight-clipping": "clip"} if self.clip else {}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        bounds = ("regularizers.lipschitz", "discriminator.lipschitz")
+        if not self.clip and not any(map(recipe.trait, bounds)):
+            message = "nothing bounds the slope of D: its logits grow without an end"
+            yield Remark(message, key="clip", hint="add the regularizer 'gradient-penalty'")
 
     def build(self, context: BuildContext) -> Loss:
         from .losses import TwoPlayerLoss, WeightClipping, negated_mean, wasserstein_terms
@@ -192,6 +211,15 @@ class SmoothedNonSaturatingLoss(LossSpec):
         )
 
 
+def _one_for_each_sample(recipe: Surroundings) -> Iterable[Remark]:
+    """A note where D looks at the batch as a whole."""
+    if key := recipe.trait("discriminator.batch-statistics"):
+        message = (
+            f"with {key} a logit depends on the whole batch, and the penalty is not of samples"
+        )
+        yield Remark(message, hint='normalization = "none" in [discriminator] is usual with it')
+
+
 class _ZeroCentred(RegularizerSpec):
     """The key of the two penalties whose gradients should vanish."""
 
@@ -201,6 +229,13 @@ class _ZeroCentred(RegularizerSpec):
         description="weight of the penalty; 1 to 100 for images, about 0.02 for points of the"
         " scale of 0.05",
     )
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"lipschitz": "gamma"}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        return _one_for_each_sample(recipe)
 
 
 class R1(_ZeroCentred):
@@ -244,6 +279,22 @@ class _Norm(RegularizerSpec):
     weight: Value = Field(10.0, ge=0, description="weight of the penalty")
     target: NonNegativeFloat = Field(1.0, description="the norm that a gradient of D should have")
     one_sided: bool = Field(False, description="norms below the target cost nothing")
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"lipschitz": "weight"}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        key = recipe.trait("loss.weight-clipping")
+        if key and self.target and not self.one_sided:
+            message = (
+                f"its norm of {self.target:g} is out of reach of the clipped weights of {key}: "
+                "next to nothing would be trained"
+            )
+            yield Remark(
+                message, hint=f"write {key} = 0 (WGAN-GP), or leave the penalty out", fatal=True
+            )
+        yield from _one_for_each_sample(recipe)
 
 
 class GradientPenalty(_Norm):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field, PositiveInt
@@ -67,6 +67,10 @@ class MLPDiscriminator(_Layers, DiscriminatorSpec):
     hidden: tuple[PositiveInt, ...] = Field(
         (1024, 512, 256), description="widths of the hidden layers, from input to output"
     )
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "normalization"} if self.normalization == "batch" else {}
 
     def build(self, context: BuildContext) -> nn.Module:
         from .networks import Discriminator

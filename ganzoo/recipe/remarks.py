@@ -1,0 +1,97 @@
+"""What components say of a recipe, and what the recipe as a whole has wrong or unwise about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ganzoo.errors import describe
+from ganzoo.recipe.lines import Path
+from ganzoo.recipe.model import ARRAYS, SLOTS, Component
+from ganzoo.remarks import Remark
+from ganzoo.specs import NETWORKS
+
+Place = tuple[Path, Component[Any]]
+
+
+class Surroundings:
+    """What `ganzoo.remarks.Surroundings` promises, of the parts of a recipe."""
+
+    def __init__(self, places: list[Place], iterations: int, batch_size: int) -> None:
+        self._places = places
+        self.iterations, self.batch_size = iterations, batch_size
+
+    def trait(self, word: str) -> str | None:
+        table, _, trait = word.partition(".")
+        for path, component in self._places:
+            if path[0] == table and (key := component.spec.traits.get(trait)):
+                return ".".join(map(str, (*path, key)))
+        return None
+
+
+def remarks(parts: Mapping[str, Any], report: Callable[[Path, Remark], None]) -> None:
+    """Report all that is to be said of the parts of a recipe without any problem."""
+    places: list[Place] = [((slot,), parts[slot]) for slot in SLOTS if parts[slot] is not None]
+    places += [(("networks", name), each) for name, each in parts["further_networks"].items()]
+    places += [
+        ((array, index), each) for array in ARRAYS for index, each in enumerate(parts[array])
+    ]
+    train = parts["train"]
+    surroundings = Surroundings(places, train.iterations, train.batch_size)
+    for path, component in places:
+        for remark in _checked(component, surroundings):
+            report((*path, *remark.key.split(".")), remark)
+    for path, remark in (*_training(parts), *_periods(places, train.iterations)):
+        report(path, remark)
+
+
+def _checked(component: Component[Any], surroundings: Surroundings) -> list[Remark]:
+    """What a component says; a mistake of its own is its plugin's, and is told as such."""
+    try:
+        found = list(component.spec.check(surroundings))
+        if strange := next((each for each in found if not isinstance(each, Remark)), None):
+            raise TypeError(f"{strange!r} is no Remark")
+    except Exception as error:
+        message = (
+            f"{component.spec.kind} '{component.name}' ({component.plugin.label}) fails when it "
+            f"checks the recipe: {describe(error)}"
+        )
+        return [Remark(message, fatal=True)]
+    return found
+
+
+def _training(parts: Mapping[str, Any]) -> Iterator[tuple[Path, Remark]]:
+    """Whether the phases that are run train what the loss would train."""
+    loss, schedule = parts["loss"], parts["schedule"]
+    run = schedule.spec.runs
+    trained = frozenset[str]().union(*(loss.spec.trains(phase) for phase in run))
+    if not trained:
+        message = f"schedule '{schedule.name}' runs no phase that trains anything"
+        yield ("schedule", "type"), Remark(message, fatal=True)
+        return
+    for name in (*NETWORKS, *loss.spec.networks):
+        phases = [phase for phase in loss.spec.phases if name in loss.spec.trains(phase)]
+        network = parts["further_networks"].get(name) or parts.get(name)
+        # A generator that needs the discriminator changes with it.
+        moved = network is not None and {
+            need.partition(".")[0] for need in network.spec.needs
+        } & set(trained)
+        if phases and network is not None and name not in trained and not moved:
+            message = (
+                f"schedule '{schedule.name}' never runs {' or '.join(map(repr, phases))}: the "
+                f"{name} stays as it is at the start"
+            )
+            yield ("schedule", "type"), Remark(message)
+
+
+def _periods(places: list[Place], iterations: int) -> Iterator[tuple[Path, Remark]]:
+    """Components that are due so rarely that the run is over before."""
+    for path, component in places:
+        every = getattr(component.spec, "every", None)
+        if component.spec.kind in ("probe", "regularizer") and every and every > iterations:
+            often = "once" if component.spec.kind == "regularizer" else "never"
+            message = (
+                f"{component.spec.kind} '{component.name}' is due every {every} iterations: "
+                f"{often} in a run of {iterations}"
+            )
+            yield (*path, "every"), Remark(message)
