@@ -48,7 +48,7 @@ COMPARISON = Layer(
 LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
     "interruption": Layer(()),
-    "streams": Layer(()),
+    "streams": Layer(("errors",)),
     "protocols": Layer(()),
     "ramps": Layer(()),
     "phases": Layer(()),
