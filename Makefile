@@ -8,7 +8,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install demo test test-oldest test-scaffold lint format bench bench-relativistic docs clean
+.PHONY: install demo test test-oldest test-scaffold test-slow lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,10 @@ test-oldest: $(OLDEST_INSTALLED)
 # A new plugin of each kind: made, installed, tested, run and removed; four minutes.
 test-scaffold: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2 -m scaffold tests/scaffold
+
+# Training that goes well raises no alarm; a minute.
+test-slow: $(INSTALLED)
+	$(RUN)/python -m pytest --numprocesses 2 -m slow tests
 
 lint: $(INSTALLED)
 	$(RUN)/ruff format --check .

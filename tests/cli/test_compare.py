@@ -212,6 +212,7 @@ def model(label: str, summaries: dict[str, Summary], collapse: Sequence[str] = (
         "history": [],
         "best": {},
         "collapse": list(collapse),
+        "warnings": [],
         "cost": None,
         "statistics": [],
     }

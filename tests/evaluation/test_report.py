@@ -101,6 +101,7 @@ def run_entry(run: ganzoo.Run, values: dict[str, float]) -> RunEntry:
         "history": history,
         "best": {VALUES[0]: {"value": values[VALUES[0]] / 2, "iteration": 15}},
         "collapse": [],
+        "warnings": [],
         "cost": {
             "seconds": status["seconds"],
             "steps": status["steps"],
