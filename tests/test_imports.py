@@ -96,7 +96,15 @@ LAYERS: Mapping[str, Layer] = {
     "testing.*": Layer(
         (
             *("errors", "protocols", "ramps", "specs", "hookspecs", "plugins", "registry"),
-            *("recipe", "recipe.*", "builtin.priors", "folders", "data", "engine.*"),
+            *(
+                "recipe",
+                "recipe.*",
+                "builtin.priors",
+                "builtin.schedules",
+                "folders",
+                "data",
+                "engine.*",
+            ),
             *("evaluation.*", "testing.*"),
         ),
         heavy=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from tiny import tiny
 
 from ganzoo import open_run
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.errors import UserError
+from ganzoo.runs import RunFolder, read_json, write_json
 
 from .conftest import TINY, MakeSession
 
@@ -57,6 +60,46 @@ def test_two_ranks_train_like_one_and_only_the_first_talks(tmp_path: Path) -> No
             assert value == pytest.approx(other["statistics"][name], rel=1e-3)
     state = torch.load(two.folder.checkpoints()[0], weights_only=True)
     assert len(state["processes"]) == 2
+
+
+ADAPTIVE = tiny(
+    generator='{ type = "mlp", hidden = [16], normalization = "batch" }',
+    discriminator='{ type = "mlp", hidden = [16], dropout = 0.3 }',
+    ema="{ decay = 0.9 }",
+    schedule='{ type = "adaptive", every = 3, margin = 0.02 }',
+    log="{ every = 4, samples = 4 }",
+    checkpoint="{ every = 7 }",
+)
+REPLAY = tiny(
+    latent="{ dim = 64 }",
+    generator='{ type = "argmax", pool_size = 64, restarts = 0.05, steps = 3, noise = 0.01 }',
+    loss='{ type = "argmax" }',
+    schedule='{ type = "discriminator-only" }',
+    augmentations='[{ type = "instance-noise" }]',
+    log="{ every = 4, samples = 4 }",
+    checkpoint="{ every = 7 }",
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("text", [ADAPTIVE, REPLAY], ids=["adaptive", "replay"])
+def test_two_ranks_resume_to_the_same_bytes(tmp_path: Path, text: str) -> None:
+    """Noise, pools of samples, statistics and observations are each process's own."""
+    (tmp_path / "tiny.toml").write_text(text)
+    arguments = [str(tmp_path / "tiny.toml"), "--runs", str(tmp_path), "--id", "whole"]
+    assert launch(2, "run", *arguments).returncode == 0
+    whole, part = (RunFolder(tmp_path / "tiny" / name) for name in ("whole", "part"))
+    shutil.copytree(whole.path, part.path)
+    newest, before = part.checkpoints()
+    assert before == part.checkpoint(14)
+    for path in (newest, *part.path.glob("*.safetensors"), *part.path.glob("samples/0000[12]*")):
+        path.unlink()
+    write_json(part.status, {**read_json(part.status), "state": "interrupted"})
+    resumed = launch(2, "resume", str(part.path))
+    assert resumed.returncode == 0, resumed.stderr
+    assert read_json(part.status)["steps"] == read_json(whole.status)["steps"]
+    for path in (whole.statistics, whole.samples(20), *whole.path.glob("*.safetensors")):
+        assert (part.path / path.relative_to(whole.path)).read_bytes() == path.read_bytes(), path
 
 
 def test_ranks_take_their_shares_of_the_same_latents(session: MakeSession) -> None:
