@@ -8,7 +8,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install demo test test-oldest test-scaffold fuzz lint format bench bench-relativistic docs clean
+.PHONY: install demo test test-oldest test-scaffold test-slow fuzz lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -47,6 +47,9 @@ test-scaffold: $(INSTALLED)
 # Ten thousand recipes that are changed at random, other ones each time; three minutes.
 fuzz: $(INSTALLED)
 	GANZOO_FUZZ_EXAMPLES=10000 $(RUN)/python -m pytest tests/fuzz --capture=no
+# Training that goes well raises no alarm; a minute.
+test-slow: $(INSTALLED)
+	$(RUN)/python -m pytest --numprocesses 2 -m slow tests
 
 lint: $(INSTALLED)
 	$(RUN)/ruff format --check .

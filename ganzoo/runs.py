@@ -5,6 +5,7 @@ environment.json        versions, device, choices of `auto`, the recipe's finger
                         of the data: how many samples, the shares of the classes, a hash, where
 statistics.jsonl        statistics by iteration, the same bytes for the same seed
 timing.jsonl            wall-clock seconds by iteration
+warnings.jsonl          signs that training goes wrong: `iteration`, `name`, `text`; each name once
 samples/<iteration>.png samples from latents that stay the same
 checkpoints/<iteration>.pt
 snapshots/<iteration>.safetensors weights on the way, for measuring
@@ -119,6 +120,11 @@ class RunFolder:
     def timing(self) -> Path:
         """Wall-clock seconds by iteration."""
         return self.path / "timing.jsonl"
+
+    @property
+    def warnings(self) -> Path:
+        """Signs that training goes wrong."""
+        return self.path / "warnings.jsonl"
 
     def probe(self, name: str) -> Path:
         """Values of a probe by iteration."""

@@ -114,6 +114,9 @@ def show(data: ComparisonDocument) -> None:
         tell(f"features: {extractor['name']}, {extractor['note']}")
     for model in data["models"]:
         for run in model["runs"]:
+            for row in run["warnings"]:
+                where = f"{model['label']}, seed {run['seed']}, at iteration {row['iteration']}"
+                warn(f"{where}: {row['text']}")
             for sentence in run["collapse"]:
                 warn(f"{model['label']}, seed {run['seed']}, may have collapsed: {sentence}")
 

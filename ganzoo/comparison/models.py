@@ -91,6 +91,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "best": {},
         "collapse": [],
         "left_out": {},
+        "warnings": [] if other_prior else runs.read_rows(folder.warnings),
         "cost": None if measures is None else _cost(status, measures),
         "statistics": statistics,
     }

@@ -13,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ganzoo.protocols import Networks
 from ganzoo.ramps import Ramp, Ramps, value_at
 
+SAMPLED = 1000
+"""Numbers of each weight whose start is remembered."""
+
 
 class MovingAverage:
     """Exponential moving average of the weights of networks; their buffers are copied.
@@ -34,6 +37,7 @@ class MovingAverage:
         self.decay, self.iterations = decay, iterations
         self._averages = _tensors(copies, nn.Module.parameters)
         self._weights = _tensors(networks, nn.Module.parameters)
+        self._start = [_some(each).clone() for each in self._averages]
         self._copies = _tensors(copies, nn.Module.buffers)
         self._buffers = _tensors(networks, nn.Module.buffers)
 
@@ -46,6 +50,22 @@ class MovingAverage:
         if self._copies:
             torch._foreach_copy_(self._copies, self._buffers)
 
+    @torch.no_grad()
+    def followed(self) -> float:
+        """How much of the way of the weights from their start the average has gone: 1 where it
+        has caught up or nothing has moved, 0 where it never left. From some numbers of each weight.
+        """
+        with_start = zip(self._averages, self._weights, self._start, strict=True)
+        ways = [
+            (_some(average) - start, _some(weight) - start) for average, weight, start in with_start
+        ]
+        along, whole = (
+            torch.stack([torch.stack([(a * w).sum(), w.square().sum()]) for a, w in ways])
+            .sum(0)
+            .tolist()
+        )  # host sync: once a logging interval
+        return along / whole if whole else 1.0
+
     def state_dict(self) -> dict[str, Any]:
         """State of each network by name."""
         return {name: network.state_dict() for name, network in self.networks.items()}
@@ -54,6 +74,10 @@ class MovingAverage:
         """Restore what `state_dict` gave."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
+
+
+def _some(weight: Tensor) -> Tensor:
+    return weight.detach().flatten()[:SAMPLED]
 
 
 def _tensors(networks: Mapping[str, nn.Module], which: Any) -> list[Tensor]:

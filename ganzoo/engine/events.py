@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganzoo.engine.session import Session
     from ganzoo.runs import RunFolder
 
@@ -23,6 +25,9 @@ class Listener:
 
     def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
         """Statistics were read: means since the last time, and values that change over the run."""
+
+    def sampled(self, session: Session, samples: Tensor, labels: Tensor | None) -> None:
+        """Samples `(N, *sample_shape)` were drawn from the fixed latents, of classes `(N,)`."""
 
     def drew(self, session: Session, picture: Path) -> None:
         """A picture of samples from the fixed latents was written."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.engine.backend import Backend
+from ganzoo.engine.health import Signs
 from ganzoo.engine.networks import Freezer
 from ganzoo.engine.optimizers import Optimizers
 from ganzoo.engine.parts import Parts
@@ -39,9 +40,11 @@ class Updater:
         backend: Backend,
         group: ProcessGroup,
         statistics: Sequence[Statistics],
+        signs: Signs,
     ) -> None:
         self.parts, self.optimizers = parts, optimizers
         self.backend, self.group, self.statistics = backend, group, statistics
+        self.signs = signs
         self.loss, self.declared = parts.loss, parts.recipe.loss.spec
         self.freezer = Freezer(parts.modules)
         self.trains = {name: self.declared.trains(name) for name in self.declared.phases}
@@ -65,6 +68,8 @@ class Updater:
         for phase in phases:
             self.backward(phase, batch, iteration)
         self.group.average(self.optimizers.gradients(trained))
+        for name in trained if self.signs.due(iteration) else ():
+            self.signs.add_gradients(name, self.optimizers.gradients([name]))
         self.optimizers.step(trained)
 
     def backward(self, phase: str, batch: Batch, iteration: int) -> None:
@@ -111,6 +116,10 @@ class Updater:
         with torch.no_grad():
             for observe in self.observers:
                 observe(step)
+            computed = vars(step)  # no forward pass is made for this
+            judged = "discriminator" in trains and {"real_logits", "fake_logits"} <= set(computed)
+            if judged and self.signs.due(iteration):
+                self.signs.add_logits(step.real_logits, step.fake_logits)
 
 
 def named_terms(where: str, terms: object) -> dict[str, Tensor]:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from ganzoo.engine.backend import peak_memory
 from ganzoo.engine.checkpoints import save_checkpoint, save_snapshot, save_weights
 from ganzoo.engine.codes import finish_codes
 from ganzoo.engine.environment import environment
 from ganzoo.engine.events import Events, Listener
+from ganzoo.engine.health import Health
 from ganzoo.engine.networks import evaluating
 from ganzoo.engine.session import Session
 from ganzoo.errors import RunError
@@ -42,6 +44,7 @@ def recording(recipe: Recipe, folder: RunFolder, plugins: Plugins, progress: Lis
     status = Status(recipe, folder, events)
     events.listeners = (
         Rows(folder),
+        Health(folder, events),
         Weights(recipe, folder, events),
         status,
         PluginHooks(recipe, folder, plugins, status),
@@ -66,7 +69,7 @@ class Rows(Listener):
             write_json(folder.environment, made_with)
         remove_unfinished(folder)
         probes = [folder.probe(each.type) for each in session.probes]
-        for rows in (folder.statistics, folder.timing, *probes):
+        for rows in (folder.statistics, folder.timing, folder.warnings, *probes):
             cut_rows(rows, session.iteration)
         self._previous = (session.iteration, session.counters.seconds)
 
@@ -136,26 +139,27 @@ class Pictures(Listener):
         self._draw(session)
 
     def _draw(self, session: Session) -> None:
-        picture = draw(session, self.count)
+        points = len(session.batches.batch.x.shape) == 2
+        samples, labels = session.sample_fixed(self.count * (POINTS_PER_SAMPLE if points else 1))
+        self.events.emit("sampled", session, samples, labels)
+        picture = draw(session, samples, labels)
         if picture is not None:
             path = self.folder.samples(session.iteration)
             save_png(picture, path)
             self.events.emit("drew", session, path)
 
 
-def draw(session: Session, count: int) -> Image.Image | None:
-    """A picture of samples from fixed latents, or None for points in three or more dimensions.
+def draw(session: Session, samples: Tensor, labels: Tensor | None) -> Image.Image | None:
+    """A picture of samples `(N, *sample_shape)`; None of points in three or more dimensions.
 
     Images of a conditional run stand in rows of one class.
     """
-    shape = session.batches.batch.x.shape[1:]
+    shape = samples.shape[1:]
     if len(shape) == 3:
-        samples, labels = session.sample_fixed(count)
         columns = None if labels is None else int((labels == labels[0]).sum())
         return image_grid(samples, columns)
     if shape[0] > 2:
         return None
-    samples, _ = session.sample_fixed(count * POINTS_PER_SAMPLE)
     discriminator = session.parts.networks.get("discriminator")
     view = session.parts.plain_view
     plain = "discriminator" not in view.conditional and view.pack == 1

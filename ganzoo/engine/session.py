@@ -16,6 +16,7 @@ from ganzoo.engine.average import MovingAverage, refresh_batch_norm
 from ganzoo.engine.backend import Backend, choose_backend
 from ganzoo.engine.batches import Batches
 from ganzoo.engine.group import Updater
+from ganzoo.engine.health import Signs
 from ganzoo.engine.memory import check_training
 from ganzoo.engine.networks import evaluating, generate
 from ganzoo.engine.optimizers import Optimizers
@@ -72,11 +73,11 @@ class Session:
         self.optimizers = Optimizers(recipe.optimizers, parts.modules, parts.values, device)
         self.average = self._average()
         self.schedule = parts.schedule
-        self.statistics = Statistics(device)
+        self.statistics, self.signs = Statistics(device), Signs(device)
         self.observation = Observation(recipe.schedule.spec.observes, device)
         observed = (self.observation.statistics,) if self.observation.every else ()
         statistics = (self.statistics, *observed)
-        self.updater = Updater(parts, self.optimizers, backend, group, statistics)
+        self.updater = Updater(parts, self.optimizers, backend, group, statistics, self.signs)
         self.probes = [
             ScheduledProbe(component.spec.type, component.spec.every, probe)
             for component, probe in zip(recipe.probes, parts.probes, strict=True)

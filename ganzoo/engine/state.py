@@ -27,6 +27,7 @@ def state_dict(session: Session) -> dict[str, Any]:
         "buffers": {name: _without_weights(each) for name, each in parts.modules.items()},
         "parts": {place: part.state_dict() for place, part in parts.with_memory().items()},
         "statistics": session.statistics.state_dict(),
+        "signs": session.signs.state_dict(),
         "observation": session.observation.state_dict(),
         "noise": _noise(session.backend.device),
     }
@@ -70,6 +71,7 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     session.counters = Counters(**{**counters, "steps": Counter(counters["steps"])})
     session.batches.load_state_dict(state["batches"])
     session.statistics.load_state_dict(own["statistics"])
+    session.signs.load_state_dict(own["signs"])
     session.observation.load_state_dict(own["observation"])
     _restore_noise(session, own["noise"])
 

@@ -26,6 +26,11 @@ class Statistics:
         self._sums[name].add_(value.detach())
         self._counts[name] += 1
 
+    @property
+    def sums(self) -> dict[str, Tensor]:
+        """Sums by name, 0-d, of what was taken in since the last reading."""
+        return {name: total for name, total in self._sums.items() if self._counts[name]}
+
     def read(self, group: ProcessGroup) -> dict[str, float]:
         """The means by name, over all processes; starts anew."""
         names = [name for name, count in self._counts.items() if count]

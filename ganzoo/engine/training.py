@@ -8,7 +8,6 @@ what the networks are is the recipe's. Nothing here asks whether this is a GAN o
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint, run_fingerprint
 from ganzoo.engine.environment import changes
 from ganzoo.engine.events import Events, Listener
+from ganzoo.engine.health import check_finite
 from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import Agreement, group_from_environment, joined
 from ganzoo.engine.recording import recording
@@ -48,13 +48,18 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         counters.seconds, clock = counters.seconds + now - clock, now
         events.emit("advanced", session)
         ended = counters.iteration == last
+        logging = ended or counters.iteration % recipe.log.every == 0
         stopping = stop_requested(agreement, counters.iteration, ended)
-        if ended or counters.iteration % recipe.log.every == 0:
-            log(session, folder, events)
-        if ended or stopping or counters.iteration % recipe.checkpoint.every == 0:
+        saving = ended or stopping or counters.iteration % recipe.checkpoint.every == 0
+        keeping = counters.iteration in snapshots
+        if logging or saving or keeping:
+            check_finite(session, folder)
+        if logging:
+            log(session, events)
+        if saving:
             with interruption.held():
-                save(session, folder, events)
-        if counters.iteration in snapshots:
+                events.emit("saving", session, state_dict(session))
+        if keeping:
             # A run that is killed before this writes the snapshot when it is resumed.
             events.emit("kept", session)
         if stopping:
@@ -82,33 +87,12 @@ def run_iteration(session: Session) -> None:
     session.observation.advance(iteration, session.group)
 
 
-def log(session: Session, folder: RunFolder, events: Events) -> None:
-    """Read the statistics from the device and pass them on; stops a run that has diverged."""
+def log(session: Session, events: Events) -> None:
+    """Read the statistics from the device and pass them on."""
     statistics = session.statistics.read(session.group)  # host sync: once a logging interval
-    for name, value in statistics.items():
-        if not math.isfinite(value):
-            raise diverged(f"{name} became {value}", session, folder)
+    session.signs.read(session.group)
     values = session.parts.values.current(session.iteration - 1)
     events.emit("logged", session, {**statistics, **values})
-
-
-def save(session: Session, folder: RunFolder, events: Events) -> None:
-    """Pass on the state to be saved, unless it holds numbers that are not finite."""
-    for name, module in session.parts.modules.items():
-        # host sync: a checkpoint copies everything from the device anyway
-        if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
-            raise diverged(f"weights of the {name} are not finite", session, folder)
-    events.emit("saving", session, state_dict(session))
-
-
-def diverged(what: str, session: Session, folder: RunFolder) -> RunError:
-    """The error that ends a run with numbers that are not finite."""
-    newest = folder.checkpoints()
-    kept = f"; {newest[0]} is valid" if newest else ""
-    return RunError(
-        f"{what} at or before iteration {session.iteration}{kept}",
-        hint="a lower learning rate, a gradient penalty or engine.precision=float32 may help",
-    )
 
 
 def stop_requested(agreement: Agreement, iteration: int, ended: bool) -> bool:

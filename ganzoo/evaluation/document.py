@@ -143,6 +143,9 @@ class RunEntry(TypedDict):
     """As in `Measures`; empty where there is no history."""
     left_out: dict[str, str]
     """As in `Measures`."""
+    warnings: list[dict[str, Any]]
+    """The rows of warnings.jsonl: `iteration`, `name` and `text`; empty for a prior other than the
+    recipe's own."""
     cost: Cost | None
     """None for a run that failed."""
     statistics: list[dict[str, Any]]

@@ -127,8 +127,8 @@ def _real(comparison: ComparisonDocument) -> str:
 
 
 def warnings(comparison: ComparisonDocument) -> list[str]:
-    """A sentence for each run that failed, for each sign of a collapse and for each metric that
-    was left out, each once."""
+    """A sentence for each run that failed, for each sign that training went wrong, for each sign
+    of a collapse and for each metric that was left out, each once."""
     sentences = []
     for model in comparison["models"]:
         for run in model["runs"]:
@@ -136,6 +136,10 @@ def warnings(comparison: ComparisonDocument) -> list[str]:
             if run["state"] != "done":
                 reason = run["message"] or "without a message"
                 sentences.append((run["path"], f"{run['state']}: {reason}", where))
+            sentences += [
+                (run["path"], f"at iteration {row['iteration']:,}: {row['text']}", where)
+                for row in run["warnings"]
+            ]
             sentences += [
                 (run["path"], f"may have collapsed: {sentence}", where)
                 for sentence in run["collapse"]

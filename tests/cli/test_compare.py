@@ -213,6 +213,7 @@ def model(label: str, summaries: dict[str, Summary], collapse: Sequence[str] = (
         "best": {},
         "collapse": list(collapse),
         "left_out": {},
+        "warnings": [{"iteration": 250, "name": "one", "text": "D always wins"}] * bool(collapse),
         "cost": None,
         "statistics": [],
     }
@@ -324,6 +325,7 @@ def test_collapses_and_directions_are_shown(capsys: pytest.CaptureFixture[str]) 
             "* interval overlaps no other"
         ],
         ["features: random@1234, weak"],
+        ["warning: [b]a[/b], seed 3, at iteration 250: D always wins"],
         ["warning: [b]a[/b], seed 3, may have collapsed: fid was 1 and is 9"],
     ]
 

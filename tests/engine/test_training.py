@@ -166,25 +166,6 @@ def test_checkpoints_hold_nothing_but_tensors_and_plain_data(
     assert not any("_orig_mod" in name for name in state["networks"]["generator"])
 
 
-def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
-    recipe: MakeRecipe, tmp_path: Path
-) -> None:
-    def poison(session: Session) -> None:
-        next(session.parts.networks.generator.parameters()).data.fill_(float("nan"))
-
-    poisoned = StopAt(12, poison)
-    with pytest.raises(
-        RunError, match=r"became nan at or before iteration 15; .*000010.pt is valid"
-    ):
-        train(recipe(), tmp_path / "log", poisoned)
-    with pytest.raises(RunError, match="weights of the generator are not finite"):
-        train(recipe("log.every=30", "train.iterations=30"), tmp_path / "checkpoint", poisoned)
-    for name in ("log", "checkpoint"):
-        folder = RunFolder(tmp_path / name / "tiny" / "run")
-        assert [path.name for path in folder.checkpoints()] == ["000010.pt"]
-        assert json.loads(folder.status.read_text())["state"] == "failed"
-
-
 def test_a_fault_in_a_component_is_reported_in_one_line_with_its_traceback_kept(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:

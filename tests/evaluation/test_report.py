@@ -102,6 +102,7 @@ def run_entry(run: ganzoo.Run, values: dict[str, float]) -> RunEntry:
         "best": {VALUES[0]: {"value": values[VALUES[0]] / 2, "iteration": 15}},
         "collapse": [],
         "left_out": {},
+        "warnings": [],
         "cost": {
             "seconds": status["seconds"],
             "steps": status["steps"],
@@ -432,17 +433,20 @@ def test_what_the_comparison_says_is_never_markup(
     assert f"    ganzoo compare '{EVIL}'" in markdown
 
 
-def test_each_failed_run_and_collapse_has_one_warning(
+def test_each_failed_run_and_sign_of_failure_has_one_warning(
     comparison: ComparisonDocument, browser: Any, tmp_path: Path
 ) -> None:
     for model in comparison["models"][:2]:
         model["runs"][0] |= {"state": "failed", "message": "the loss became nan"}
+    wins = {"iteration": 1250, "name": "discriminator-wins", "text": "D always wins"}
+    comparison["models"][2]["runs"][1]["warnings"] = [wins]
     comparison["models"][2]["runs"][1]["collapse"] = ["fid was 1 and is 9 at the end"]
     visit = Visit(browser, write_report(comparison, tmp_path))
     assert visit(
         "[...document.querySelectorAll('.warnings li')].map(each => each.textContent)"
     ) == [
         "digits-vae, seed 0 failed: the loss became nan",
+        "digits-mlp-gan, seed 1 at iteration 1,250: D always wins",
         "digits-mlp-gan, seed 1 may have collapsed: fid was 1 and is 9 at the end",
     ]
     # The pictures come from the seed that is there.
