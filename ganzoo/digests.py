@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import RunError
-from ganzoo.runs import whole_file
+from ganzoo.unfinished import whole_file
 
 DIGITS = 64
 """Hexadecimal digits of a SHA-256."""

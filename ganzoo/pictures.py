@@ -17,7 +17,7 @@ from torchvision.utils import make_grid
 
 from ganzoo.data import Data, Samples, to_bytes
 from ganzoo.errors import RunError, UserError
-from ganzoo.runs import whole_file
+from ganzoo.unfinished import whole_file
 
 GRID_PIXELS = 512
 """Grids of small images are enlarged to about this width."""

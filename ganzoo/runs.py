@@ -23,19 +23,16 @@ traceback.txt           of a run that failed by an error in some component
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import math
-import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from pydantic import (
     ConfigDict,
@@ -48,7 +45,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from ganzoo.errors import RunError, UserError
-from ganzoo.unfinished import beside, new_file, new_folder, remove_all
+from ganzoo.unfinished import beside, cannot_write, new_folder, remove_all, whole_file
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -259,35 +256,6 @@ def find_run_folder(path: str | Path) -> RunFolder:
         )
         raise UserError(f"{path} is no run folder: it has no recipe.toml", hint=hint)
     return folder
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is whole or absent: beside its place, to the disk, then renamed.
-
-    Raises `RunError` where the disk is full or refuses; the old file, if any, stays as it was.
-    """
-    try:
-        with beside(path) as new, new_file(new) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            new.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> RunError:
-    """The message for a write that the system refused."""
-    run = next((up for up in path.parents if (up / "recipe.toml").exists()), None)
-    again = (
-        "" if run is None else f", then `ganzoo resume {run}` continues from the last checkpoint"
-    )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(f"no space left to write {path}", hint=f"make room{again}")
-    return RunError(
-        f"{path} cannot be written: {error.strerror or error}", hint=f"make it writable{again}"
-    )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from ganzoo.errors import RunError
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.unfinished")
 """The names that `beside` gives."""
@@ -29,6 +32,35 @@ def beside(path: Path) -> Iterator[Path]:
         yield new
     finally:
         _remove(new)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is whole or absent: beside its place, to the disk, then renamed.
+
+    Raises `RunError` where the disk is full or refuses; the old file, if any, stays as it was.
+    """
+    try:
+        with beside(path) as new, new_file(new) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The message for a write that the system refused."""
+    run = next((up for up in path.parents if (up / "recipe.toml").exists()), None)
+    again = (
+        "" if run is None else f", then `ganzoo resume {run}` continues from the last checkpoint"
+    )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"no space left to write {path}", hint=f"make room{again}")
+    return RunError(
+        f"{path} cannot be written: {error.strerror or error}", hint=f"make it writable{again}"
+    )
 
 
 @contextmanager

@@ -70,7 +70,7 @@ LAYERS: Mapping[str, Layer] = {
     "recipe.*": Layer(
         ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
     ),
-    "unfinished": Layer(()),
+    "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "unfinished")),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
@@ -80,9 +80,9 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.priors": DECLARATIONS,
     "builtin.schedules": DECLARATIONS,
     "builtin.tensorboard": DECLARATIONS,
-    "digests": Layer(("errors", "runs"), heavy=True),
+    "digests": Layer(("errors", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
-    "pictures": Layer(("errors", "data", "runs"), heavy=True),
+    "pictures": Layer(("errors", "data", "unfinished"), heavy=True),
     "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from ganzoo.errors import UserError
-from ganzoo.runs import create_run_folder, remove_unfinished, whole_file, write_text
-from ganzoo.unfinished import beside, new_file, new_folder
+from ganzoo.runs import create_run_folder, remove_unfinished, write_text
+from ganzoo.unfinished import beside, new_file, new_folder, whole_file
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from ganzoo import runs
-from ganzoo.runs import create_run_folder, whole_file
+from ganzoo.runs import create_run_folder
+from ganzoo.unfinished import whole_file
 
 def die(*arguments, **more):
     os.kill(os.getpid(), signal.SIGKILL)
