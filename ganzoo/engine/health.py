@@ -167,10 +167,10 @@ def reference(data: Data, device: torch.device) -> Reference:
     classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
     means = torch.stack([x[members == number].mean(0) for number in range(len(classes))])
     right = (torch.cdist(x, means).argmin(1) == members).float().mean()
-    told = len(classes) > 1 and right > 0.5
+    separable = len(classes) > 1 and right > 0.5
     return Reference(
         spread(x).to(device),
-        torch.cat([means, x.mean(0, keepdim=True)]).to(device) if told else None,
+        torch.cat([means, x.mean(0, keepdim=True)]).to(device) if separable else None,
         (counts / len(x)).tolist(),
         classes.tolist(),
     )
@@ -187,11 +187,11 @@ def spread(samples: Tensor, labels: Tensor | None = None) -> Tensor:
     return torch.stack([each.var(0, correction=0).sum() for each in groups]).mean()
 
 
-def _by_chance(found: float, share: float, count: int) -> float:
+def _by_chance(largest: float, share: float, count: int) -> float:
     """A bound of the probability that so great a share of samples are of one class of the data."""
-    if found < max(MOST, share):
+    if largest < max(MOST, share):
         return 1.0
-    return math.exp(-2 * count * (found - share) ** 2)
+    return math.exp(-2 * count * (largest - share) ** 2)
 
 
 class Health(Listener):
@@ -257,14 +257,14 @@ class Health(Listener):
         elif data.means is not None:
             nearest = torch.cdist(samples.flatten(1).float(), data.means).argmin(1)
             most = int(nearest.mode().values)
-            found = float((nearest == most).float().mean())
+            largest = float((nearest == most).float().mean())
             # The last of the means is that of all samples, which many a generator begins with.
             if (
                 most < len(data.classes)
-                and _by_chance(found, data.shares[most], len(nearest)) < CHANCE
+                and _by_chance(largest, data.shares[most], len(nearest)) < CHANCE
             ):
                 text = (
-                    f"{found:.0%} of the {len(samples)} samples from the fixed latents look like"
+                    f"{largest:.0%} of the {len(samples)} samples from the fixed latents look like"
                     f" class {data.classes[most]}, as {data.shares[most]:.0%} of the data do: a"
                     " gradient penalty in [[regularizers]], discriminator.pack=2 or"
                     ' condition="class" may help'
