@@ -57,7 +57,8 @@ class MixturePrior(nn.Module):
         # enough for sampling, whether or not the last one still gained something.
         with threadpool_limits(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit(codes.double().numpy())
+            # scikit-learn wants two.
+            mixture.fit((codes if len(codes) > 1 else codes.repeat(2, 1)).double().numpy())
         factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
         self.weights.zero_()
         self.weights[:used] = torch.from_numpy(mixture.weights_)

@@ -175,3 +175,11 @@ class TestMixture:
         assert len(MixturePrior(components=4).build(CONTEXT).weights) == 4  # type: ignore[attr-defined]
         with pytest.raises(ValidationError, match="components"):
             MixturePrior(components=0)
+
+
+def test_a_single_code_is_all_there_is() -> None:
+    prior = BuiltMixture(3, components=4)
+    code = torch.tensor([[1.0, -2.0, 0.5]])
+    prior.fit(code)
+    latents = prior.sample(20, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(latents, code.expand(20, 3), atol=0.01, rtol=0)
