@@ -61,7 +61,7 @@ LAYERS: Mapping[str, Layer] = {
     "distributions": Layer(("hookspecs",)),
     "plugins": Layer(("errors", "local", "distributions", "hookspecs", "offers", "specs")),
     "registry": Layer(("errors", "plugins", "specs")),
-    "recipe": Layer(("local", "registry", "recipe.*")),
+    "recipe": Layer(("files", "local", "registry", "recipe.*")),
     "recipe.*": Layer(
         ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
     ),

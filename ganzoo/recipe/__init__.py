@@ -10,6 +10,7 @@ from typing import Any
 
 from ganzoo import local
 from ganzoo import registry as registries
+from ganzoo.files import read_regular
 from ganzoo.recipe.model import Component, Recipe
 from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.resolve import resolve
@@ -53,9 +54,10 @@ def _plugin_files_hint(environment: Path) -> str | None:
     """Where a recipe is that of a run: the plugin files that it was made with and that are not
     named now."""
     try:
-        made_with = json.loads(environment.read_text(encoding="utf-8"))["plugin_files"]
-    except (OSError, ValueError, KeyError):
-        return None
+        files = json.loads(read_regular(environment))["plugin_files"]
+        made_with = {str(name): str(path) for name, path in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # no environment of ours
     here = {plugin.name for plugin in local.named()}
     return "\n".join(
         f"the run was made with the plugin file {name}: add --plugin {shlex.quote(path)}"
