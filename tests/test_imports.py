@@ -66,7 +66,7 @@ LAYERS: Mapping[str, Layer] = {
         ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
     ),
     "registry": Layer(("errors", "plugins", "specs")),
-    "recipe": Layer(("local", "registry", "recipe.*")),
+    "recipe": Layer(("files", "local", "registry", "recipe.*")),
     "recipe.*": Layer(
         ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
     ),

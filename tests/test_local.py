@@ -365,6 +365,22 @@ class TestRecipesOfRuns:
         error = self.error(put, '{"plugin_files": {"mine.py": "/far/mine.py"}}')
         assert not error.hint
 
-    @pytest.mark.parametrize("environment", ["", "{}", '{"plugins": {}}', '{"plugin_files": {}}'])
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            "",
+            "{}",
+            '{"plugins": {}}',
+            '{"plugin_files": {}}',
+            "[]",
+            '{"plugin_files": 3}',
+            "[" * 10**5,
+        ],
+    )
     def test_other_recipes_get_no_hint(self, put: Put, environment: str) -> None:
         assert str(self.error(put, environment)).endswith("; nothing was run")
+
+    def test_a_pipe_beside_a_recipe_is_never_waited_for(self, put: Put, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "environment.json")
+        with pytest.raises(RecipeError, match="nothing was run"):
+            load_recipe(put("recipe.toml", ""))

@@ -39,7 +39,7 @@ def compare(
     ],
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Train with the seeds 0 to SEEDS - 1; by default once."),
+        typer.Option(min=1, max=1000, help="Train with the seeds 0 to SEEDS - 1; by default once."),
     ] = None,
     budget: Annotated[
         str | None,

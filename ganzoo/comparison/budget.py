@@ -18,6 +18,10 @@ IDLE_ITERATIONS = 1000
 """A recipe that has read no images in so many iterations is taken never to read any."""
 
 
+LARGEST = 1_000_000_000
+"""The longest run that a recipe may ask for, in iterations."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What each run may spend."""
@@ -33,7 +37,10 @@ class Budget:
 def parse_budget(text: str) -> Budget:
     """`iterations=2000`, `images=1_000_000` or `seconds=60`. Raises `UserError` for others."""
     match = BUDGET.fullmatch(text)
-    amount = int(match[2]) if match else 0
+    digits = match[2].replace("_", "").lstrip("0") if match else ""
+    if len(digits) > len(str(LARGEST)) or int(digits or 0) > LARGEST:
+        raise UserError(f"the budget is larger than {LARGEST:_}", hint="train for less")
+    amount = int(digits or 0)
     if match is None or not amount:
         raise UserError(
             f"'{text}' is no budget", hint="iterations=2000, images=1_000_000 or seconds=60"

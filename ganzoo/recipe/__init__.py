@@ -10,6 +10,7 @@ from typing import Any
 
 from ganzoo import local
 from ganzoo import registry as registries
+from ganzoo.files import read_regular
 from ganzoo.recipe.model import Component, Recipe
 from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.resolve import resolve
@@ -53,13 +54,13 @@ def _plugin_files_hint(environment: Path) -> str | None:
     """Where a recipe is that of a run: the plugin files that it was made with and that are not
     named now."""
     try:
-        made_with = json.loads(environment.read_text(encoding="utf-8"))["plugin_files"]
-        files = {str(name): shlex.quote(path) for name, path in made_with.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None  # the recipe has problems of its own, which are what is to be told
+        files = json.loads(read_regular(environment))["plugin_files"]
+        made_with = {str(name): str(path) for name, path in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # no environment of ours
     here = {plugin.name for plugin in local.named()}
     return "\n".join(
-        f"the run was made with the plugin file {name}: add --plugin {path}"
-        for name, path in files.items()
+        f"the run was made with the plugin file {name}: add --plugin {shlex.quote(path)}"
+        for name, path in made_with.items()
         if name not in here
     )

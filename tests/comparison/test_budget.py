@@ -28,6 +28,13 @@ def test_a_budget_is_parsed(text: str, kind: str, amount: int) -> None:
     assert parse_budget(text) == Budget(kind, amount)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("amount", ["1_000_000_001", "9" * 5000])
+def test_a_budget_that_nobody_has_is_refused(amount: str) -> None:
+    with pytest.raises(UserError, match="the budget is larger than 1_000_000_000"):
+        parse_budget(f"iterations={amount}")
+    assert parse_budget("images=0001_000_000_000").amount == 10**9
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -97,8 +97,7 @@ class WassersteinLoss(LossSpec):
     steps of D for one of G and RMSprop with rate 5e-5. All weights of D are clipped in place to
     [-clip, clip] before each phase, the same as after each step of D. The statistic `distance`
     is E D(x) - E D(G(z)), in units of D: the Wasserstein-1 distance up to D's Lipschitz
-    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`, which does
-    not go together with clipped weights.
+    constant. For WGAN-GP write clip = 0 and add the regularizer `gradient-penalty`.
     """
 
     type: ClassVar[str] = "wasserstein"
@@ -291,9 +290,8 @@ class _Norm(RegularizerSpec):
                 f"its norm of {self.target:g} is out of reach of the clipped weights of {key}: "
                 "next to nothing would be trained"
             )
-            yield Remark(
-                message, hint=f"write {key} = 0 (WGAN-GP), or leave the penalty out", fatal=True
-            )
+            hint = f"write {key} = 0 (WGAN-GP), or leave the penalty out"
+            yield Remark(message, hint=hint, fatal=True)
         yield from _one_for_each_sample(recipe)
 
 
