@@ -87,11 +87,12 @@ def test_a_summary(command: Command, write_recipe: WriteRecipe) -> None:
     assert SHOWN in harmless(command("show", "tiny.toml"))
 
 
-def test_a_plugin_file(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["plugins", "components"])
+@pytest.mark.usefixtures("fresh_plugins")
+def test_a_plugin_file(command: Command, tmp_path: Path, name: str) -> None:
     plugin = tmp_path / f"p{ESCAPE}.py"
     plugin.write_text(f"raise ValueError({ESCAPE!r})")
-    for name in ("plugins", "components"):
-        assert SHOWN in harmless(command(name, "--plugin", plugin))
+    assert SHOWN in harmless(command(name, "--plugin", plugin))
 
 
 def test_tables_and_progress(capsys: pytest.CaptureFixture[str]) -> None:

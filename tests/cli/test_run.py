@@ -241,7 +241,9 @@ def test_measuring_that_fails_leaves_the_run_done(
 def test_a_run_that_diverges_says_what_may_help(command: Command, recipe: Path) -> None:
     result = command("run", recipe, 'optimizer={type="sgd",lr=1e30}', "--id", "far")
     assert (result.returncode, result.stdout) == (1, "")
-    assert re.search(r"^\S+ became (nan|inf) at or before iteration \d", result.stderr, re.M)
+    assert re.search(
+        r"^numbers that are not finite came up in iterations 1 to \d: ", result.stderr, re.M
+    )
     assert "a lower learning rate" in result.stderr
     assert json.loads(Path("runs/tiny/far/status.json").read_text())["state"] == "failed"
 
