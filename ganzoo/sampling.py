@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ganzoo.engine.backend import choose_device
-from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights, read_description
+from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights
+from ganzoo.engine.environment import read_description
 from ganzoo.engine.memory import check_fits, is_out_of_memory
 from ganzoo.engine.networks import generate
 from ganzoo.engine.parts import Parts

@@ -81,7 +81,7 @@ class Outcome:
 
 def run_job(job: Job) -> Outcome:
     """Train, or resume, the run of a job and measure it. An error becomes a message."""
-    from ganzoo.engine.checkpoints import read_description
+    from ganzoo.engine.environment import read_description
 
     reported: set[tuple[str, str]] = set()
     try:
@@ -125,8 +125,8 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     many snapshots the recipe of the comparison wants is no part of the way: a run is measured at
     those that its own recipe keeps.
     """
-    from ganzoo.engine.checkpoints import kept_snapshots, read_description
-    from ganzoo.engine.environment import versions
+    from ganzoo.engine.checkpoints import kept_snapshots
+    from ganzoo.engine.environment import read_description, versions
     from ganzoo.evaluation.document import RunMeasures
 
     metrics = [load_component("metric", table) for table in job.metrics]

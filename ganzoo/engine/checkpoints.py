@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganzoo.data import DataDescription
 from ganzoo.digests import (
     BrokenFile,
     pass_over,
@@ -22,23 +21,18 @@ from ganzoo.digests import (
     write_state,
     write_tensors,
 )
+from ganzoo.engine.environment import run_fingerprint
 from ganzoo.engine.networks import clean_state, misfit
 from ganzoo.errors import RunError, describe
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import Environment, RunFolder, read_json, read_status
+from ganzoo.runs import RunFolder, read_status
 
 LOOKS = 100
 """How often the checkpoints of a run are looked for while another process removes them."""
 
 Warn = Callable[[str], None]
-
-
-def run_fingerprint(folder: RunFolder) -> str | None:
-    """The fingerprint that a run began with, or None before it has begun."""
-    environment: Environment = read_json(folder.environment, Environment)
-    return environment.get("fingerprint")
 
 
 def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], keep: int) -> Path:
@@ -262,38 +256,3 @@ def _does_not_fit(folder: RunFolder, reason: str) -> RunError:
         f"the weights in {folder.path} do not fit the networks of its recipe: {reason}",
         hint="a plugin has changed its networks since the run",
     )
-
-
-def read_description(folder: RunFolder) -> DataDescription:
-    """What a run's folder says of the data, so that they need not be opened to draw samples.
-
-    Raises `RunError` for a run that has not begun.
-    """
-    environment: Environment = read_json(folder.environment, Environment)
-    if not environment:
-        raise RunError(
-            f"{folder.path} has no weights yet", hint=f"`ganzoo resume {folder.path}` trains it"
-        )
-    return DataDescription(**environment["data"])
-
-
-def check_same_data(folder: RunFolder, now: DataDescription) -> None:
-    """Raise `RunError` where a run was begun with other data than those of its recipe now."""
-    if read_json(folder.environment) and (text := other_data(read_description(folder), now)):
-        raise RunError(
-            f"{folder.path} cannot be resumed: {text}",
-            hint=f"put the data back as they were, or begin anew: `ganzoo run {folder.recipe}`",
-        )
-
-
-def other_data(then: DataDescription, now: DataDescription) -> str | None:
-    """How the data of a run differ from those there are now, in words; None where they do not."""
-    if then.digest == now.digest:
-        return None
-    old, new = (
-        f"{each.training_samples} samples and {each.held_out_samples} held out"
-        + (f" from {each.source}" if each.source else "")
-        for each in (then, now)
-    )
-    change = f"they were {old}, and are {new}" if old != new else f"{new} of other content"
-    return f"the data are no longer those that it was trained on ({change})"

@@ -14,6 +14,7 @@ import torch
 
 from ganzoo.data import DataDescription
 from ganzoo.engine.backend import Backend
+from ganzoo.errors import RunError
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.runs import Environment, RunFolder, read_json
@@ -70,6 +71,47 @@ def changes(folder: RunFolder, session: Session) -> str:
         f"the run continues with {', '.join(changed)}: "
         "its end may not be the same to the byte as without the break"
     )
+
+
+def run_fingerprint(folder: RunFolder) -> str | None:
+    """The fingerprint that a run began with, or None before it has begun."""
+    environment: Environment = read_json(folder.environment, Environment)
+    return environment.get("fingerprint")
+
+
+def read_description(folder: RunFolder) -> DataDescription:
+    """What a run's folder says of the data, so that they need not be opened to draw samples.
+
+    Raises `RunError` for a run that has not begun.
+    """
+    environment: Environment = read_json(folder.environment, Environment)
+    if not environment:
+        raise RunError(
+            f"{folder.path} has no weights yet", hint=f"`ganzoo resume {folder.path}` trains it"
+        )
+    return DataDescription(**environment["data"])
+
+
+def check_same_data(folder: RunFolder, now: DataDescription) -> None:
+    """Raise `RunError` where a run was begun with other data than those of its recipe now."""
+    if read_json(folder.environment) and (text := other_data(read_description(folder), now)):
+        raise RunError(
+            f"{folder.path} cannot be resumed: {text}",
+            hint=f"put the data back as they were, or begin anew: `ganzoo run {folder.recipe}`",
+        )
+
+
+def other_data(then: DataDescription, now: DataDescription) -> str | None:
+    """How the data of a run differ from those there are now, in words; None where they do not."""
+    if then.digest == now.digest:
+        return None
+    old, new = (
+        f"{each.training_samples} samples and {each.held_out_samples} held out"
+        + (f" from {each.source}" if each.source else "")
+        for each in (then, now)
+    )
+    change = f"they were {old}, and are {new}" if old != new else f"{new} of other content"
+    return f"the data are no longer those that it was trained on ({change})"
 
 
 def versions(plugins: Iterable[Plugin]) -> dict[str, str]:

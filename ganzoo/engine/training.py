@@ -18,8 +18,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from ganzoo.engine.backend import arithmetic, choose_device
-from ganzoo.engine.checkpoints import check_same_data, newest_checkpoint, run_fingerprint
-from ganzoo.engine.environment import changes
+from ganzoo.engine.checkpoints import newest_checkpoint
+from ganzoo.engine.environment import changes, check_same_data, run_fingerprint
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import check_finite
 from ganzoo.engine.memory import is_out_of_memory, out_of_memory

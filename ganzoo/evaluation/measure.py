@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ganzoo.data import Data, describe, real_samples, take
-from ganzoo.engine.checkpoints import kept_snapshots, other_data, read_description
+from ganzoo.engine.checkpoints import kept_snapshots
+from ganzoo.engine.environment import other_data, read_description
 from ganzoo.engine.random import generator_for
 from ganzoo.errors import UserError
 from ganzoo.errors import describe as describe_error
