@@ -90,7 +90,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "history": [],
         "best": {},
         "collapse": [],
-        "left_out": {},
+        "left_out": {} if measures is None else measures["left_out"],
         "warnings": [] if other_prior else runs.read_rows(folder.warnings),
         "cost": None if measures is None else _cost(status, measures),
         "statistics": statistics,
@@ -98,7 +98,6 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
     if measures is not None and other_prior is None:
         entry["values"], entry["history"] = measures["values"], measures["history"]
         entry["best"], entry["collapse"] = measures["best"], measures["collapse"]
-        entry["left_out"] = measures["left_out"]
     elif measures is not None and other_prior is not None:
         # Snapshots are measured with the recipe's own prior only.
         entry["values"] = measures["other_priors"].get(other_prior, {})

@@ -65,9 +65,11 @@ def test_a_signal_ends_the_run_after_the_iteration(
         if session.iteration == 3:
             os.kill(os.getpid(), number)
 
+    before = signal.signal(number, signal.SIG_DFL)  # ignored, perhaps, where the tests were started
     with monkeypatch.context() as patch:
         patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
         result = command("run", recipe, "--id", "one")
+    signal.signal(number, before)
     assert (result.returncode, result.stdout) == (128 + number, "")
     assert result.stderr.endswith(
         f"stopped after iteration 3 of 6; the checkpoint is in {RUN}\n"
@@ -317,9 +319,9 @@ def test_no_space_left_at_the_second_checkpoint(
     stays_full: bool,
 ) -> None:
     """The disk is full when the second checkpoint is written, and perhaps from then on."""
-    from ganzoo import runs
+    from ganzoo import unfinished
 
-    fsync, new_file = os.fsync, runs.new_file
+    fsync, new_file = os.fsync, unfinished.new_file
     full = False
 
     def second() -> bool:
@@ -343,9 +345,9 @@ def test_no_space_left_at_the_second_checkpoint(
             yield FullFile() if RUN.is_dir() and second() else file
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.runs.os.fsync", failing_fsync)
+        patch.setattr("ganzoo.unfinished.os.fsync", failing_fsync)
         if place == "write":
-            patch.setattr(runs, "new_file", failing_file)
+            patch.setattr(unfinished, "new_file", failing_file)
         result = command("run", recipe, "--id", "one")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith(

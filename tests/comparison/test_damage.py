@@ -14,6 +14,7 @@ from ganzoo.comparison import Budget, Comparison, jobs
 from ganzoo.comparison.entrants import place
 from ganzoo.comparison.models import _run
 from ganzoo.errors import RunError
+from ganzoo.recipe import Recipe
 
 Compare = Callable[..., Comparison]
 
@@ -22,11 +23,15 @@ def paths(comparison: Comparison) -> list[str]:
     return [run["path"] for run in comparison.data["models"][0]["runs"]]
 
 
+def digest(recipe: Recipe) -> str:
+    return jobs.describe_data(recipe.to_toml()).digest
+
+
 @pytest.mark.parametrize("inside", [(), ("samples", "checkpoints")])
 def test_a_folder_without_a_recipe_does_not_block_the_comparison(
     compared: Compare, inside: tuple[str, ...]
 ) -> None:
-    path = place(load_recipe("gan.toml"), Path("runs"))
+    path = place(load_recipe("gan.toml"), Path("runs"), digest(load_recipe("gan.toml")))
     path.mkdir(parents=True)
     for name in inside:
         (path / name).mkdir()
@@ -59,11 +64,12 @@ def test_a_run_whose_files_are_damaged_fails_beside_the_others(
     compared: Compare, trained: Path, name: str, content: str
 ) -> None:
     """The folder is that in which the comparison wants to have the run."""
-    wanted = place(load_recipe("gan.toml", "train.seed=7"), Path("runs"))
+    recipe = load_recipe("gan.toml", "train.seed=7")
+    wanted = place(recipe, Path("runs"), digest(recipe))
     shutil.copytree(trained, wanted)
     (wanted / name).write_text(content)
     recipe = load_recipe("gan.toml", "train.seed=7").to_toml()
-    outcome = jobs.run_job(jobs.Job(recipe, str(wanted), (), None, {"samples": 50}))
+    outcome = jobs.run_job(jobs.Job(recipe, str(wanted), (), None, {"samples": 50}, None))
     assert outcome.message is not None
     assert f"{wanted / name}" in outcome.message
     assert " is damaged: " in outcome.message
