@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from torch import nn
 
 import ganzoo
 from ganzoo import plugins, registry
-from ganzoo.api import BuildContext, Networks
+from ganzoo.api import BuildContext, Networks, Remark
 from ganzoo.engine.step import Batch, Step
 from ganzoo.errors import InterruptedRun
 from ganzoo.specs import KINDS
@@ -245,3 +246,19 @@ def test_sampling_as_the_page_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     exec(code, names)
     assert names["images"].shape == (64, 1, 8, 8)
     assert names["between"].shape == (8, 1, 8, 8)
+
+
+def test_the_remarks_of_the_page_are_said() -> None:
+    """Of plain classes: the page leaves out what every declaration has."""
+    place: dict[str, Any] = {"LossSpec": object, "RegularizerSpec": object, "Remark": Remark}
+    (block,) = blocks("python remarks")
+    exec(block, place)
+    loss = place["ClippedLoss"]()
+    for clip, key in ((0.01, "loss.clip"), (0.0, None)):
+        loss.clip = clip
+        assert loss.traits == ({"weight-clipping": "clip"} if clip else {})
+        recipe = SimpleNamespace(trait={"loss.weight-clipping": key}.get)
+        remarks = list(place["UnitSlope"]().check(recipe))
+        assert [(each.fatal, each.hint) for each in remarks] == [
+            (True, "write loss.clip = 0") for _ in range(bool(clip))
+        ]
