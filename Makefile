@@ -25,6 +25,9 @@ demo: $(INSTALLED)
 	$(RUN)/ganzoo compare $(DEMO:%=recipes/digits-%.toml) evaluate.samples=2_000 \
 		--seeds 2 --budget iterations=1500
 
+# Two processes test, and start others: threads would only wait for each other.
+test test-oldest test-scaffold test-slow: export OMP_NUM_THREADS := 1
+
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2
 
@@ -47,6 +50,7 @@ test-scaffold: $(INSTALLED)
 # Ten thousand recipes that are changed at random, other ones each time; three minutes.
 fuzz: $(INSTALLED)
 	GANZOO_FUZZ_EXAMPLES=10000 $(RUN)/python -m pytest tests/fuzz --capture=no
+
 # Training that goes well raises no alarm; a minute.
 test-slow: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2 -m slow tests
