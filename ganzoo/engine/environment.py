@@ -94,7 +94,7 @@ def read_description(folder: RunFolder) -> DataDescription:
 
 def check_same_data(folder: RunFolder, now: DataDescription) -> None:
     """Raise `RunError` where a run was begun with other data than those of its recipe now."""
-    if read_json(folder.environment) and (text := other_data(read_description(folder), now)):
+    if folder.environment.exists() and (text := other_data(read_description(folder), now)):
         raise RunError(
             f"{folder.path} cannot be resumed: {text}",
             hint=f"put the data back as they were, or begin anew: `ganzoo run {folder.recipe}`",

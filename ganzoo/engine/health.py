@@ -1,7 +1,7 @@
 """Training that goes wrong is noticed: numbers that are not finite, and runs that get nowhere.
 
 In an iteration `Signs` counts on the device. Everything is read once a logging interval: what is
-not finite ends the run (`check_finite`), the rest is said once (`Health`).
+not finite ends the run (`check_run_finite`), the rest is said once (`Health`).
 """
 
 from __future__ import annotations
@@ -98,15 +98,15 @@ class Signs:
         self.first = None if state["first"] is None else state["first"].to(self._streak.device)
 
 
-def check_finite(session: Session, folder: RunFolder) -> None:
+def check_run_finite(session: Session, folder: RunFolder) -> None:
     """Raise `RunError` where terms, gradients or weights are not finite; all processes call this.
 
     What is wrong then is neither logged nor saved, so that every checkpoint is a good one.
     """
     watched = {name: tensors for name, tensors in _watched(session) if tensors}
-    finite = [torch.stack([each.isfinite().all() for each in every]) for every in watched.values()]
+    finite = [all_finite(every, session.backend.device) for every in watched.values()]
     # host sync: only when statistics are read, or when weights are copied from the device anyway
-    flags = torch.stack([each.all() for each in finite]).tolist()
+    flags = torch.stack(finite).tolist()
     mine = [name for name, good in zip(watched, flags, strict=True) if not good]
     wrong = dict.fromkeys(name for names in session.group.gather(mine) for name in names)
     if not wrong:
@@ -120,6 +120,14 @@ def check_finite(session: Session, folder: RunFolder) -> None:
         f"{', '.join(wrong)}; {kept}",
         hint="a lower learning rate, a gradient penalty or engine.precision=float32 may help",
     )
+
+
+def all_finite(tensors: Iterable[Tensor], device: torch.device) -> Tensor:
+    """Whether all numbers of some tensors are finite: 0-d, bool, on `device`.
+
+    The tensors may be elsewhere: RMSprop counts its steps on the CPU.
+    """
+    return torch.stack([each.isfinite().all().to(device) for each in tensors]).all()
 
 
 def _watched(session: Session) -> Iterator[tuple[str, list[Tensor]]]:

@@ -21,7 +21,7 @@ from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import newest_checkpoint
 from ganzoo.engine.environment import changes, check_same_data, run_fingerprint
 from ganzoo.engine.events import Events, Listener
-from ganzoo.engine.health import check_finite
+from ganzoo.engine.health import check_run_finite
 from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import Agreement, group_from_environment, joined
 from ganzoo.engine.recording import recording
@@ -53,7 +53,7 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         saving = ended or stopping or counters.iteration % recipe.checkpoint.every == 0
         keeping = counters.iteration in snapshots
         if logging or saving or keeping:
-            check_finite(session, folder)
+            check_run_finite(session, folder)
         if logging:
             log(session, events)
         if saving:

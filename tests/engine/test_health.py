@@ -19,7 +19,7 @@ from ganzoo import load_recipe, plugins
 from ganzoo.api import BuildContext, GeneratorSpec, LossSpec, Phase, Step
 from ganzoo.engine.average import MovingAverage
 from ganzoo.engine.events import Events, Listener
-from ganzoo.engine.health import Health, Signs, spread
+from ganzoo.engine.health import Health, Signs, all_finite, spread
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.session import Session
 from ganzoo.errors import InterruptedRun, RunError
@@ -249,6 +249,14 @@ class TestWarnings:
         folder = RunFolder(tmp_path / name / "run")
         assert [row["iteration"] for row in read_rows(folder.statistics)] == [105, 210]
         assert read_rows(folder.warnings) == []
+
+
+def test_numbers_on_several_devices_are_judged_on_one() -> None:
+    """The meta device stands for a GPU; an optimizer may count its steps on the CPU."""
+    here, there = torch.ones(3), torch.ones(3, device="meta")
+    assert all_finite([here, there], there.device).device == there.device
+    assert all_finite([here, 2 * here], here.device)
+    assert not all_finite([here, here / 0], here.device)
 
 
 class TestNotFinite:
