@@ -86,13 +86,13 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
     """A checkpoint, if it is what its name says, and of the run. Raises `BrokenFile`."""
     state = read_state(path)
     try:
-        iteration, found = state["counters"]["iteration"], state["fingerprint"]
+        iteration, recorded = state["counters"]["iteration"], state["fingerprint"]
         networks = [*state["networks"].values(), *(state["average"] or {}).values()]
         tensors = [each for network in networks for each in network.values()]
         finite = all(bool(each.isfinite().all()) for each in tensors)
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenFile(path, "it holds no state of a run") from error
-    if fingerprint not in (None, found):
+    if fingerprint not in (None, recorded):
         raise BrokenFile(path, "it is of another run")
     if iteration != int(path.stem):
         raise BrokenFile(path, f"it is of iteration {iteration}")

@@ -107,15 +107,15 @@ def out_of_memory(recipe: Recipe, doing: str, device: object, key: str | None = 
 
 def demands(recipe: Recipe) -> list[tuple[str, Any]]:
     """Keys that ask for memory and their values, those most above their defaults first."""
-    found: list[tuple[float, str, Any]] = []
+    excesses: list[tuple[float, str, Any]] = []
     for table, names in (("train", ("batch_size",)), ("latent", ("dim",)), ("log", ("samples",))):
-        found += _excess(table, getattr(recipe, table), names)
-    found += _excess("evaluate", recipe.evaluate, ("samples",))
+        excesses += _excess(table, getattr(recipe, table), names)
+    excesses += _excess("evaluate", recipe.evaluate, ("samples",))
     for name, network in recipe.networks.items():
         place = name if name in ("generator", "discriminator", "encoder") else f"networks.{name}"
-        found += _excess(place, network.spec, tuple(type(network.spec).model_fields))
-    found.sort(key=lambda each: -each[0])
-    return [(key, value) for _, key, value in found]
+        excesses += _excess(place, network.spec, tuple(type(network.spec).model_fields))
+    excesses.sort(key=lambda each: -each[0])
+    return [(key, value) for _, key, value in excesses]
 
 
 def _excess(table: str, settings: Any, names: tuple[str, ...]) -> Iterator[tuple[float, str, Any]]:

@@ -48,8 +48,8 @@ def remarks(parts: Mapping[str, Any], report: Callable[[Path, Remark], None]) ->
 def _checked(component: Component[Any], surroundings: Surroundings) -> list[Remark]:
     """What a component says; a mistake of its own is its plugin's, and is told as such."""
     try:
-        found = list(component.spec.check(surroundings))
-        if strange := next((each for each in found if not isinstance(each, Remark)), None):
+        remarks = list(component.spec.check(surroundings))
+        if strange := next((each for each in remarks if not isinstance(each, Remark)), None):
             raise TypeError(f"{strange!r} is no Remark")
     except Exception as error:
         message = (
@@ -57,7 +57,7 @@ def _checked(component: Component[Any], surroundings: Surroundings) -> list[Rema
             f"checks the recipe: {describe(error)}"
         )
         return [Remark(message, fatal=True)]
-    return found
+    return remarks
 
 
 def _training(parts: Mapping[str, Any]) -> Iterator[tuple[Path, Remark]]:

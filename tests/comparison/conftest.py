@@ -207,6 +207,11 @@ def quick_registry() -> Registry:
     return Registry([*others, MINE])
 
 
+def paths(comparison: Comparison, model: int = 0) -> list[str]:
+    """The folders of the runs of a model."""
+    return [run["path"] for run in comparison.data["models"][model]["runs"]]
+
+
 def write_recipes(folder: Path) -> None:
     for name, text in RECIPES.items():
         (folder / f"{name}.toml").write_text(text)

@@ -16,11 +16,9 @@ from ganzoo.comparison.models import _run
 from ganzoo.errors import RunError
 from ganzoo.recipe import Recipe
 
+from .conftest import paths
+
 Compare = Callable[..., Comparison]
-
-
-def paths(comparison: Comparison) -> list[str]:
-    return [run["path"] for run in comparison.data["models"][0]["runs"]]
 
 
 def digest(recipe: Recipe) -> str:
