@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ class Backend:
 
     def autocast(self) -> AbstractContextManager[None]:
         """A context in which matrix products and convolutions use the chosen precision."""
-        context: AbstractContextManager[None] = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16
-        )
+        if self.precision == torch.float32:
+            return nullcontext()
+        context: AbstractContextManager[None] = torch.autocast(self.device.type, self.precision)
         return context
 
     def described(self) -> dict[str, str]:

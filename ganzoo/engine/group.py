@@ -110,9 +110,9 @@ class Updater:
         total.backward(inputs=inputs if step.differentiates else None)
         if lazy or len(minimised) > 1:
             terms["total"] = total
-        for name, term in terms.items():
-            for statistics in self.statistics:
-                statistics.add(f"{phase}/{name}", term)
+        named = {f"{phase}/{name}": term for name, term in terms.items()}
+        for statistics in self.statistics:
+            statistics.add(named)
         with torch.no_grad():
             for observe in self.observers:
                 observe(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,13 +19,15 @@ class Statistics:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, name: str, value: Tensor) -> None:
-        """Take in one value; the host does not wait for it."""
-        if name not in self._sums:
-            self._sums[name] = torch.zeros((), device=self._device)
-            self._counts[name] = 0
-        self._sums[name].add_(value.detach())
-        self._counts[name] += 1
+    @torch.no_grad()
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Take in one value of each name; the host does not wait for them."""
+        for name in values:
+            if name not in self._sums:
+                self._sums[name] = torch.zeros((), device=self._device)
+                self._counts[name] = 0
+            self._counts[name] += 1
+        torch._foreach_add_([self._sums[name] for name in values], list(values.values()))
 
     @property
     def sums(self) -> dict[str, Tensor]:

@@ -151,9 +151,9 @@ def train_recipe(
     The folder then says how far it came.
     """
     group = group_from_environment()
-    device = choose_device(recipe.engine.device, group.local_rank)
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
+    device = choose_device(recipe.engine.device, group.local_rank)
     lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
     # A rank that leaves alone lets the others wait for it: they stop together, in training.
     answer: Answer = "raise" if group.size == 1 else "note"
