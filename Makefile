@@ -8,7 +8,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install demo test test-oldest test-scaffold test-slow fuzz lint format bench bench-relativistic docs clean
+.PHONY: install dist demo test test-oldest test-scaffold test-slow fuzz lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -55,6 +55,15 @@ fuzz: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2 -m slow tests
 
+# All packages, to be published: dist/ has a wheel and a source distribution of each, checked.
+dist: $(INSTALLED)
+	$(RUN)/python -m pip install --quiet --group release
+	rm -rf dist
+	for project in . $(PLUGINS); do \
+		$(RUN)/python -m build --no-isolation --outdir dist $$project || exit; \
+	done
+	$(RUN)/twine check --strict dist/*
+
 lint: $(INSTALLED)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
@@ -77,4 +86,4 @@ docs: $(INSTALLED)
 	$(RUN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(OLDEST_VENV) runs
+	rm -rf $(VENV) $(OLDEST_VENV) dist runs

@@ -1,6 +1,6 @@
 """A zoo of GANs and of the baselines they are compared with, built out of plugins.
 
-    recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.seed=1")
+    recipe = ganzoo.load_recipe("digits-mlp-gan", "train.seed=1")
     run = ganzoo.train(recipe)
     images = ganzoo.open_run(run.path).sample(64)
 

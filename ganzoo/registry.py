@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganzoo import plugins
+from ganzoo.distributions import CORE
 from ganzoo.errors import UserError, one_of
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
@@ -83,9 +84,8 @@ class Registry:
         if known := known_offer(kind, name):
             from_it = [plugin for plugin in self.plugins if plugin.distribution == known]
             unused = [plugin for plugin in unused if plugin not in from_it]
-            advice = (
-                f"{kind} '{name.rpartition(':')[2]}' is offered by {_how_to_get(known, from_it)}"
-            )
+            offered = f"{kind} '{name.rpartition(':')[2]}' is offered by"
+            advice = f"{offered} {self._how_to_get(known, from_it)}"
         elif near:
             advice = f"did you mean {one_of(near)}?"
         elif names:
@@ -95,6 +95,18 @@ class Registry:
         # Of the plugins of this repository it is known that they do not offer it.
         others = [p for p in unused if not (p.left_out and p.distribution in known_offers())]
         return "\n".join([advice, *(plugin.complaint for plugin in others)])
+
+    def _how_to_get(self, distribution: str, found: Sequence[Plugin]) -> str:
+        """`distribution`, and what to do to use it; `found` are its plugins that are here."""
+        for plugin in found:
+            if plugin.error:
+                add = f": add {distribution} to it" if plugin.left_out else ""
+                return f"plugin {plugin.name} ({plugin.version}), which {plugin.error}{add}"
+        if found:
+            return f"{distribution}: pip install --upgrade {distribution}"
+        if not any(plugin.distribution in known_offers() for plugin in self.plugins):
+            return f'{distribution}: pip install "{CORE}[zoo]" brings it and all the others'
+        return f"{distribution}: pip install {distribution}"
 
 
 @functools.cache
@@ -112,15 +124,6 @@ def known_offer(kind: str, name: str) -> str | None:
         if bare in offers.get(kind, ()) and distribution in ("", known):
             return known
     return None
-
-
-def _how_to_get(distribution: str, found: Sequence[Plugin]) -> str:
-    """`distribution`, and what to do to have it in use; `found` are its plugins that are here."""
-    for plugin in found:
-        if plugin.error:
-            add = f": add {distribution} to it" if plugin.left_out else ""
-            return f"plugin {plugin.name} ({plugin.version}), which {plugin.error}{add}"
-    return f"{distribution}: pip install {'--upgrade ' if found else ''}{distribution}"
 
 
 @functools.cache

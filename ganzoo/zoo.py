@@ -79,7 +79,7 @@ class Run:
         before the first checkpoint, `UserError` for latents or labels that do not fit the run.
 
         >>> import ganzoo, torch
-        >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+        >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
         >>> run = ganzoo.train(recipe, runs=tmp)
         >>> ends = torch.randn(2, recipe.latent.dim)
         >>> path = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, 7)[:, None])
@@ -100,7 +100,7 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     `overrides` say how it is computed here, such as `engine.device=cpu`; others raise `UserError`.
 
     >>> import ganzoo
-    >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+    >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
     >>> run = ganzoo.train(recipe, runs=tmp)
     >>> ganzoo.open_run(run.path).sample(5).shape
     torch.Size([5, 1, 8, 8])
@@ -134,7 +134,7 @@ def train(
     device are not there, `RunError` where the run cannot go on, `InterruptedRun` after a signal.
 
     >>> import ganzoo
-    >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "train.iterations=2")
+    >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
     >>> run = ganzoo.train(recipe, runs=tmp)
     >>> run.status["state"], run.status["iteration"]
     ('done', 2)

@@ -17,6 +17,7 @@ from ganzoo import hookspecs
 from ganzoo.cli.app import app
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import RecipeError
+from ganzoo.recipe.shipped import shipped
 from ganzoo.registry import Registry
 
 ROOT = Path(__file__).parents[1]
@@ -59,10 +60,12 @@ def test_the_readme_names_commands_and_files_that_there_are() -> None:
     used = {line.split()[1] for line in re.findall(r"^    (ganzoo .*)$", README, re.MULTILINE)}
     assert used <= known
     links = re.findall(r"\]\(([^)#]+)\)", README)
-    recipes = set(re.findall(r"recipes/[\w-]+\.toml", README)) - {"recipes/mine.toml"}
+    trained = re.findall(r"^    ganzoo (?:run|compare) (.*)$", README, re.MULTILINE)
+    names = {word for line in trained for word in re.findall(r"(?<!\S)[a-z]+(?:-\w+)+(?!\S)", line)}
     assert len(links) >= 1
-    assert len(recipes) >= 2
-    for file in [*links, *recipes]:
+    assert len(names) >= 2
+    assert names <= shipped().keys()
+    for file in links:
         assert (ROOT / file).exists(), file
 
 

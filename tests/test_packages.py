@@ -27,7 +27,7 @@ def included(builder: WheelBuilder | SdistBuilder) -> set[str]:
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
-def test_a_wheel_holds_the_package_and_nothing_else(project: Path) -> None:
+def test_a_wheel_holds_the_package_its_recipes_and_nothing_else(project: Path) -> None:
     package = package_of(project)
     sources = {
         path.relative_to(project).as_posix()
@@ -35,9 +35,10 @@ def test_a_wheel_holds_the_package_and_nothing_else(project: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert f"{package.name}/py.typed" in sources
-    assert included(WheelBuilder(str(project))) == sources
+    recipes = {f"ganzoo/recipes/{file.name}" for file in project.glob("recipes/*.toml")}
+    assert included(WheelBuilder(str(project))) == sources | recipes
     beside = included(SdistBuilder(str(project))) - sources
-    assert all(path.startswith("tests/test_") for path in beside)
+    assert all(path.startswith(("tests/test_", "recipes/")) for path in beside)
 
 
 def install(project: Path, site: Path, wheels: Path) -> None:

@@ -130,9 +130,15 @@ class TestPluginsOfThisRepository:
 
     @pytest.mark.parametrize("name", ["dcgan", "ganzoo-dcgan:dcgan"])
     def test_one_that_is_not_installed(self, name: str) -> None:
-        assert refusal(Registry([PARTS]), "generator", name) == (
+        another = plugin(distribution="ganzoo-mlp")
+        assert refusal(Registry([PARTS, another]), "generator", name) == (
             f"no generator is called '{name}'\n"
             "  = generator 'dcgan' is offered by ganzoo-dcgan: pip install ganzoo-dcgan"
+        )
+
+    def test_none_that_is_installed(self) -> None:
+        assert refusal(Registry([PARTS]), "generator", "dcgan").endswith(
+            'ganzoo-dcgan: pip install "ganzoo-core[zoo]" brings it and all the others'
         )
 
     @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from ganzoo.cli import (
     check,
     compare,
     components,
+    init,
     plugin_check,
     plugin_new,
     plugins,
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("init")(taking_plugins(init.init))
 app.command("run")(taking_plugins(run.run))
 app.command("resume")(taking_plugins(resume.resume))
 app.command("check")(taking_plugins(check.check))

@@ -12,7 +12,10 @@ import typer
 
 from ganzoo.interruption import number_of
 
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
+RecipeArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A file, or a name that `ganzoo recipes` lists."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as train.seed=1."),

@@ -16,7 +16,7 @@ def check(
         list[str],
         typer.Argument(
             metavar="RECIPE... [KEY=VALUE...]",
-            help="Recipe files, and changes to all of them, such as train.seed=1.",
+            help="Files or names of recipes, and changes to all, such as train.seed=1.",
         ),
     ],
 ) -> None:

@@ -34,7 +34,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="TARGET",
-            help="Recipe files, folders of finished runs, and KEY=VALUE changes to all recipes.",
+            help="Recipes, folders of finished runs, and KEY=VALUE changes to all recipes.",
         ),
     ],
     seeds: Annotated[

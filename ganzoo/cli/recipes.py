@@ -11,23 +11,32 @@ from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
 
 
 def recipes(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to look in.")] = Path(
-        "recipes"
-    ),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Files below this folder instead.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """List the recipes of a folder."""
+    """List the recipes that come with ganzoo, by the names that every command knows."""
     from ganzoo.errors import UserError
     from ganzoo.recipe import RecipeError, load_recipe
+    from ganzoo.recipe.shipped import shipped
 
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise UserError(f"{folder} is not a folder", hint="`ganzoo recipes FOLDER` looks elsewhere")
     warn_about_broken_plugins()
+    files = (
+        shipped()
+        if folder is None
+        else {str(file): file for file in sorted(folder.rglob("*.toml"))}
+    )
     rows = []
-    for file in sorted(folder.rglob("*.toml")):
+    for name, file in files.items():
         try:
             summary = load_recipe(file).summary
         except RecipeError as error:
             count = len(error.problems)
-            summary = f"{count} problem{'s' * (count != 1)}: see `ganzoo check {file}`"
-        rows.append((str(file), summary))
+            summary = f"{count} problem{'s' * (count != 1)}: see `ganzoo check {name}`"
+        rows.append((name, summary))
     stdout().print(table(("recipe", "summary"), rows))

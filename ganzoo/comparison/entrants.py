@@ -16,6 +16,7 @@ from ganzoo.comparison.launchers import in_own_process
 from ganzoo.errors import RunError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
+from ganzoo.recipe.shipped import recipe_file
 from ganzoo.runs import (
     Environment,
     RunFolder,
@@ -56,10 +57,10 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
         if path.is_dir():
             enter_run(path, entrants, overrides)
             continue
-        if not path.exists() and path.suffix != ".toml":
+        if not recipe_file(path).exists() and path.suffix != ".toml":
             raise UserError(
                 f"there is no recipe and no run {path}",
-                hint="give files of recipes, or the folders that `ganzoo run` printed",
+                hint="give recipes, by file or name, or the folders that `ganzoo run` printed",
             )
         recipe = load_recipe(path, *overrides)
         fingerprint = with_seed(recipe, 0).fingerprint

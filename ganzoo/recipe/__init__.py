@@ -21,14 +21,14 @@ __all__ = ["Component", "Problem", "Recipe", "RecipeError", "load_component", "l
 
 
 def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = None) -> Recipe:
-    """Read and check a recipe.
+    """Read and check a recipe: a file, or a recipe of ganzoo's own by its name.
 
     `overrides` are `key=value` texts as on the command line, the value in TOML. `registry`
     says which components there are: by default those of the installed plugins. Raises
     `RecipeError`, whose text lists every problem with its file and line.
 
     >>> import ganzoo
-    >>> recipe = ganzoo.load_recipe("recipes/digits-mlp-gan.toml", "loss.type=minimax")
+    >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "loss.type=minimax")
     >>> recipe.loss.name, recipe.train.batch_size
     ('minimax', 64)
     """

@@ -19,7 +19,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     tables it has may lack `type` and required settings, which then come from the other file.
     """
     properties: dict[str, Any] = {
-        "extends": {"type": "string", "description": "path of the recipe to start from"},
+        "extends": {"type": "string", "description": "path or name of the recipe to start from"},
         "name": {"type": "string"},
         "summary": {"type": "string"},
         "condition": {"enum": list(CONDITIONS), "description": "what samples are conditioned on"},

@@ -15,6 +15,7 @@ from ganzoo.recipe.lines import Path as KeyPath
 from ganzoo.recipe.origins import Origin, Origins
 from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.settings import OPTIONS
+from ganzoo.recipe.shipped import recipe_file
 from ganzoo.recipe.toml import faults, parse, without_place
 
 COMMAND_LINE = "command line"
@@ -37,8 +38,8 @@ class Source:
 
 
 def read(file: str | Path) -> Source:
-    """Read a recipe file and the files that it extends. Raises `RecipeError`."""
-    return _read(Path(file), (), None)
+    """Read a recipe, by its file or its name, and those that it extends. Raises `RecipeError`."""
+    return _read(recipe_file(file), (), None)
 
 
 def _read(file: Path, descendants: tuple[Path, ...], named_at: Origin | None) -> Source:
@@ -58,7 +59,8 @@ def _read(file: Path, descendants: tuple[Path, ...], named_at: Origin | None) ->
         raise RecipeError(
             [Problem("extends", "must be the path of a recipe", source.origin(("extends",)))]
         )
-    parent = _read(file.parent / base, (*descendants, identity), source.origin(("extends",)))
+    base = recipe_file(base, file.parent)
+    parent = _read(base, (*descendants, identity), source.origin(("extends",)))
     for own in ("name", "summary"):
         parent.table.pop(own, None)
         parent.origins.drop((own,))

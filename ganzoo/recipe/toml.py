@@ -17,6 +17,7 @@ from ganzoo.recipe.model import ARRAYS, SLOTS
 from ganzoo.recipe.origins import Origin, Origins
 from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.settings import TABLES
+from ganzoo.recipe.shipped import shipped
 
 INTEGERS = range(-(2**63), 2**63)
 """The integers of TOML, which have 64 bits."""
@@ -136,9 +137,9 @@ def _unreadable(file: Path, error: Exception, named_at: Origin | None) -> Proble
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return Problem(key, f"{subject}cannot be read: {reason}", origin)
     folder = file.parent
-    there = [path.name for path in folder.glob("*.toml")] if folder.is_dir() else []
-    near = difflib.get_close_matches(file.name, there, n=1)
-    hint = f"did you mean '{folder / near[0]}'?" if near else "`ganzoo recipes` lists the recipes"
+    there = [str(path) for path in folder.glob("*.toml")] if folder.is_dir() else []
+    near = difflib.get_close_matches(str(file), [*there, *shipped()], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "`ganzoo recipes` lists the recipes"
     message = f"there is no recipe {subject.strip()}" if named_at else "no such recipe"
     return Problem(key, message, origin, hint)
 

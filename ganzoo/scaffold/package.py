@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganzoo.distributions import CORE
-from ganzoo.errors import UserError
 from ganzoo.hookspecs import COMPONENT_HOOKS
 from ganzoo.recipe.model import ARRAYS, SLOTS
 from ganzoo.registry import known_offer
+from ganzoo.scaffold.folder import check_place, write_folder
 from ganzoo.scaffold.imports import import_block
 from ganzoo.scaffold.names import check_kinds, check_name, package_of, type_of
 from ganzoo.specs import API_VERSION, KINDS
@@ -224,35 +222,7 @@ def new_plugin(
     kinds, folder = check_kinds(kinds), Path(folder)
     check_name(name, kinds, folder)
     target = folder / name
-    _check_place(target)
+    check_place(target)
     author = " ".join((author or "").split()) or f"The authors of {name}"
-    _write(Package(name, kinds, author).files, target)
+    write_folder(Package(name, kinds, author).files, target)
     return target
-
-
-def _check_place(target: Path) -> None:
-    """Raise `UserError` unless a folder can be made there, or is there and empty."""
-    if not target.parent.is_dir():
-        raise UserError(
-            f"there is no folder {target.parent}", hint=f"make it with: mkdir -p {target.parent}"
-        )
-    empty = target.is_dir() and not target.is_symlink() and not any(target.iterdir())
-    if os.path.lexists(target) and not empty:
-        raise UserError(
-            f"{target} is there already, and nothing is overwritten",
-            hint="take another name, or another place with --folder",
-        )
-
-
-def _write(files: Mapping[str, str], target: Path) -> None:
-    """Write everything beside the target, and put it into its place in one step."""
-    try:
-        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as staging:
-            package = Path(staging) / target.name
-            for path, text in files.items():
-                file = package / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text, encoding="utf-8", newline="\n")
-            package.rename(target)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error

@@ -144,7 +144,7 @@ class TestWithoutATerminal:
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == (
             "ganzoo-wave is there already, and nothing is overwritten\n"
-            "  = take another name, or another place with --folder\n"
+            "  = take another name, or another place\n"
         )
 
 

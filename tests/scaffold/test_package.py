@@ -235,7 +235,7 @@ class TestPlaces:
         with pytest.raises(UserError) as caught:
             new_plugin("ripple", ["loss"], tmp_path)
         assert caught.value.message == f"{target} is there already, and nothing is overwritten"
-        assert caught.value.hint == "take another name, or another place with --folder"
+        assert caught.value.hint == "take another name, or another place"
         assert files(tmp_path) == before
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
