@@ -37,7 +37,7 @@ A recipe is a TOML file. These tables must be there: `[data]`, `[generator]`, `[
 |---|---|---|---|
 | `name` | string | the file's name | names the folder of the runs: letters, digits, `.`, `_`, `-` |
 | `summary` | string | `""` | one line, for `ganzoo recipes` |
-| `extends` | string | absent | path or name of a recipe to start from; what stands here replaces its keys |
+| `extends` | string | absent | path or name of a recipe to start from; keys here replace its own |
 | `condition` | class | absent | what generated samples depend on besides their latents |
 
 - A component is named by its `type`. Where two plugins offer the same type, `distribution:type`
