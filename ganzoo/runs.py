@@ -32,40 +32,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Any
 
-from pydantic import (
-    ConfigDict,
-    NonNegativeFloat,
-    NonNegativeInt,
-    TypeAdapter,
-    ValidationError,
-    with_config,
-)
+from pydantic import ConfigDict, NonNegativeInt, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from ganzoo.errors import RunError, UserError
 from ganzoo.unfinished import beside, cannot_write, new_folder, remove_all, whole_file
-
-
-@with_config(ConfigDict(extra="allow"))
-class Status(TypedDict):
-    """What status.json holds. A run that failed before it began has only the first two."""
-
-    state: Literal["running", "done", "failed", "interrupted"]
-    message: NotRequired[str]
-    """Why it is not done."""
-    iteration: NotRequired[NonNegativeInt]
-    """Completed iterations."""
-    iterations: NotRequired[NonNegativeInt]
-    """Iterations of the whole run."""
-    images: NotRequired[NonNegativeInt]
-    """Real samples read."""
-    steps: NotRequired[dict[str, NonNegativeInt]]
-    """Steps by phase."""
-    seconds: NotRequired[NonNegativeFloat]
-    """Wall-clock time of training."""
-    peak_memory_mb: NotRequired[float | None]
 
 
 class KnownData(TypedDict):
@@ -295,15 +268,6 @@ def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
     return _checked(path, content, kind)
-
-
-def read_status(folder: RunFolder) -> Status:
-    """What status.json says; `{}` before the run has begun. Raises `RunError` if it is damaged."""
-    status: Status = read_json(folder.status, Status)
-    for key in ("iteration", "images", "steps", "seconds"):
-        if status.get("state") == "done" and key not in status:
-            raise damaged(folder.status, f"{key}: Field required")
-    return status
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:

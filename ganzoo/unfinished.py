@@ -86,7 +86,7 @@ def new_folder(path: Path) -> Iterator[None]:
 def remove_all(folder: Path, pattern: str = "**/.*.unfinished") -> None:
     """Remove what killed processes were in the middle of writing, and nothing else."""
     for path in list(folder.glob(pattern)):
-        if UNFINISHED.fullmatch(path.name) and not _is_locked(path):
+        if UNFINISHED.fullmatch(path.name) and not is_locked(path):
             _remove(path)
 
 
@@ -96,14 +96,20 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process that is alive may be writing there."""
+def is_locked(path: Path) -> bool:
+    """Whether a process that is alive holds the lock of a file or folder, or may hold it.
+
+    The lock is tried for a moment, so who wants it has to try more than once.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A shared lock is granted to several who only ask, and to a reader on network disks.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, desc
 from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
-from ganzoo.runs import Environment, RunFolder, Status
+from ganzoo.runs import Environment, RunFolder
+from ganzoo.status import Status, read_status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +28,7 @@ class Run:
 
     def __init__(self, folder: RunFolder, recipe: Recipe | None = None) -> None:
         self.folder = folder
-        self.recipe: Recipe = load_recipe(folder.recipe) if recipe is None else recipe
+        self.recipe: Recipe = own_recipe(folder) if recipe is None else recipe
 
     @property
     def path(self) -> Path:
@@ -35,11 +37,13 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """State (`running`, `done`, `failed`, `interrupted`), iteration, seconds, steps.
+        """State (`running`, `done`, `failed`, `interrupted`, `killed`), iteration, seconds, steps.
 
-        Empty before the run has begun. Raises `RunError` where the file is damaged.
+        Empty before the run has begun. A run is `killed` if its process ended without a word, as
+        far as the file system tells: see `ganzoo.status.read_status`. Raises `RunError` where the
+        file is damaged.
         """
-        return runs.read_status(self.folder)
+        return read_status(self.folder)
 
     @property
     def statistics(self) -> list[dict[str, Any]]:
@@ -98,6 +102,7 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     """The run in a folder, finished or not. Raises `UserError` if the folder holds none.
 
     `overrides` say how it is computed here, such as `engine.device=cpu`; others raise `UserError`.
+    Raises `RunError` where the recipe in the folder is no longer the run's.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
@@ -112,7 +117,37 @@ def open_run(path: str | Path, *overrides: str) -> Run:
                 hint="engine.* can be set for a run that has begun, such as engine.device=cpu",
             )
     folder = runs.find_run_folder(path)
-    return Run(folder, load_recipe(folder.recipe, *overrides))
+    return Run(folder, own_recipe(folder, *overrides))
+
+
+def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
+    """The recipe of a run, and what overrides make of it. Raises `RunError` as `check_own` does."""
+    recipe = load_recipe(folder.recipe)
+    check_own(folder, recipe)
+    return load_recipe(folder.recipe, *overrides) if overrides else recipe
+
+
+def check_own(folder: RunFolder, recipe: Recipe) -> None:
+    """Raise `RunError` where a run's recipe.toml is not the one that it was started with.
+
+    What decides no weights may have changed. `recipe` is what the file ought to hold.
+    """
+    environment: Environment = runs.read_json(folder.environment, Environment)
+    recorded = environment.get("fingerprint")
+    try:
+        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
+        ) from error
+    if recorded is None or recorded == recipe.fingerprint_as_written(tables):
+        return
+    # Keys that were left out of the file are as they were where their defaults are.
+    if recorded != load_recipe(folder.recipe).fingerprint:
+        raise RunError(
+            f"{folder.recipe} is not the recipe that this run was started with",
+            hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
+        )
 
 
 def says_how_to_compute(override: str) -> bool:
@@ -169,15 +204,9 @@ def resume(path: str | Path, *overrides: str, progress: Listener | None = None) 
     """
     run = open_run(path, *overrides)
     folder, own = run.folder, load_recipe(run.folder.recipe)
-    environment: Environment = runs.read_json(folder.environment, Environment)
-    recorded = environment.get("fingerprint")
-    if recorded not in (None, own.fingerprint):
-        raise RunError(
-            f"{folder.recipe} is not the recipe that this run was started with",
-            hint=f"`ganzoo run {folder.recipe}` makes a new run of it",
-        )
     # A run that is done, but has lost its environment.json, gets it again.
-    if run.status.get("state") == "done" and recorded and not _lost(folder, own, progress):
+    begun = folder.environment.exists()
+    if run.status.get("state") == "done" and begun and not _lost(folder, own, progress):
         return _resume_done(run, progress)
     return _run(run.recipe, folder, progress, resume=True)
 

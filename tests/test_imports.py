@@ -40,7 +40,7 @@ DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-        *("recipe", "recipe.*", "runs", "data", "engine.*", "sampling", "evaluation.*"),
+        *("recipe", "recipe.*", "runs", "status", "data", "engine.*", "sampling", "evaluation.*"),
         *("zoo", "comparison.*"),
     )
 )
@@ -72,6 +72,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "unfinished")),
+    "status": Layer(("runs", "unfinished")),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
     "builtin.adversarial": Layer(("protocols",), heavy=True),
@@ -87,8 +88,8 @@ LAYERS: Mapping[str, Layer] = {
     "engine.*": Layer(
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
-            *("recipe", "recipe.*", "runs", "folders", "digests", "data", "pictures"),
-            "engine.*",
+            *("recipe", "recipe.*", "unfinished", "runs", "status", "folders", "digests", "data"),
+            *("pictures", "engine.*"),
         ),
         heavy=True,
     ),
@@ -125,7 +126,7 @@ LAYERS: Mapping[str, Layer] = {
     "zoo": Layer(
         (
             *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
-            *("recipe", "runs", "digests", "engine.*", "sampling", "evaluation.*"),
+            *("recipe", "runs", "status", "digests", "engine.*", "sampling", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),

@@ -86,8 +86,8 @@ def compare(
     alone. `overrides` change every recipe; those of [evaluate], [extractor] and [[metrics]] also
     say how finished runs are measured. `launcher` is `local` or `ray`; `display` makes the
     listener that shows a run's progress in its process, and `report` is called with a sentence
-    for each run that is measured or has failed. Writes `report.html`, `comparison.json` and
-    `comparison.md` into `out`.
+    for what is unwise about a recipe, and for each run that is measured or has failed. Writes
+    `report.html`, `comparison.json` and `comparison.md` into `out`.
 
     Each run has a process of its own: a script that calls this does so below
     `if __name__ == "__main__":`. Raises `UserError` for targets that cannot be compared,
@@ -119,6 +119,8 @@ def compare(
             for entrant in entrants:
                 if not entrant.folders:
                     plan(entrant, seeds, budget, out, runs, data_hash, told)
+                for note in entrant.notes(overrides):
+                    told(f"note: {note}")
             run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
             data = assemble(entrants, protocol.components, budget, command)
             write_json(out / "comparison.json", data)

@@ -13,7 +13,7 @@ from pydantic import PositiveFloat
 from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Outcome, iterations_per_second
 from ganzoo.comparison.launchers import in_own_process
-from ganzoo.errors import RunError, UserError
+from ganzoo.errors import GanzooError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
@@ -22,10 +22,10 @@ from ganzoo.runs import (
     RunFolder,
     find_run_folder,
     read_json,
-    read_status,
     write_json,
 )
-from ganzoo.zoo import says_how_to_compute
+from ganzoo.status import read_status
+from ganzoo.zoo import check_own, own_recipe, says_how_to_compute
 
 MEASURING = frozenset({"evaluate", "extractor", "metrics"})
 """Tables of a recipe that say how runs are measured."""
@@ -41,6 +41,15 @@ class Entrant:
     """The folder of the run of each seed, whether it exists or not."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     """By seed, what became of the runs."""
+    file: Path | None = None
+    """The recipe's file; None for runs that are trained."""
+
+    def notes(self, overrides: Sequence[str]) -> tuple[str, ...]:
+        """What is unwise about the recipe with its budget; nothing of runs that are trained."""
+        if self.file is None:
+            return ()
+        length = f"train.iterations={self.recipe.train.iterations}"
+        return load_recipe(self.file, *overrides, length).notes
 
 
 def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entrant]:
@@ -68,7 +77,7 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
             raise UserError(
                 f"{path} trains the same model as a recipe before it", hint="give it once"
             )
-        entrants[fingerprint] = Entrant(recipe)
+        entrants[fingerprint] = Entrant(recipe, file=path)
     return list(entrants.values())
 
 
@@ -80,7 +89,7 @@ def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]
             f"{path} is not done: it cannot be compared",
             hint=f"`ganzoo resume {path}` finishes it",
         )
-    recipe = load_recipe(folder.recipe, *filter(leaves_runs_alone, overrides))
+    recipe = own_recipe(folder, *filter(leaves_runs_alone, overrides))
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})
     used = {name: recorded.get(name) for name in deciding_versions(recipe)}
@@ -189,8 +198,8 @@ def place(
     """The folder of a recipe's run: an existing one, finished if possible, else a new one.
 
     A run fits if its fingerprint is the recipe's, its data have the hash `data`, and it was made by
-    the same versions of all plugins that decide its weights. Folders whose files are damaged are
-    passed over.
+    the same versions of all plugins that decide its weights. Folders whose files are damaged, or
+    whose recipe was changed since, are passed over.
     """
     versions = deciding_versions(recipe)
     fitting: list[tuple[bool, Path]] = []
@@ -198,13 +207,13 @@ def place(
         try:
             recorded: Environment = read_json(file, Environment)
             done = read_status(RunFolder(file.parent)).get("state") == "done"
-        except RunError as error:
+            same_versions = versions.items() <= recorded.get("plugins", {}).items()
+            same_data = bool(recorded) and recorded["data"]["digest"] == data
+            if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
+                check_own(RunFolder(file.parent), recipe)
+                fitting.append((not done, file.parent))
+        except GanzooError as error:
             report(f"warning: {file.parent} is passed over: {error.message}")
-            continue
-        same_versions = versions.items() <= recorded.get("plugins", {}).items()
-        same_data = bool(recorded) and recorded["data"]["digest"] == data
-        if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
-            fitting.append((not done, file.parent))
     if fitting:
         return min(fitting)[1]
     identity = json.dumps([recipe.fingerprint, versions, data])

@@ -24,11 +24,11 @@ from ganzoo.runs import (
     find_run_folder,
     read_json,
     read_rows,
-    read_status,
     remove_unfinished,
     write_json,
     write_text,
 )
+from ganzoo.status import read_status
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription
@@ -103,7 +103,7 @@ def run_job(job: Job) -> Outcome:
 
 
 def train_if_needed(job: Job) -> RunFolder:
-    """The job's run, trained to its end."""
+    """The job's run, trained to its end. Raises `RunError` where its folder has another recipe."""
     from ganzoo import zoo
 
     progress = job.display() if job.display else None
@@ -113,6 +113,7 @@ def train_if_needed(job: Job) -> RunFolder:
         run = zoo.train(recipe, runs=path.parents[1], identity=path.name, progress=progress)
         return run.folder
     folder = find_run_folder(path)
+    zoo.check_own(folder, load_text(job.recipe))
     if read_status(folder).get("state") != "done":
         zoo.resume(path, *job.overrides, progress=progress)
     return folder

@@ -19,7 +19,8 @@ from ganzoo.evaluation.document import (
     RunEntry,
     RunMeasures,
 )
-from ganzoo.runs import RunFolder, Status
+from ganzoo.runs import RunFolder
+from ganzoo.status import Status, read_status
 
 
 def model_entries(entrants: Sequence[Entrant]) -> list[ModelEntry]:
@@ -107,7 +108,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
 def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[dict[str, Any]]]:
     """What a run says of itself; of one that failed, nothing where that is damaged."""
     try:
-        return runs.read_status(folder), runs.read_rows(folder.statistics)
+        return read_status(folder), runs.read_rows(folder.statistics)
     except RunError:
         if outcome.message is None:
             raise

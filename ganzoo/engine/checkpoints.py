@@ -27,7 +27,8 @@ from ganzoo.errors import RunError, describe
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import RunFolder, read_status
+from ganzoo.runs import RunFolder
+from ganzoo.status import read_status
 
 LOOKS = 100
 """How often the checkpoints of a run are looked for while another process removes them."""

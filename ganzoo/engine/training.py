@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 
 import torch
@@ -23,16 +23,21 @@ from ganzoo.engine.environment import changes, check_same_data, run_fingerprint
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import check_run_finite
 from ganzoo.engine.memory import is_out_of_memory, out_of_memory
-from ganzoo.engine.process_group import Agreement, group_from_environment, joined
+from ganzoo.engine.process_group import Agreement, ProcessGroup, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.interruption import Answer, Interruption, handled, number_of
 from ganzoo.plugins import Plugins
-from ganzoo.recipe import Recipe
+from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import shortages
-from ganzoo.runs import RunFolder, read_status
+from ganzoo.runs import RunFolder
+from ganzoo.status import read_status
+from ganzoo.unfinished import cannot_write
+
+LOCK_SECONDS = 0.5
+"""How long the lock of a run is waited for."""
 
 
 def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
@@ -107,9 +112,11 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
     Raises `RunError` where the data are others, or the checkpoints are gone or do not fit.
     """
     check_same_data(folder, session.parts.description)
-    session.fingerprint = run_fingerprint(folder) or session.fingerprint
+    recorded = run_fingerprint(folder) or load_recipe(folder.recipe).fingerprint
+    session.fingerprint = recorded
     status = read_status(folder)
-    if status.get("state") == "running":
+    # `running` where the file system shows the lock of this process itself.
+    if status.get("state") in ("running", "killed"):
         warn(
             f"the process that trained {folder.path} was killed or crashed; its last words are of "
             f"iteration {status.get('iteration', 0)}"
@@ -127,6 +134,11 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
                 f"or `ganzoo run {folder.recipe}` makes the run anew",
             )
         return
+    if state["fingerprint"] != recorded:  # environment.json is gone
+        raise RunError(
+            f"{folder.recipe} is not the recipe that this run was started with",
+            hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
+        )
     try:
         load_state_dict(session, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -154,13 +166,43 @@ def train_recipe(
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
     device = choose_device(recipe.engine.device, group.local_rank)
-    lock = FileLock(folder.lock, timeout=0) if group.first else nullcontext()
     # A rank that leaves alone lets the others wait for it: they stop together, in training.
     answer: Answer = "raise" if group.size == 1 else "note"
     try:
+        # How the run ended is written before the lock is free: see `read_status`.
+        with handled(answer) as interruption, locked(folder) if group.first else nullcontext():
+            _train_recipe(recipe, folder, group, device, events, interruption, resume=resume)
+    except KeyboardInterrupt as stop:  # as the lock was taken
+        raise stopped_at_once(folder, Events([]), number_of(stop)) from None
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Let no other process train the run meanwhile. Raises `RunError` where one does."""
+    try:
+        # Who asks where a run stands has its lock for a moment.
+        held = FileLock(folder.lock).acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise RunError(f"another process is training {folder.path}") from None
+    except OSError as error:
+        raise cannot_write(folder.lock, error) from error
+    with held:
+        yield
+
+
+def _train_recipe(
+    recipe: Recipe,
+    folder: RunFolder,
+    group: ProcessGroup,
+    device: torch.device,
+    events: Events,
+    interruption: Interruption,
+    *,
+    resume: bool,
+) -> None:
+    """Train a run whose lock this process holds, and say how it ended."""
+    try:
         with (
-            handled(answer) as interruption,
-            lock,
             arithmetic(device, deterministic=recipe.engine.deterministic),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             joined(group, device),
@@ -178,8 +220,6 @@ def train_recipe(
                 train(session, folder, events, interruption)
             events.emit("finished", session)
             events.end("done")
-    except Timeout:
-        raise RunError(f"another process is training {folder.path}") from None
     except InterruptedRun as stop:
         with suppress(KeyboardInterrupt):  # from somebody in a hurry
             events.end("interrupted", stop.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -229,16 +230,39 @@ class Recipe:
 
         How a run is logged, drawn and evaluated is no part of it, nor on which device it trains.
         """
-        tables = {
-            name: table
-            for name, table in self.tables(qualified=True).items()
-            if name not in OBSERVING
-        }
-        tables["engine"] = {
-            key: tables["engine"][key] for key in tables["engine"] if key != "device"
-        }
-        text = json.dumps(tables, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _fingerprint(self.tables(qualified=True))
+
+    def fingerprint_as_written(self, tables: Mapping[str, Any]) -> str:
+        """The fingerprint that a run of this recipe had when its recipe.toml was written.
+
+        `tables` are those of the file. By now a version of ganzoo or of a plugin may know keys
+        that the file does not have, and they are no part of it.
+        """
+        written = copy.deepcopy(dict(tables))
+        for place, component in self.components():
+            table, names = _at(written, place), (component.name, component.spec.type)
+            if isinstance(table, dict) and table.get("type") in names:
+                table["type"] = component.table(qualified=True)["type"]
+        return _fingerprint(written)
+
+
+def _at(tables: Any, place: str) -> Any:
+    """What is written at `generator`, `networks.critic`, `regularizers.0`, ..., or None."""
+    for key in place.split("."):
+        if isinstance(tables, list):
+            tables = tables[int(key)] if int(key) < len(tables) else None
+        else:
+            tables = tables.get(key) if isinstance(tables, dict) else None
+    return tables
+
+
+def _fingerprint(tables: Mapping[str, Any]) -> str:
+    """The fingerprint of tables whose types are qualified."""
+    deciding = {name: table for name, table in tables.items() if name not in OBSERVING}
+    if isinstance(engine := deciding.get("engine"), dict):
+        deciding["engine"] = {key: engine[key] for key in engine if key != "device"}
+    text = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def snapshot_iterations(last: int, count: int) -> list[int]:

@@ -109,6 +109,25 @@ def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_notes_of_recipes_are_shown_once_before_training(
+    command: Command, write_recipe: WriteRecipe
+) -> None:
+    lazy = {"[regularizers]": 'type = "r1"\nevery = 8', **MEASURING}
+    note = "note: lazy.toml:{}: regularizers.0.every: regularizer 'r1' is due every 8 iterations"
+    arguments = ("compare", write_recipe(lazy, "lazy.toml"), "--seeds", 2)
+    lines = command(*arguments).stderr.splitlines()
+    (line,) = (number for number, text in enumerate(lines) if text.startswith("note: "))
+    where = Path("lazy.toml").read_text().splitlines().index("every = 8") + 1
+    assert lines[line].startswith(note.format(where))
+    assert lines[line].endswith(": once in a run of 6")
+    started = next(i for i, text in enumerate(lines) if "6 iterations of batch" in text)
+    assert line < started
+    # It is the run with the budget that has to be wise, and a finished run is past advice.
+    assert "note: " not in command(*arguments, "--budget", "iterations=16").stderr
+    assert "note: " not in command("compare", next(Path("runs/tiny").iterdir())).stderr
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_progress_of_runs_is_shown(command: Command, gan: Path) -> None:
     result = command("compare", gan)
     assert result.returncode == 0

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,11 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import tomli_w
 from filelock import FileLock
 
+from ganzoo import load_recipe
+from ganzoo.digests import read_state, write_state
 from ganzoo.interruption import REPEATED_SECONDS
 
 Command = Callable[..., CompletedProcess[str]]
@@ -291,8 +295,46 @@ def test_a_run_whose_recipe_was_changed(command: Command, interrupted_run: Path)
     assert result.returncode == 1
     assert result.stderr == (
         f"{recipe} is not the recipe that this run was started with\n"
-        f"  = `ganzoo run {recipe}` makes a new run of it\n"
+        f"  = restore it from a copy; `ganzoo run {recipe}` makes a new run of it\n"
     )
+
+
+def test_a_run_whose_recipe_was_changed_and_that_lost_its_environment(
+    command: Command, interrupted_run: Path
+) -> None:
+    recipe = interrupted_run / "recipe.toml"
+    before = recipe.read_text()
+    (interrupted_run / "environment.json").unlink()
+    recipe.write_text(before.replace("lr = 0.001", "lr = 0.002"))
+    result = command("resume", interrupted_run)
+    assert result.returncode == 1
+    assert f"{recipe} is not the recipe that this run was started with\n" in result.stderr
+    recipe.write_text(before)
+    assert command("resume", interrupted_run, "engine.precision=bfloat16").returncode == 0
+    # It is the same run as before, whatever it was computed in.
+    assert command("sample", interrupted_run, "--out", "x.npy").returncode == 0
+
+
+def test_a_recipe_may_lack_keys_that_a_later_version_knows(
+    command: Command, interrupted_run: Path, finished_run: Path
+) -> None:
+    """The run began when `weight_decay` was no key yet."""
+    recipe, file = interrupted_run / "recipe.toml", interrupted_run / "environment.json"
+    tables = tomllib.loads(recipe.read_text())
+    for optimizer in tables["optimizer"].values():
+        del optimizer["weight_decay"]
+    recipe.write_text(tomli_w.dumps(tables))
+    began = load_recipe(recipe).fingerprint_as_written(tables)
+    environment = json.loads(file.read_text())
+    assert began != environment["fingerprint"]
+    file.write_text(json.dumps({**environment, "fingerprint": began}))
+    for checkpoint in (interrupted_run / "checkpoints").iterdir():
+        write_state(checkpoint, {**read_state(checkpoint), "fingerprint": began})
+    assert command("sample", interrupted_run, "--out", "x.npy").returncode == 0
+    assert command("resume", interrupted_run).returncode == 0
+    assert (interrupted_run / "statistics.jsonl").read_bytes() == (
+        finished_run / "statistics.jsonl"
+    ).read_bytes()
 
 
 def test_a_run_that_another_process_trains(command: Command, interrupted_run: Path) -> None:

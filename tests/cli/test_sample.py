@@ -305,3 +305,21 @@ def test_the_engine_may_be_another(command: Command, finished_run: Path) -> None
         f"'train.seed=1' would change the run {finished_run}\n"
         "  = engine.* can be set for a run that has begun, such as engine.device=cpu\n"
     )
+
+
+def test_a_run_whose_recipe_was_changed(command: Command, finished_run: Path) -> None:
+    run = Path(shutil.copytree(finished_run, "changed"))
+    recipe = run / "recipe.toml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("lr = 0.001", "lr = 0.002"))
+    result = command("sample", run, "--out", "x.npy")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"{recipe} is not the recipe that this run was started with\n"
+        f"  = restore it from a copy; `ganzoo run {recipe}` makes a new run of it\n"
+    )
+    with pytest.raises(ganzoo.RunError, match="is not the recipe"):
+        ganzoo.open_run(run)
+    # What decides no weights may change, and so may what is left to its default.
+    recipe.write_text(text.replace("every = 2", "every = 3").replace("weight_decay = 0.0\n", ""))
+    assert command("sample", run, "--out", "x.npy").returncode == 0

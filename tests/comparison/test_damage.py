@@ -122,3 +122,30 @@ def test_finished_runs_are_measured_on_the_device_that_is_named(
         compared(str(trained))
     comparison = compared(str(trained), overrides=["engine.device=cpu"])
     assert comparison.data["models"][0]["recipe"]["engine"]["device"] == "cpu"
+
+
+def test_a_run_whose_recipe_was_changed(compared: Compare, trained: Path) -> None:
+    """Named as a target it is refused; among the runs it is passed over; in the place of the run
+    that is wanted it fails beside the others."""
+    changed = Path(shutil.copytree(trained, trained.with_name("a-changed-one")))
+    file = changed / "recipe.toml"
+    file.write_text(file.read_text().replace("lr = 0.001", "lr = 0.002"))
+    message = f"{file} is not the recipe that this run was started with"
+    with pytest.raises(RunError) as error:
+        compared(str(changed))
+    assert error.value.message == message
+    told: list[str] = []
+    assert paths(compared("gan.toml", report=told.append)) == [str(trained)]
+    assert told[0] == f"warning: {changed} is passed over: {message}"
+    recipe = load_recipe("gan.toml").to_toml()
+    outcome = jobs.run_job(jobs.Job(recipe, str(changed), (), None, {"samples": 50}, None))
+    assert outcome.message is not None
+    assert outcome.message.startswith(message)
+
+
+def test_a_run_of_a_metric_that_is_gone_is_not_trained_again(
+    compared: Compare, trained: Path
+) -> None:
+    file = trained / "recipe.toml"
+    file.write_text(file.read_text() + '[[metrics]]\ntype = "of-a-plugin-that-was-removed"\n')
+    assert paths(compared("gan.toml")) == [str(trained)]
