@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ganzoo.comparison import Budget, Comparison, compare
     from ganzoo.errors import GanzooError, RunError, UserError
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
-    from ganzoo.zoo import Run, components, open_run, resume, train
+    from ganzoo.run import Run, open_run
+    from ganzoo.zoo import components, resume, train
 
 __all__ = [
     "Budget",
@@ -32,7 +33,7 @@ __all__ = [
     "train",
 ]
 
-_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.zoo", "ganzoo.comparison")
+_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.zoo", "ganzoo.comparison")
 """Where the names are; imported when one is first used, so that the command line can take charge
 of signals before anything slow is imported."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganzoo import plugins
-from ganzoo.distributions import CORE
 from ganzoo.errors import UserError, one_of
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
@@ -105,7 +104,7 @@ class Registry:
         if found:
             return f"{distribution}: pip install --upgrade {distribution}"
         if not any(plugin.distribution in known_offers() for plugin in self.plugins):
-            return f'{distribution}: pip install "{CORE}[zoo]" brings it and all the others'
+            return f'{distribution}: pip install "{plugins.CORE}[zoo]" brings it and all the others'
         return f"{distribution}: pip install {distribution}"
 
 

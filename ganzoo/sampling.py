@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo.engine.backend import choose_device
 from ganzoo.engine.checkpoints import load_prior, load_snapshot, load_weights
 from ganzoo.engine.environment import read_description
 from ganzoo.engine.memory import check_fits, is_out_of_memory
-from ganzoo.engine.networks import generate
+from ganzoo.engine.networks import CHUNK, generate
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import draw_labels, rows, seeded
 from ganzoo.errors import GanzooWarning, UserError
@@ -126,6 +126,58 @@ class Sampler:
         for label in labels.unique().tolist():
             self.labels(0, label=label)
 
+    @torch.no_grad()
+    def encode(self, x: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """Codes `(N, latent_dim)` of samples `(N, *sample_shape)`, on the device.
+
+        Raises `UserError` where the loss knows none, or only those of what it was trained on, and
+        for samples of another shape.
+        """
+        if "codes" not in self.recipe.loss.spec.provides or self.recipe.encoder is None:
+            raise UserError(
+                f"{self.folder.path} has no encoder: it knows no codes of samples",
+                hint="an autoencoder or a VAE does",
+            )
+        if x.shape[1:] != (shape := self.recipe.data.spec.sample_shape):
+            raise UserError(f"samples of this run are (N, {shape}), not {tuple(x.shape)}")
+        if (labels is None) != (self.recipe.condition is None):
+            how = "with" if labels is None else "without"
+            raise UserError(f"{self.folder.path} was trained {how} classes")
+        codes = []
+        with seeded(seed, "codes", device=self.device):
+            for part in torch.arange(len(x)).split(CHUNK):
+                classes = None if labels is None else labels[part].to(self.device)
+                step = self.parts.step(x[part].to(self.device), classes)
+                codes.append(self.loss.codes(step))
+        return torch.cat(codes)
+
+    def walk(
+        self,
+        stops: int,
+        steps: int,
+        *,
+        seed: int = 0,
+        prior: str | None = None,
+        label: int | None = None,
+    ) -> Tensor:
+        """Samples along a closed walk through random latents: see `Run.interpolate`."""
+        z = self.draw(stops, seed=seed, prior=prior)
+        share = torch.arange(steps) / steps
+        shape = prior or self.recipe.prior.spec.type
+        normal = shape == "normal" or (
+            shape == "latent" and self.recipe.latent.distribution == "normal"
+        )
+        path = (great_circles if normal else lines)(z, z.roll(-1, 0), share).flatten(0, 1)
+        labels = self.labels(1, seed=seed, label=label)
+        given = None if labels is None else labels.expand(len(path))
+        return self.decode(path, given, seed=seed)
+
+    def plain_generator(self) -> nn.Module:
+        """The generator without what the engine hangs on it."""
+        generator = self.networks.generator
+        generator._forward_hooks.clear()  # they check and cast outputs
+        return generator.requires_grad_(False)
+
     def sample(
         self, count: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
     ) -> Tensor:
@@ -149,3 +201,21 @@ class Sampler:
                     hint="draw fewer, some at a time with seeds of their own",
                 ) from error
             raise
+
+
+def lines(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Points `(N, S, D)` at shares `(S,)` of the way from points `(N, D)` to others."""
+    return torch.lerp(start[:, None], end[:, None], share[:, None])
+
+
+def great_circles(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """The same on great circles, so that the lengths of high-dimensional normal latents stay.
+
+    White 2016 (arXiv:1609.04468), section 2.1.
+    """
+    unit = [each / each.norm(dim=1, keepdim=True) for each in (start, end)]
+    angle = (unit[0] * unit[1]).sum(1).clamp(-1, 1).acos()[:, None]
+    back, forth = ((each * angle).sin()[:, :, None] for each in (1 - share, share))
+    points = (back * start[:, None] + forth * end[:, None]) / angle.sin()[:, :, None]
+    # Latents of one direction, or of opposite ones, have no one circle.
+    return torch.where(angle.sin()[:, :, None] > 1e-6, points, lines(start, end, share))

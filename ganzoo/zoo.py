@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tomllib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,145 +13,12 @@ from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, desc
 from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
-from ganzoo.runs import Environment, RunFolder
-from ganzoo.status import Status, read_status
+from ganzoo.references import find_run
+from ganzoo.run import Run, open_run
+from ganzoo.runs import RunFolder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ganzoo.engine.events import Listener
-
-
-class Run:
-    """A run that was made, read from its folder."""
-
-    def __init__(self, folder: RunFolder, recipe: Recipe | None = None) -> None:
-        self.folder = folder
-        self.recipe: Recipe = own_recipe(folder) if recipe is None else recipe
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self.folder.path
-
-    @property
-    def status(self) -> Status:
-        """State (`running`, `done`, `failed`, `interrupted`, `killed`), iteration, seconds, steps.
-
-        Empty before the run has begun. A run is `killed` if its process ended without a word, as
-        far as the file system tells: see `ganzoo.status.read_status`. Raises `RunError` where the
-        file is damaged.
-        """
-        return read_status(self.folder)
-
-    @property
-    def statistics(self) -> list[dict[str, Any]]:
-        """One row for each logging interval: `iteration`, `images`, `statistics`."""
-        return runs.read_rows(self.folder.statistics)
-
-    @property
-    def evaluation(self) -> dict[str, Any]:
-        """What the metrics gave, `values` of the end among it, or an empty dictionary."""
-        from ganzoo.evaluation.document import Measures
-
-        evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation, Measures)
-        return evaluation
-
-    def sample(
-        self, num: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
-    ) -> Tensor:
-        """Samples float32 `(num, *sample_shape)` on the CPU, images in [-1, 1].
-
-        The same seed gives the same samples, however many are drawn. `prior` is the type of one of
-        the recipe's priors, by default the one that it samples from; `label` a class of a
-        conditional run, by default all classes with their shares in the data. Raises `RunError`
-        before the first checkpoint and for a prior that was not fitted, `UserError` for a class or
-        a prior that the run does not have.
-        """
-        from ganzoo.sampling import Sampler
-
-        sampler = Sampler(self.recipe, self.folder)
-        return sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
-
-    def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
-        """What the generator makes of latents `(N, latent_dim)` of one's choice.
-
-        Samples are float32 `(N, *sample_shape)` on the CPU, images in [-1, 1]. `labels`, int64
-        `(N,)`, are the classes of a conditional run, by default drawn with their shares in the
-        data. `seed` fixes these, and the noise of a generator that is random. Raises `RunError`
-        before the first checkpoint, `UserError` for latents or labels that do not fit the run.
-
-        >>> import ganzoo, torch
-        >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
-        >>> run = ganzoo.train(recipe, runs=tmp)
-        >>> ends = torch.randn(2, recipe.latent.dim)
-        >>> path = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, 7)[:, None])
-        >>> run.decode(path).shape
-        torch.Size([7, 1, 8, 8])
-        """
-        from ganzoo.sampling import Sampler
-
-        return Sampler(self.recipe, self.folder).decode(z, labels, seed=seed).cpu()
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
-
-
-def open_run(path: str | Path, *overrides: str) -> Run:
-    """The run in a folder, finished or not. Raises `UserError` if the folder holds none.
-
-    `overrides` say how it is computed here, such as `engine.device=cpu`; others raise `UserError`.
-    Raises `RunError` where the recipe in the folder is no longer the run's.
-
-    >>> import ganzoo
-    >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
-    >>> run = ganzoo.train(recipe, runs=tmp)
-    >>> ganzoo.open_run(run.path).sample(5).shape
-    torch.Size([5, 1, 8, 8])
-    """
-    for override in overrides:
-        if not says_how_to_compute(override):
-            raise UserError(
-                f"'{override}' would change the run {path}",
-                hint="engine.* can be set for a run that has begun, such as engine.device=cpu",
-            )
-    folder = runs.find_run_folder(path)
-    return Run(folder, own_recipe(folder, *overrides))
-
-
-def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
-    """The recipe of a run, and what overrides make of it. Raises `RunError` as `check_own` does."""
-    recipe = load_recipe(folder.recipe)
-    check_own(folder, recipe)
-    return load_recipe(folder.recipe, *overrides) if overrides else recipe
-
-
-def check_own(folder: RunFolder, recipe: Recipe) -> None:
-    """Raise `RunError` where a run's recipe.toml is not the one that it was started with.
-
-    What decides no weights may have changed. `recipe` is what the file ought to hold.
-    """
-    environment: Environment = runs.read_json(folder.environment, Environment)
-    recorded = environment.get("fingerprint")
-    try:
-        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
-        ) from error
-    if recorded is None or recorded == recipe.fingerprint_as_written(tables):
-        return
-    # Keys that were left out of the file are as they were where their defaults are.
-    if recorded != load_recipe(folder.recipe).fingerprint:
-        raise RunError(
-            f"{folder.recipe} is not the recipe that this run was started with",
-            hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
-        )
-
-
-def says_how_to_compute(override: str) -> bool:
-    """Whether an override changes nothing but where and in which precision a run is computed."""
-    return override.partition("=")[0].strip().partition(".")[0] == "engine"
 
 
 def train(
@@ -202,7 +68,7 @@ def resume(path: str | Path, *overrides: str, progress: Listener | None = None) 
     on, such as `engine.device=cpu`. Raises `UserError` if the folder holds no run or one that is
     done, `RunError` where every checkpoint is broken.
     """
-    run = open_run(path, *overrides)
+    run = open_run(find_run(path).whole().path, *overrides)
     folder, own = run.folder, load_recipe(run.folder.recipe)
     # A run that is done, but has lost its environment.json, gets it again.
     begun = folder.environment.exists()

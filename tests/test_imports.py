@@ -41,7 +41,7 @@ COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
         *("recipe", "recipe.*", "runs", "status", "data", "engine.*", "sampling", "evaluation.*"),
-        *("zoo", "comparison.*"),
+        *("status", "references", "run", "zoo", "comparison.*"),
     )
 )
 
@@ -73,6 +73,7 @@ LAYERS: Mapping[str, Layer] = {
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "unfinished")),
     "status": Layer(("runs", "unfinished")),
+    "references": Layer(("errors", "runs")),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
     "builtin.adversarial": Layer(("protocols",), heavy=True),
@@ -123,10 +124,23 @@ LAYERS: Mapping[str, Layer] = {
         ),
         heavy=True,
     ),
+    "run": Layer(
+        (
+            *("errors", "recipe", "runs", "status", "references", "sampling"),
+            "evaluation.document",
+        )
+    ),
+    "overview": Layer(
+        (
+            *("errors", "recipe", "recipe.*", "runs", "status", "references", "run"),
+            "evaluation.document",
+        )
+    ),
+    "pruning": Layer(("runs", "status", "unfinished")),
     "zoo": Layer(
         (
             *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
-            *("recipe", "runs", "status", "digests", "engine.*", "sampling", "evaluation.*"),
+            *("recipe", "runs", "references", "run", "digests", "engine.*", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -138,7 +152,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "recipe", "zoo")),
+    "": Layer(("comparison", "errors", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -150,18 +164,20 @@ LAYERS: Mapping[str, Layer] = {
     "cli": Layer(("errors", "interruption", "streams", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
     "cli.progress": Layer(
-        ("errors", "recipe", "runs", "engine.*", "zoo", "cli.output"), heavy=True
+        ("errors", "recipe", "runs", "engine.*", "run", "cli.output"), heavy=True
     ),
     **dict.fromkeys(
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
+            *("cli.init", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
+                *("references", "run", "overview", "pruning", "unfinished"),
                 *("comparison", "scaffold"),
                 *("cli", "cli.*"),
             )

@@ -15,6 +15,7 @@ from ganzoo.cli import (
     recipes,
     resume,
     run,
+    runs,
     sample,
     schema,
     show,
@@ -45,6 +46,12 @@ plugin = typer.Typer(help="Write a plugin, and find out whether it is right.", n
 plugin.command("new")(taking_plugins(plugin_new.new))
 plugin.command("check")(taking_plugins(plugin_check.check))
 app.add_typer(plugin, name="plugin")
+
+all_runs = typer.Typer(invoke_without_command=True)
+all_runs.callback()(runs.runs)
+all_runs.command("diff")(runs.diff)
+all_runs.command("prune")(runs.prune)
+app.add_typer(all_runs, name="runs")
 
 
 @app.callback(invoke_without_command=True)

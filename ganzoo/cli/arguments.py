@@ -26,7 +26,16 @@ EngineOverrides = Annotated[
         metavar="KEY=VALUE", help="How the run is computed here, such as engine.device=cpu."
     ),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A folder, `latest`, or a name, as in `ganzoo runs`."),
+]
+SnapshotArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run, with @4000 or @best after it for one of its snapshots."
+    ),
+]
 PluginOption = Annotated[
     list[Path] | None,
     typer.Option(

@@ -15,8 +15,8 @@ from ganzoo.cli.output import print_place, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
 from ganzoo.errors import visible
+from ganzoo.run import Run
 from ganzoo.runs import RunFolder
-from ganzoo.zoo import Run
 
 REFRESH_SECONDS = 0.2
 ECHO_COLUMNS = 4

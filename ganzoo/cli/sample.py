@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.arguments import EngineOverrides, RunArgument
+from ganzoo.cli.arguments import EngineOverrides, SnapshotArgument
 from ganzoo.cli.output import print_place, warn_about_broken_plugins
 
 
 def sample(
-    run: RunArgument,
+    run: SnapshotArgument,
     out: Annotated[
         Path, typer.Option(help="A .png (grid), a .npy (array) or a folder (one PNG a sample).")
     ],
@@ -33,12 +33,12 @@ def sample(
     ] = None,
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
-    from ganzoo import zoo
     from ganzoo.errors import UserError
     from ganzoo.pictures import write_samples
+    from ganzoo.run import open_run
 
     warn_about_broken_plugins()
-    opened = zoo.open_run(run, *(overrides or ()))
+    opened = open_run(run, *(overrides or ()))
     samples = opened.sample(num, seed=seed, prior=prior, label=label)
     try:
         write_samples(samples, out)

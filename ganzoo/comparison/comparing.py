@@ -30,8 +30,8 @@ from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.interruption import handled, number_of
 from ganzoo.recipe import Component
 from ganzoo.recipe.model import shortages
+from ganzoo.run import says_how_to_compute
 from ganzoo.runs import write_json
-from ganzoo.zoo import says_how_to_compute
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription

@@ -17,15 +17,15 @@ from ganzoo.errors import GanzooError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
+from ganzoo.references import find_run
+from ganzoo.run import check_own, own_recipe, says_how_to_compute
 from ganzoo.runs import (
     Environment,
     RunFolder,
-    find_run_folder,
     read_json,
     write_json,
 )
 from ganzoo.status import read_status
-from ganzoo.zoo import check_own, own_recipe, says_how_to_compute
 
 MEASURING = frozenset({"evaluate", "extractor", "metrics"})
 """Tables of a recipe that say how runs are measured."""
@@ -63,14 +63,9 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
     entrants: dict[str, Entrant] = {}
     for target in targets:
         path = Path(target)
-        if path.is_dir():
-            enter_run(path, entrants, overrides)
+        if path.is_dir() or (not recipe_file(path).exists() and path.suffix != ".toml"):
+            enter_run(_find(target), entrants, overrides)
             continue
-        if not recipe_file(path).exists() and path.suffix != ".toml":
-            raise UserError(
-                f"there is no recipe and no run {path}",
-                hint="give recipes, by file or name, or the folders that `ganzoo run` printed",
-            )
         recipe = load_recipe(path, *overrides)
         fingerprint = with_seed(recipe, 0).fingerprint
         if fingerprint in entrants:
@@ -81,9 +76,18 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
     return list(entrants.values())
 
 
-def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
+def _find(target: str | Path) -> RunFolder:
+    """The run that a target means. Raises `UserError` where it means none."""
+    try:
+        found = find_run(target)
+    except UserError as error:
+        raise UserError(f"there is no recipe and no run {target}", hint=error.hint) from error
+    return found.whole()
+
+
+def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
-    folder = find_run_folder(path)
+    path = folder.path
     if read_status(folder).get("state") != "done":
         raise UserError(
             f"{path} is not done: it cannot be compared",

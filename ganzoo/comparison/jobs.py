@@ -105,6 +105,7 @@ def run_job(job: Job) -> Outcome:
 def train_if_needed(job: Job) -> RunFolder:
     """The job's run, trained to its end. Raises `RunError` where its folder has another recipe."""
     from ganzoo import zoo
+    from ganzoo.run import check_own
 
     progress = job.display() if job.display else None
     path = Path(job.folder)
@@ -113,7 +114,7 @@ def train_if_needed(job: Job) -> RunFolder:
         run = zoo.train(recipe, runs=path.parents[1], identity=path.name, progress=progress)
         return run.folder
     folder = find_run_folder(path)
-    zoo.check_own(folder, load_text(job.recipe))
+    check_own(folder, load_text(job.recipe))
     if read_status(folder).get("state") != "done":
         zoo.resume(path, *job.overrides, progress=progress)
     return folder

@@ -6,6 +6,7 @@ JSON knows no infinities and no NaN: where a number is not finite, the file has 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator
@@ -95,6 +96,15 @@ class Measures(TypedDict):
     """Values at the last iteration with the other priors of the recipe, by type of prior."""
     left_out: dict[str, str]
     """By type, why a metric was not computed."""
+
+
+def headline(measures: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Name and value at the end of the metric that stands for a run.
+
+    It is the first one of which it is known which way is better. None where nothing was measured.
+    """
+    better = measures.get("better", {})
+    return next((item for item in measures.get("values", {}).items() if item[0] in better), None)
 
 
 class RunMeasures(Measures):

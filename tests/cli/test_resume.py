@@ -271,7 +271,7 @@ def test_a_folder_that_is_no_run(
 ) -> None:
     Path("empty").mkdir()
     for folder, message, hint in (
-        ("nowhere", "nowhere is not a folder", "give the folder that `ganzoo run` printed"),
+        ("./nowhere", "./nowhere is not a folder", "give the folder that `ganzoo run` printed"),
         (
             "empty",
             "empty is no run folder: it has no recipe.toml",

@@ -60,7 +60,9 @@ def test_nothing_to_compare(compared: Compare) -> None:
 def test_a_target_that_is_not_there(compared: Compare) -> None:
     error = refusal(compared, "gan.toml", "runs/gan/nothing")
     assert error.message == "there is no recipe and no run runs/gan/nothing"
-    assert error.hint == "give recipes, by file or name, or the folders that `ganzoo run` printed"
+    assert error.hint == "give the folder that `ganzoo run` printed"
+    error = refusal(compared, "gan.toml", "digits-vae@-1")
+    assert error.message == "there is no recipe and no run digits-vae@-1"
     with pytest.raises(RecipeError, match=r"gaan.toml: no such recipe"):
         compared("gaan.toml")
 
