@@ -81,6 +81,8 @@ def _find(target: str | Path) -> RunFolder:
     try:
         found = find_run(target)
     except UserError as error:
+        if Path(target).is_dir():
+            raise
         raise UserError(f"there is no recipe and no run {target}", hint=error.hint) from error
     return found.whole()
 
