@@ -150,34 +150,45 @@ def _densities(
     axes.set(xlim=(low, high), xlabel="x")
 
 
-def write_samples(samples: Tensor, out: Path) -> None:
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Pictures by the ending of their files."""
+
+
+def write_samples(samples: Tensor, out: Path, names: Sequence[str] | None = None) -> None:
     """Write images `(N, C, H, W)` in [-1, 1] or points `(N, D)`.
 
-    `.npy` takes uint8 `(N, C, H, W)` or float32 `(N, D)`, `.png` one picture of all samples, a
-    name without an ending a folder of one PNG each. Raises `UserError` for other endings and
-    for pictures of what has none.
+    `.npy` takes uint8 `(N, C, H, W)` or float32 `(N, D)`, `.png`, `.jpg` and `.webp` one picture of
+    all samples, a name without an ending a new or empty folder of one PNG each, by default called
+    by their numbers. Raises `UserError` for other endings, for pictures of what has none, and for
+    a folder that holds anything.
     """
     suffix = out.suffix.lower()
     images = samples.ndim == 4
-    if suffix not in (".npy", ".png", ""):
+    if suffix not in (".npy", *FORMATS, ""):
         raise UserError(
             f"{out}: samples cannot be written as '{suffix}'",
-            hint="a .png is a grid, a .npy an array, a name without an ending a folder of PNGs",
+            hint="a .png, .jpg or .webp is a grid, a .npy an array, "
+            "a name without an ending a folder of PNGs",
         )
     if suffix != ".npy" and (
         samples.shape[1] > 2 if not images else samples.shape[1] not in (1, 3)
     ):
         raise UserError(f"{out}: samples of this shape have no picture", hint="a .npy takes any")
+    if suffix == "" and not images:
+        raise UserError(f"{out}: points have no PNG each", hint="write a .png or a .npy")
+    if suffix == "" and out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty, and samples are not mixed", hint="take a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".npy":
         array = (to_bytes(samples) if images else samples.float()).numpy()
         with whole_file(out) as file:
             np.save(file, array)
-    elif suffix == ".png":
-        save_png(image_grid(samples) if images else point_plot(samples), out)
-    elif images:
-        out.mkdir(exist_ok=True)
-        for number, image in enumerate(samples):
-            save_png(single_image(image), out / f"{number:06d}.png")
+    elif suffix:
+        picture = image_grid(samples) if images else point_plot(samples).convert("RGB")
+        with whole_file(out) as file:
+            picture.save(file, format=FORMATS[suffix], quality=95)
     else:
-        raise UserError(f"{out}: points have no PNG each", hint="write a .png or a .npy")
+        out.mkdir(exist_ok=True)
+        names = names or [f"{number:06d}" for number in range(len(samples))]
+        for name, image in zip(names, samples, strict=True):
+            save_png(single_image(image), out / f"{name}.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ class Run:
         before the first checkpoint and for a prior that was not fitted, `UserError` for a class or
         a prior that the run does not have.
         """
-        return self._sampler().sample(num, seed=seed, prior=prior, label=label).cpu()
+        return self._sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
 
     def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """What the generator makes of latents `(N, latent_dim)` of one's choice.
@@ -128,7 +129,7 @@ class Run:
         >>> run.decode(path).shape
         torch.Size([7, 1, 8, 8])
         """
-        return self._sampler().decode(z, labels, seed=seed).cpu()
+        return self._sampler.decode(z, labels, seed=seed).cpu()
 
     def encode(self, x: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Codes `(N, latent_dim)` of samples `(N, *sample_shape)`, images in [-1, 1], on the CPU.
@@ -137,14 +138,14 @@ class Run:
         encoder that is random. Raises `UserError` for a run whose loss knows no codes of samples
         that it was not trained on, and for samples of another shape.
         """
-        return self._sampler().encode(x, labels, seed=seed).cpu()
+        return self._sampler.encode(x, labels, seed=seed).cpu()
 
     def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """What the codes of samples decode to, float32 `(N, *sample_shape)` on the CPU.
 
         Raises `UserError` as `encode` does.
         """
-        sampler = self._sampler()
+        sampler = self._sampler
         return sampler.decode(sampler.encode(x, labels, seed=seed), labels, seed=seed).cpu()
 
     def interpolate(
@@ -152,18 +153,21 @@ class Run:
         stops: int = 5,
         steps: int = 12,
         *,
+        count: int = 1,
         seed: int = 0,
         prior: str | None = None,
         label: int | None = None,
     ) -> Tensor:
-        """Samples along a closed walk through latents, `(stops * steps, *sample_shape)` on the CPU.
+        """Samples along closed walks through latents, on the CPU, images in [-1, 1].
 
-        The walk goes from each of `stops` random latents to the next in `steps` equal steps, and
-        from the last one back to the first: on great circles where latents are normal (White 2016,
-        arXiv:1609.04468, section 2.1), else on lines. The other arguments are those of `sample`;
-        without `label` all are of one class, which the seed chooses.
+        They are `(count, stops * steps, *sample_shape)`. A walk goes from each of `stops` random
+        latents to the next in `steps` equal steps, and from the last one back to the first: on
+        great circles where latents are normal (White 2016, arXiv:1609.04468, section 2.1), else on
+        lines. The other arguments are those of `sample`; without `label` each walk is of one
+        class, which the seed chooses.
         """
-        return self._sampler().walk(stops, steps, seed=seed, prior=prior, label=label).cpu()
+        walks = self._sampler.walk(count, stops, steps, seed=seed, prior=prior, label=label)
+        return walks.cpu()
 
     def generator(self) -> nn.Module:
         """The generator as it is sampled from, a plain module in evaluation mode.
@@ -171,9 +175,11 @@ class Run:
         It maps latents `(N, latent_dim)`, and classes `(N,)` in a conditional run, to samples
         `(N, *sample_shape)`, images in [-1, 1], on the device of `engine.device`.
         """
-        return self._sampler().plain_generator()
+        return self._sampler.plain_generator()
 
+    @cached_property
     def _sampler(self) -> Sampler:
+        """The trained parts, read when they are first used: open the run anew for later weights."""
         from ganzoo.sampling import Sampler
 
         sampler = Sampler(self.recipe, self.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping
@@ -153,6 +154,7 @@ class Sampler:
 
     def walk(
         self,
+        count: int,
         stops: int,
         steps: int,
         *,
@@ -160,21 +162,23 @@ class Sampler:
         prior: str | None = None,
         label: int | None = None,
     ) -> Tensor:
-        """Samples along a closed walk through random latents: see `Run.interpolate`."""
-        z = self.draw(stops, seed=seed, prior=prior)
+        """Samples along closed walks through random latents: see `Run.interpolate`."""
+        z = self.draw(count * stops, seed=seed, prior=prior).unflatten(0, (count, stops))
+        ends = z.roll(-1, 1).flatten(0, 1)
         share = torch.arange(steps) / steps
         shape = prior or self.recipe.prior.spec.type
         normal = shape == "normal" or (
             shape == "latent" and self.recipe.latent.distribution == "normal"
         )
-        path = (great_circles if normal else lines)(z, z.roll(-1, 0), share).flatten(0, 1)
-        labels = self.labels(1, seed=seed, label=label)
-        given = None if labels is None else labels.expand(len(path))
-        return self.decode(path, given, seed=seed)
+        path = (great_circles if normal else lines)(z.flatten(0, 1), ends, share).flatten(0, 1)
+        labels = self.labels(count, seed=seed, label=label)
+        given = None if labels is None else labels.repeat_interleave(stops * steps)
+        samples = self.decode(path, given, seed=seed)
+        return samples.reshape(count, stops * steps, *samples.shape[1:])
 
     def plain_generator(self) -> nn.Module:
-        """The generator without what the engine hangs on it."""
-        generator = self.networks.generator
+        """A copy of the generator without what the engine hangs on it."""
+        generator: nn.Module = copy.deepcopy(self.networks.generator)
         generator._forward_hooks.clear()  # they check and cast outputs
         return generator.requires_grad_(False)
 

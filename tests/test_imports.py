@@ -85,6 +85,7 @@ LAYERS: Mapping[str, Layer] = {
     "digests": Layer(("errors", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
     "pictures": Layer(("errors", "data", "unfinished"), heavy=True),
+    "movies": Layer(("errors", "pictures", "runs", "unfinished"), heavy=True),
     "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
@@ -170,14 +171,14 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.init", "cli.runs"),
+            *("cli.init", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
-                *("references", "run", "overview", "pruning", "unfinished"),
+                *("references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("comparison", "scaffold"),
                 *("cli", "cli.*"),
             )

@@ -127,9 +127,11 @@ class TestGenerator:
 
 class TestWalks:
     def test_a_walk_is_closed_and_its_steps_are_small(self, run: Run) -> None:
-        walk = run.interpolate(3, 8, seed=1)
-        assert walk.shape == (24, 1, 8, 8)
-        assert torch.equal(walk, run.interpolate(3, 8, seed=1))
+        walks = run.interpolate(3, 8, count=2, seed=1)
+        assert walks.shape == (2, 24, 1, 8, 8)
+        assert torch.equal(walks, run.interpolate(3, 8, count=2, seed=1))
+        assert not torch.equal(walks[0], walks[1])
+        walk = walks[0]
         step = (walk - walk.roll(-1, 0)).flatten(1).norm(dim=1)
         assert step.max() < (walk[0] - walk[8]).norm()
 

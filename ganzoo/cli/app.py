@@ -9,6 +9,7 @@ from ganzoo.cli import (
     compare,
     components,
     init,
+    movies,
     plugin_check,
     plugin_new,
     plugins,
@@ -37,6 +38,8 @@ app.command("check")(taking_plugins(check.check))
 app.command("show")(taking_plugins(show.show))
 app.command("compare")(taking_plugins(compare.compare))
 app.command("sample")(taking_plugins(sample.sample))
+app.command("interpolate")(taking_plugins(movies.interpolate))
+app.command("timelapse")(taking_plugins(movies.timelapse))
 app.command("recipes")(taking_plugins(recipes.recipes))
 app.command("components")(taking_plugins(components.components))
 app.command("plugins")(taking_plugins(plugins.plugins))

@@ -6,7 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganzoo.errors import GanzooError, GanzooWarning, RunError, visible
+from ganzoo.errors import GanzooError, GanzooWarning, RunError, UserError, visible
 from ganzoo.streams import excuse, loss
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def print_place(path: Path) -> None:
     """
     say(path)
     excuse(sys.stdout)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """What the system says against writing a file, as the user's mistake."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
 def unwritten() -> int:

@@ -207,13 +207,51 @@ def test_a_run_without_a_checkpoint(command: Command, interrupted_run: Path) -> 
     )
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.PDF", "x.tar.gz"])
+@pytest.mark.parametrize(("name", "kind"), [("x.jpg", "JPEG"), ("x.WebP", "WEBP")])
+def test_other_pictures_are_grids_too(
+    command: Command, finished_run: Path, name: str, kind: str
+) -> None:
+    with Image.open(sampled(command, finished_run, "x.png")) as png:
+        size = png.size
+    with Image.open(sampled(command, finished_run, name)) as picture:
+        assert (picture.format, picture.size) == (kind, size)
+
+
+def test_samples_are_not_mixed_with_others(command: Command, finished_run: Path) -> None:
+    sampled(command, finished_run, "folder", "--num", "2")
+    result = command("sample", finished_run, "--out", "folder", "--num", "1")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "folder is not empty, and samples are not mixed\n  = take a new folder\n"
+    )
+
+
+def test_one_sample_of_each_seed(command: Command, finished_run: Path) -> None:
+    folder = sampled(command, finished_run, "folder", "--seeds", "3-5")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("seed000003.png", "seed000004.png", "seed000005.png")
+    ]
+    sampled(command, finished_run, "one", "--seed", "4", "--num", "1")
+    assert (folder / "seed000004.png").read_bytes() == Path("one/000000.png").read_bytes()
+    array = np.load(sampled(command, finished_run, "x.npy", "--seeds", "7"))
+    assert array.shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("seeds", ["5-3", "a", "1-", "-1", "1e3"])
+def test_no_seeds(command: Command, finished_run: Path, seeds: str) -> None:
+    result = command("sample", finished_run, "--out", "x.npy", f"--seeds={seeds}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"'{seeds}' are no seeds\n  = write --seeds 0-35\n"
+
+
+@pytest.mark.parametrize("name", ["x.bmp", "x.PDF", "x.tar.gz"])
 def test_other_endings_are_refused(command: Command, finished_run: Path, name: str) -> None:
     result = command("sample", finished_run, "--out", name)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         f"{name}: samples cannot be written as '{Path(name).suffix.lower()}'\n"
-        "  = a .png is a grid, a .npy an array, a name without an ending a folder of PNGs\n"
+        "  = a .png, .jpg or .webp is a grid, a .npy an array, "
+        "a name without an ending a folder of PNGs\n"
     )
     assert not Path(name).exists()
 
