@@ -83,11 +83,11 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
 def enter_run(path: Path, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
     folder = find_run_folder(path)
-    if read_status(folder).get("state") != "done":
-        raise UserError(
-            f"{path} is not done: it cannot be compared",
-            hint=f"`ganzoo resume {path}` finishes it",
-        )
+    state = read_status(folder).get("state")
+    if state != "done":
+        stands = f"is {state}" if state else "has not begun"
+        finish = "wait for its end" if state == "running" else f"`ganzoo resume {path}` finishes it"
+        raise UserError(f"{path} {stands}: only a run that is done can be compared", hint=finish)
     recipe = own_recipe(folder, *filter(leaves_runs_alone, overrides))
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})
