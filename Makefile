@@ -8,7 +8,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install dist demo test test-oldest test-scaffold test-slow fuzz lint format bench bench-relativistic docs clean
+.PHONY: install dist demo test test-oldest test-scaffold test-slow test-kills fuzz lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 		--seeds 2 --budget iterations=1500
 
 # Two processes test, and start others: threads would only wait for each other.
-test test-oldest test-scaffold test-slow: export OMP_NUM_THREADS := 1
+test test-oldest test-scaffold test-slow test-kills: export OMP_NUM_THREADS := 1
 
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2
@@ -54,6 +54,10 @@ fuzz: $(INSTALLED)
 # Training that goes well raises no alarm; a minute.
 test-slow: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2 -m slow tests
+
+# A hundred kills of runs and comparisons, or GANZOO_KILLS of them, and a table; a quarter of an hour.
+test-kills: $(INSTALLED)
+	$(RUN)/python -m pytest --numprocesses 2 -m kills tests/kills
 
 # All packages, to be published: dist/ has a wheel and a source distribution of each, checked.
 dist: $(INSTALLED)

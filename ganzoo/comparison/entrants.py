@@ -90,11 +90,11 @@ def _find(target: str | Path) -> RunFolder:
 def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
     path = folder.path
-    if read_status(folder).get("state") != "done":
-        raise UserError(
-            f"{path} is not done: it cannot be compared",
-            hint=f"`ganzoo resume {path}` finishes it",
-        )
+    state = read_status(folder).get("state")
+    if state != "done":
+        stands = f"is {state}" if state else "has not begun"
+        finish = "wait for its end" if state == "running" else f"`ganzoo resume {path}` finishes it"
+        raise UserError(f"{path} {stands}: only a run that is done can be compared", hint=finish)
     recipe = own_recipe(folder, *filter(leaves_runs_alone, overrides))
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})

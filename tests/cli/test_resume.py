@@ -8,8 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -162,28 +160,6 @@ def test_ctrl_c_while_the_data_are_read(
     assert status(RUN)["state"] == "interrupted"
     assert command("resume", RUN).returncode == 0
     assert_same_end(RUN, finished_run)
-
-
-def test_ctrl_c_at_a_process(recipe: Path) -> None:
-    arguments = ["run", str(recipe), "train.iterations=1_000_000", "log.every=5", "--id", "one"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ganzoo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "it/s" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (130, "")
-    assert "Traceback" not in stderr
-    assert (found := re.search(r"stopped after iteration (\d+) of 1000000; the checkp", stderr))
-    assert checkpoints(RUN)[-1] == f"{int(found[1]):06d}.pt"
-    assert status(RUN)["state"] == "interrupted"
 
 
 def cut_in_half(file: Path) -> None:

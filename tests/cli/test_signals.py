@@ -20,8 +20,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import forked
 import pytest
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from ganzoo.interruption import SIGNALS
 
 Command = Callable[..., CompletedProcess[str]]
 WriteRecipe = Callable[..., Path]
@@ -111,23 +114,65 @@ def streamed(write_recipe: WriteRecipe) -> tuple[object, ...]:
     return (recipe, "--plugin", "streamed.py")
 
 
-def test_signals_to_the_whole_group(start: Start, streamed: tuple[object, ...]) -> None:
-    process = start("run", *streamed, *ENDLESS)
-    wait_for(process, "it/s")
-    for _ in range(3):
-        os.killpg(process.pid, signal.SIGTERM)
+@pytest.mark.parametrize("as_init", [False, True], ids=["process", "process 1"])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_leaves_a_checkpoint_however_it_is_sent(
+    recipe: Path, number: int, times: int, send: Callable[[int, int], None], as_init: bool
+) -> None:
+    assert_stops(number, times, send, recipe, as_init=as_init)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_to_the_processes_that_read_the_data(
+    streamed: tuple[object, ...], number: int
+) -> None:
+    assert_stops(number, 3, os.killpg, *streamed)
+
+
+def assert_stops(
+    number: int,
+    times: int,
+    send: Callable[[int, int], None],
+    *arguments: object,
+    as_init: bool = False,
+) -> None:
+    """A run that gets a signal so many times in a row ends with a checkpoint, and all its
+    processes end."""
+    log = Path("log.txt").absolute()
+    words = ("run", *arguments, *ENDLESS)
+    process = forked.start(*words, folder=Path.cwd(), log=log, as_init=as_init)
+    pid = forked.child_of(process) if as_init else process.pid
+    while not (RUN / "samples" / "000000.png").exists():
+        if not process.is_alive() and process.exitcode == forked.NO_NAMESPACE:
+            pytest.skip("no process 1 can be made here")
+        assert process.is_alive(), log.read_text()
         time.sleep(0.01)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (143, "")
+    assert pid
+    for _ in range(times):
+        send(pid, number)
+        time.sleep(0.01)
+    process.join(60)
+    told = log.read_text()
+    assert process.exitcode == 128 + number, told
     (checkpoint,) = checkpoints()
     iteration = int(checkpoint.removesuffix(".pt"))
     assert (status()["state"], status()["iteration"]) == ("interrupted", iteration)
-    *_, message, hint = stderr.splitlines()
-    where = f"the checkpoint is in {RUN}"
-    assert message == f"stopped after iteration {iteration} of 1000000; {where}"
-    assert hint == f"  = `ganzoo resume {RUN}` continues it"
-    assert "Traceback" not in stderr
-    assert not alive(process.pid), "a worker is left"
+    assert told.endswith(
+        f"stopped after iteration {iteration} of 1000000; the checkpoint is in {RUN}\n"
+        f"  = `ganzoo resume {RUN}` continues it\n"
+    )
+    assert "Traceback" not in told
+    assert_gone(pid)
+
+
+def assert_gone(group: int) -> None:
+    """Soon no process of a group is left."""
+    limit = time.monotonic() + 30
+    while alive(group):
+        assert time.monotonic() < limit, "a worker is left"
+        time.sleep(0.1)
 
 
 def test_workers_end_with_their_parent(start: Start, streamed: tuple[object, ...]) -> None:
@@ -135,10 +180,7 @@ def test_workers_end_with_their_parent(start: Start, streamed: tuple[object, ...
     wait_for(process, "it/s")
     process.kill()
     process.wait()
-    limit = time.monotonic() + 30
-    while alive(process.pid):
-        assert time.monotonic() < limit, "a worker is left"
-        time.sleep(0.1)
+    assert_gone(process.pid)
 
 
 KILLED = "a process that reads the data died: killed by SIGKILL, perhaps out of memory"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from ganzoo.comparison import Budget, Comparison
 from ganzoo.errors import UserError
@@ -80,10 +81,20 @@ def test_a_recipe_with_problems(compared: Compare) -> None:
 
 def test_a_run_that_is_not_done(compared: Compare, trained: Path) -> None:
     status = json.loads((trained / "status.json").read_text())
-    (trained / "status.json").write_text(json.dumps({**status, "state": "interrupted"}))
+    finish = f"`ganzoo resume {trained}` finishes it"
+    for written, shown in (("interrupted", "interrupted"), ("running", "killed")):
+        (trained / "status.json").write_text(json.dumps({**status, "state": written}))
+        error = refusal(compared, "gan.toml", trained)
+        assert error.message == f"{trained} is {shown}: only a run that is done can be compared"
+        assert error.hint == finish
+    with FileLock(trained / ".lock"):
+        error = refusal(compared, "gan.toml", trained)
+    assert error.message == f"{trained} is running: only a run that is done can be compared"
+    assert error.hint == "wait for its end"
+    (trained / "status.json").unlink()
     error = refusal(compared, "gan.toml", trained)
-    assert error.message == f"{trained} is not done: it cannot be compared"
-    assert error.hint == f"`ganzoo resume {trained}` finishes it"
+    assert error.message == f"{trained} has not begun: only a run that is done can be compared"
+    assert error.hint == finish
 
 
 def test_the_same_recipe_twice(compared: Compare) -> None:

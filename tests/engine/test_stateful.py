@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,25 +154,6 @@ def test_a_run_that_failed_resumes_from_its_checkpoint_to_the_same_bytes(
     with pytest.raises(RunError, match="ZeroDivisionError"):
         train(recipe, "parts", At(17, lambda: 1 // 0))
     assert outcome(train(recipe, "parts")) == whole
-
-
-def test_a_run_killed_from_outside_resumes_to_the_same_bytes(
-    load: Load, train: Train, tmp_path: Path
-) -> None:
-    recipe = load(ADAPTIVE, "train.iterations=400", "checkpoint.every=50", "log.every=30")
-    whole = train(recipe, "whole")
-    path = tmp_path / "killed" / "tiny" / "run"
-    ganzoo = [sys.executable, "-m", "ganzoo"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    run = [*ganzoo, "run", str(whole.recipe), "--runs", str(tmp_path / "killed"), "--id", "run"]
-    process = subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)
-    while not list(path.glob("checkpoints/*.pt")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    subprocess.run([*ganzoo, "resume", str(path)], env=environment, check=True)
-    assert outcome(RunFolder(path)) == outcome(whole)
 
 
 def test_the_states_are_in_the_checkpoint(load: Load, train: Train) -> None:

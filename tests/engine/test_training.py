@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from filelock import FileLock
+from forked import start
 from tiny import train
 
 from ganzoo import Run
@@ -213,43 +212,39 @@ def test_a_run_does_not_resume_on_other_data(recipe: MakeRecipe, tmp_path: Path)
     )
 
 
-@pytest.mark.timeout(600)
-def test_a_run_killed_at_random_moments_resumes_to_the_same_bytes(
+def test_a_run_stopped_and_resumed_five_times_ends_with_the_same_bytes(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    """SIGKILL falls at least five times, wherever it falls; the end is the undisturbed one."""
-    text = STATEFUL.replace("hidden = [16]", "hidden = [256]")
-    overrides = ("train.iterations=3000", "checkpoint.every=100", "log.every=60")
-    undisturbed = train(recipe(*overrides, text=text), tmp_path / "whole")
-    runs = tmp_path / "killed"
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, "-m", "ganzoo"]
-    first = [*command, "run", str(undisturbed.recipe), "--runs", str(runs), "--id", "run"]
-    path = runs / "tiny" / "run"
-    again = [*command, "resume", str(path)]
-    moments = random.Random(4)
-    kills = 0
-    while True:
-        process = subprocess.Popen(
-            again if path.exists() else first,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        if kills == 5:
-            _, errors = process.communicate()
-            assert process.returncode == 0, errors
-            break
-        # The clock starts with the first word of the training, after the slow imports.
-        # From the second time on, it is said that the process before was killed.
-        if kills:
-            assert "was killed or crashed" in process.stderr.readline()
-        assert process.stderr.readline().startswith("tiny: 3000 iterations")
-        time.sleep(moments.uniform(0.2, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert outcome(RunFolder(path)) == outcome(undisturbed)
+    """By SIGKILL and by SIGTERM in turn; `make test-kills` does it at random moments."""
+    overrides = ("train.iterations=800", "checkpoint.every=20", "log.every=10")
+    file = tmp_path / "tiny.toml"
+    file.write_text(recipe(*overrides, text=STATEFUL).to_toml())
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    path = Path("runs/tiny/run")
+    folder = RunFolder(tmp_path / "parts" / path)
+
+    def ganzoo(name: str, *arguments: object) -> BaseProcess:
+        return start(*arguments, folder=tmp_path / name, log=tmp_path / f"{name}.log")
+
+    whole = ganzoo("whole", "run", file, "--id", "run")
+    for number in (signal.SIGKILL, signal.SIGTERM) * 2 + (signal.SIGKILL,):
+        begun, rows = folder.path.exists(), len(read_rows(folder.statistics))
+        process = ganzoo("parts", *(("resume", path) if begun else ("run", file, "--id", "run")))
+        while len(read_rows(folder.statistics)) < rows + 3:
+            assert process.is_alive(), (tmp_path / "parts.log").read_text()
+            time.sleep(0.01)
+        assert Run(folder).status["state"] == "running"
+        assert process.pid is not None
+        os.kill(process.pid, number)
+        process.join()
+        killed = number == signal.SIGKILL
+        assert process.exitcode == (-number if killed else 128 + number)
+        assert Run(folder).status["state"] == ("killed" if killed else "interrupted")
+    last = ganzoo("parts", "resume", path)
+    for process in (whole, last):
+        process.join()
+        assert process.exitcode == 0
+    told = (tmp_path / "parts.log").read_text()
+    assert (told.count("was killed or crashed"), told.count("stopped after iteration")) == (3, 2)
+    assert outcome(folder) == outcome(RunFolder(tmp_path / "whole" / path))
