@@ -178,7 +178,9 @@ def test_the_description_counts_samples_and_classes(samples: Samples) -> None:
         known = describe(declared((1, 4, 4), 3), Data(train, held_out))
         assert (known.training_samples, known.held_out_samples) == (10, 3)
         assert known.class_shares == pytest.approx((0.4, 0.3, 0.3))
-        assert describe(declared((1, 4, 4), None), Data(train)).class_shares is None
+        alone = describe(declared((1, 4, 4), None), Data(train))
+        assert (alone.class_shares, alone.held_out_samples, alone.real_samples) == (None, 0, 10)
+        assert known.real_samples == 3
 
 
 def test_labels_of_a_stream_are_read_without_its_samples_where_it_has_them(

@@ -88,8 +88,7 @@ def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace
 
 def unchanged(module: str, path: Path) -> Mutant:
     """No mutant, which has to survive all tests in the order that mutants meet them."""
-    source = path.read_text(encoding="utf-8")
-    return Mutant(module, path, 0, source, line=0, lines=range(0), always=True)
+    return Mutant(module, path, 0, path.read_text, line=0, lines=range(0), always=True)
 
 
 def outcomes(

@@ -6,8 +6,9 @@ Changes that no test of behaviour should notice are not made, see `SILENT_KEYWOR
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import libcst as cst
@@ -30,8 +31,8 @@ class Mutant:
     path: Path
     number: int
     """The place among the mutants of its module, from 1."""
-    source: str
-    """The whole text of the changed module."""
+    change: Callable[[], str]
+    """Gives the whole text of the changed module, which takes a while."""
     line: int
     """The line that is changed, in the original."""
     lines: range
@@ -44,6 +45,11 @@ class Mutant:
         """A name that stays the same as long as the module does."""
         return f"{self.module}:{self.line}#{self.number}"
 
+    @cached_property
+    def source(self) -> str:
+        """The whole text of the changed module."""
+        return self.change()
+
     def difference(self) -> str:
         """The lines that differ, with - before the old ones and + before the new ones."""
         old, new = self.path.read_text(encoding="utf-8").splitlines(), self.source.splitlines()
@@ -51,20 +57,24 @@ class Mutant:
         return "\n".join(line for line in lines if not line.startswith("@@"))
 
 
-def mutants_of(module: str, path: Path) -> Iterator[Mutant]:
+def mutants_of(module: str, path: Path) -> list[Mutant]:
     """All mutants of a module, in the order of its lines."""
     wrapper = MetadataWrapper(cst.parse_module(path.read_text(encoding="utf-8")))
     changes = Changes()
     wrapper.visit(changes)
-    seen = {wrapper.module.code}
-    number = 0
+    code, mutants, seen = wrapper.module.code_for_node, [], set[tuple[int, str]]()
     for node, changed, line, lines, always in changes.found:
-        source = wrapper.module.deep_replace(node, changed).code
-        if source in seen:
+        new = id(node), code(changed)
+        if new in seen or new[1] == code(node):
             continue
-        seen.add(source)
-        number += 1
-        yield Mutant(module, path, number, source, line, lines, always)
+        seen.add(new)
+        change = partial(_source, wrapper.module, node, changed)
+        mutants.append(Mutant(module, path, len(mutants) + 1, change, line, lines, always))
+    return mutants
+
+
+def _source(module: cst.Module, node: cst.CSTNode, changed: cst.CSTNode) -> str:
+    return module.deep_replace(node, changed).code
 
 
 class Changes(cst.CSTVisitor):
@@ -125,30 +135,25 @@ class Changes(cst.CSTVisitor):
 
 def _is_text(node: cst.CSTNode) -> bool:
     """Whether this is a text for people: it has several words, or three quotation marks."""
+    if isinstance(node, cst.ConcatenatedString):
+        return _is_text(node.left) or _is_text(node.right)
     if isinstance(node, cst.SimpleString):
-        content = node.raw_value
-        return node.quote in TRIPLE or (" " in content.strip() and any(map(str.isalpha, content)))
+        return node.quote in TRIPLE or _several(node.raw_value)
     if isinstance(node, cst.FormattedString):
-        content = "".join(
-            part.value
-            for part in node.parts
-            if hasattr(part, "value") and isinstance(part.value, str)
-        )
-        return " " in content.strip() and any(map(str.isalpha, content))
-    return isinstance(node, cst.ConcatenatedString) and (
-        _is_text(node.left) or _is_text(node.right)
-    )
+        parts = [part.value for part in node.parts if isinstance(part, cst.FormattedStringText)]
+        return _several("".join(parts))
+    return False
+
+
+def _several(words: str) -> bool:
+    return " " in words.strip() and any(map(str.isalpha, words))
 
 
 def _is_type(node: cst.CSTNode) -> bool:
     """Whether this statement gives a name to a type, such as `Terms = dict[str, Tensor]`."""
+    name = m.Name(m.MatchRegex("[A-Z][A-Z0-9]*[a-z].*"))
     alias = m.Subscript() | m.BinaryOperation(operator=m.BitOr()) | m.Call(func=m.Name("TypeVar"))
-    target = m.AssignTarget(target=m.Name(value=m.MatchIfTrue(lambda name: name[0].isupper())))
-    not_constant = m.MatchIfTrue(lambda name: name != name.upper())
-    named = m.AssignTarget(target=m.Name(value=not_constant))
-    return m.matches(node, m.Assign(targets=[target], value=alias)) and m.matches(
-        node, m.Assign(targets=[named])
-    )
+    return m.matches(node, m.Assign(targets=[m.AssignTarget(name)], value=alias))
 
 
 def _only_texts_differ(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
