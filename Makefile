@@ -8,7 +8,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 
-.PHONY: install dist demo test test-oldest test-scaffold test-slow test-kills fuzz lint format bench bench-relativistic docs clean
+.PHONY: install dist demo test test-oldest test-scaffold test-slow test-kills coverage mutants fuzz lint format bench bench-relativistic docs clean
 
 install: $(INSTALLED)
 
@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 		--seeds 2 --budget iterations=1500
 
 # Two processes test, and start others: threads would only wait for each other.
-test test-oldest test-scaffold test-slow test-kills: export OMP_NUM_THREADS := 1
+test test-oldest test-scaffold test-slow test-kills coverage mutants: export OMP_NUM_THREADS := 1
 
 test: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2
@@ -67,6 +67,20 @@ dist: $(INSTALLED)
 		$(RUN)/python -m build --no-isolation --outdir dist $$project || exit; \
 	done
 	$(RUN)/twine check --strict dist/*
+
+# All tests, and which branches of ganzoo/ they take, in every process that they start.
+coverage: $(INSTALLED)
+	$(RUN)/python -m pip install --quiet --group coverage
+	$(RUN)/python -m coverage erase
+	$(RUN)/python -m coverage run -m pytest --numprocesses 2
+	$(RUN)/python -m coverage combine --quiet
+	$(RUN)/python -m coverage report
+
+# Mutants that the tests notice, of losses, schedules, recipe, checkpoints and split; all take hours,
+# `make mutants SAMPLE=40` a sample of each group.
+mutants: $(INSTALLED)
+	$(RUN)/python -m pip install --quiet --group mutation
+	$(RUN)/python tests/mutation $(if $(SAMPLE),--sample $(SAMPLE))
 
 lint: $(INSTALLED)
 	$(RUN)/ruff format --check .

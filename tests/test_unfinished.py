@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,14 @@ import pytest
 
 from ganzoo.errors import UserError
 from ganzoo.runs import create_run_folder, remove_unfinished, write_text
-from ganzoo.unfinished import beside, new_file, new_folder, whole_file
+from ganzoo.unfinished import (
+    beside,
+    cannot_write,
+    new_file,
+    new_folder,
+    remove_all,
+    whole_file,
+)
 
 KILLED = """
 import os, signal, sys
@@ -59,6 +67,41 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     remove_unfinished(create_run_folder(tmp_path, "tiny", "one"))
     (tmp_path / "status.json").unlink()
     assert [path for path in sorted(tmp_path.iterdir()) if path.name != "tiny"] == before
+
+
+def test_what_is_left_is_found_in_every_folder(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b"
+    (deep / ".run.0123abcd.unfinished" / "samples").mkdir(parents=True)
+    names = (".status.json.89abcdef.unfinished", ".status.json.89ABCDEF.UNFINISHED")
+    for folder in (tmp_path, deep):
+        for name in names:
+            (folder / name).touch()
+    remove_all(tmp_path)
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(left) == [tmp_path / names[1], deep / names[1]]
+    assert list(deep.iterdir()) == [deep / names[1]]
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "hint"),
+    [
+        (errno.ENOSPC, "no space left to write {path}", "make room"),
+        (errno.EDQUOT, "no space left to write {path}", "make room"),
+        (errno.EROFS, "{path} cannot be written: Read-only file system", "make it writable"),
+    ],
+)
+def test_a_write_that_is_refused_says_what_to_do(
+    tmp_path: Path, number: int, text: str, hint: str
+) -> None:
+    path = tmp_path / "run" / "checkpoints" / "000010.pt"
+    path.parent.mkdir(parents=True)
+    error = cannot_write(path, OSError(number, os.strerror(number)))
+    assert (error.message, error.hint) == (text.format(path=path), hint)
+    (tmp_path / "run" / "recipe.toml").touch()
+    error = cannot_write(path, OSError(number, os.strerror(number)))
+    assert error.hint == (
+        f"{hint}, then `ganzoo resume {tmp_path / 'run'}` continues from the last checkpoint"
+    )
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:

@@ -174,3 +174,19 @@ class TestEncoding:
             vae.encode(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64))
         with pytest.raises(UserError, match="has no encoder"):
             run.encode(torch.zeros(2, 1, 8, 8))
+
+
+def test_what_the_package_offers_is_listed_and_nothing_else_is_there() -> None:
+    assert set(ganzoo.__all__) <= set(dir(ganzoo))
+    with pytest.raises(AttributeError, match="module 'ganzoo' has no attribute 'trian'"):
+        ganzoo.trian  # noqa: B018
+
+
+def test_components_of_one_kind_of_all_or_of_none() -> None:
+    every = ganzoo.components()
+    assert ganzoo.components("schedule") == {"schedule": every["schedule"]}
+    assert "alternating" in every["schedule"]
+    with pytest.raises(UserError) as caught:
+        ganzoo.components("shedule")
+    assert caught.value.message == "no kind of component is called 'shedule'"
+    assert caught.value.hint == ", ".join(every)

@@ -166,7 +166,7 @@ def test_another_error_comes_as_a_message() -> None:
 
 def test_the_death_of_a_process_is_told() -> None:
     with pytest.raises(DeadWorker, match="its process died: exit code 3"):
-        in_own_process(os._exit, 3)
+        in_own_process(exec, "import os; os._exit(3)")
     with pytest.raises(DeadWorker, match=KILLED):
         in_own_process(exec, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(DeadWorker, match="its process died: killed by SIGSEGV"):

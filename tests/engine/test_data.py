@@ -159,6 +159,18 @@ def test_an_error_in_a_reading_process_arrives_as_it_was_raised(samples: Samples
     assert str(caught.value) == "sample 3 is broken\n  = leave it out"
 
 
+class Faulty(Listed):
+    """A stream with a fault of its own."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        raise RuntimeError("a fault of the plugin")
+
+
+def test_a_fault_of_a_stream_is_not_taken_for_the_death_of_its_reader(samples: Samples) -> None:
+    with pytest.raises(RuntimeError, match="a fault of the plugin"):
+        loader(Faulty(samples)).fill(0)
+
+
 def test_data_without_classes_give_no_labels(samples: Samples) -> None:
     for source in (loader(samples, labelled=False), loader(Listed(samples), labelled=False)):
         source.fill(0)
@@ -178,7 +190,9 @@ def test_the_description_counts_samples_and_classes(samples: Samples) -> None:
         known = describe(declared((1, 4, 4), 3), Data(train, held_out))
         assert (known.training_samples, known.held_out_samples) == (10, 3)
         assert known.class_shares == pytest.approx((0.4, 0.3, 0.3))
-        assert describe(declared((1, 4, 4), None), Data(train)).class_shares is None
+        alone = describe(declared((1, 4, 4), None), Data(train))
+        assert (alone.class_shares, alone.held_out_samples, alone.real_samples) == (None, 0, 10)
+        assert known.real_samples == 3
 
 
 def test_labels_of_a_stream_are_read_without_its_samples_where_it_has_them(

@@ -59,6 +59,11 @@ def test_ramps_follow_each_other() -> None:
     assert values == pytest.approx([0, 1, 2, 2, 2, 1, 0])
 
 
+def test_before_the_first_of_several_ramps_its_first_value_stays() -> None:
+    both = Ramps((ramp(3.0, 2.0, over=(0.2, 0.4)), ramp(2.0, 0.0, over=(0.5, 1.0))))
+    assert [both.at(share) for share in (0.0, 0.1, 0.2)] == [3, 3, 3]
+
+
 @given(st.integers(1, 50), st.integers(0, 49))
 def test_the_first_iteration_has_the_first_value_and_the_last_the_last(
     iterations: int, iteration: int

@@ -160,6 +160,19 @@ def test_packs_have_no_class(load: Load) -> None:
     load({**PLAIN, "discriminator": 'type = "by-class"\npack = 2'})
 
 
+def test_a_batch_is_cut_into_whole_packs(load: Load) -> None:
+    recipe = {**PLAIN, "discriminator": 'type = "plain"\npack = 3'}
+    train = "iterations = 10\nbatch_size = {}"
+    assert problems(load, {**recipe, "train": train.format(8)}) == [
+        (
+            "discriminator.pack",
+            "train.batch_size = 8 cannot be cut into packs of 3",
+            "make one a multiple of the other",
+        )
+    ]
+    load({**recipe, "train": train.format(9)})
+
+
 def test_packs_are_not_for_generators_that_use_the_discriminator(load: Load) -> None:
     recipe = {**PLAIN, "discriminator": 'type = "plain"\npack = 2'}
     load(recipe)

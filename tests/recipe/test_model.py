@@ -11,7 +11,8 @@ from components import REGISTRY, TABLES, Normalisation, PlainGenerator, WriteFil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.errors import UserError
+from ganzoo.recipe import Recipe, load_component, load_recipe
 
 FULL = recipe_text(
     {
@@ -274,3 +275,17 @@ def test_only_a_loss_with_weights_has_an_optimizer(write: WriteFile) -> None:
     assert set(learned.optimizers) == {"generator", "loss"}
     assert learned.optimizers["loss"].lr == 2.0
     assert learned.optimizers["generator"].lr != 2.0
+
+
+def test_a_component_is_made_again_from_its_table() -> None:
+    table = {"type": "ganzoo-core:alternating", "discriminator_steps": 5, "first": "generator"}
+    component = load_component("schedule", table)
+    assert component.name == "ganzoo-core:alternating"
+    assert component.spec.arguments() == {
+        "discriminator_steps": 5,
+        "generator_steps": 1,
+        "first": "generator",
+    }
+    assert component.plugin.distribution == "ganzoo-core"
+    with pytest.raises(UserError, match="no schedule is called 'alternatin'"):
+        load_component("schedule", {"type": "alternatin"})

@@ -163,6 +163,10 @@ def test_a_check_that_fails_is_its_plugins_mistake(
             "regularizers.0.every: regularizer 'slope' is due every 11 iterations: once in a run "
             "of 10",
         ),
+        (
+            ["probes=[{type='watching', every=11}]"],
+            "probes.0.every: probe 'watching' is due every 11 iterations: never in a run of 10",
+        ),
     ],
 )
 def test_traps_of_schedules_and_periods(overrides: list[str], note: str, write: WriteFile) -> None:
