@@ -101,7 +101,7 @@ class DataDescription:
         return self.held_out_samples or self.training_samples
 
 
-def describe(recipe: Recipe, data: Data) -> DataDescription:
+def describe_data(recipe: Recipe, data: Data) -> DataDescription:
     """The description of a recipe's data set; classes are counted where it is conditional.
 
     Raises `UserError` for a data set without samples or with a value that is not finite, and

@@ -24,7 +24,7 @@ from ganzoo.comparison.entrants import (
     plan,
     with_seed,
 )
-from ganzoo.comparison.jobs import Job, describe_data
+from ganzoo.comparison.jobs import Job, known_data
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.interruption import handled, number_of
@@ -140,7 +140,7 @@ def find_data(entrants: Sequence[Entrant]) -> DataDescription | None:
     Raises `UserError` where they are not there and a recipe needs them.
     """
     try:
-        return in_own_process(describe_data, entrants[0].recipe.to_toml())
+        return in_own_process(known_data, entrants[0].recipe.to_toml())
     except UserError:
         if all(entrant.folders for entrant in entrants):
             return None

@@ -194,13 +194,13 @@ def load_text(text: str) -> Recipe:
         return load_recipe(file)
 
 
-def describe_data(recipe: str) -> DataDescription:
+def known_data(recipe: str) -> DataDescription:
     """What is known of a recipe's data as they are now; the recipe is a TOML text."""
-    from ganzoo.data import describe
+    from ganzoo.data import describe_data
     from ganzoo.engine.parts import base_context
 
     loaded = load_text(recipe)
-    return describe(loaded, loaded.data.spec.build(base_context(loaded)))
+    return describe_data(loaded, loaded.data.spec.build(base_context(loaded)))
 
 
 def iterations_per_second(recipe: str) -> float:

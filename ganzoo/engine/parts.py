@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo.data import Data, DataDescription, describe
+from ganzoo.data import Data, DataDescription, describe_data
 from ganzoo.engine.memory import check_network
 from ganzoo.engine.random import seeded
 from ganzoo.engine.step import Batch, Step, View, packed_shape, watch_outputs
@@ -52,7 +52,7 @@ class Parts:
     ) -> None:
         self.recipe, self.device = recipe, device
         self.context = replace(base_context(recipe), device=device)
-        self.description = description or describe(recipe, self.data)
+        self.description = description or describe_data(recipe, self.data)
         samples = self.description.training_samples
         self.context = replace(self.context, training_samples=samples)
         self.values = MovingValues(recipe.train.iterations, device)

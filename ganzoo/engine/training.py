@@ -165,13 +165,12 @@ def train_recipe(
     group = group_from_environment()
     # Only the first process writes files and shows progress.
     events = recording(recipe, folder, plugins, progress) if group.first else Events([])
-    device = choose_device(recipe.engine.device, group.local_rank)
     # A rank that leaves alone lets the others wait for it: they stop together, in training.
     answer: Answer = "raise" if group.size == 1 else "note"
     try:
         # How the run ended is written before the lock is free: see `read_status`.
         with handled(answer) as interruption, locked(folder) if group.first else nullcontext():
-            _train_recipe(recipe, folder, group, device, events, interruption, resume=resume)
+            _train_recipe(recipe, folder, group, events, interruption, resume=resume)
     except KeyboardInterrupt as stop:  # as the lock was taken
         raise stopped_at_once(folder, Events([]), number_of(stop)) from None
 
@@ -194,13 +193,13 @@ def _train_recipe(
     recipe: Recipe,
     folder: RunFolder,
     group: ProcessGroup,
-    device: torch.device,
     events: Events,
     interruption: Interruption,
     *,
     resume: bool,
 ) -> None:
     """Train a run whose lock this process holds, and say how it ended."""
+    device = choose_device(recipe.engine.device, group.local_rank)
     try:
         with (
             arithmetic(device, deterministic=recipe.engine.deterministic),

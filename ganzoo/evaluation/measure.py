@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganzoo.data import Data, describe, real_samples, take
+from ganzoo.data import Data, describe_data, real_samples, take
 from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.engine.environment import other_data, read_description
 from ganzoo.engine.random import generator_for
-from ganzoo.errors import UserError
-from ganzoo.errors import describe as describe_error
+from ganzoo.errors import UserError, describe
 from ganzoo.evaluation.document import (
     Best,
     Bounds,
@@ -63,7 +62,7 @@ def measure(
     evaluate = evaluate or recipe.evaluate
     kept = kept_snapshots(folder)
     evaluation = _Evaluation(recipe, folder, metrics, evaluate, extractor)
-    if text := other_data(read_description(folder), describe(recipe, evaluation.data)):
+    if text := other_data(read_description(folder), describe_data(recipe, evaluation.data)):
         warn(f"{folder.path}: {text}; it is measured on them all the same")
     # All snapshots with the recipe's own prior, and the last one with each of its other priors.
     own, *others = recipe.all_priors
@@ -186,7 +185,7 @@ class _Evaluation:
             except UserError as error:
                 self.left_out[spec.type] = error.message
             except Exception as error:
-                self.left_out[spec.type] = f"it failed: {describe_error(error)}"
+                self.left_out[spec.type] = f"it failed: {describe(error)}"
                 write_text(self.folder.traceback, traceback.format_exc())
             else:
                 values |= computed

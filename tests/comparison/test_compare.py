@@ -14,7 +14,7 @@ import pytest
 from ganzoo import load_recipe, open_run, train
 from ganzoo.comparison import Budget, Comparison
 from ganzoo.comparison.entrants import place
-from ganzoo.comparison.jobs import describe_data
+from ganzoo.comparison.jobs import known_data
 from ganzoo.data import DataDescription
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.runs import create_run_folder, write_text
@@ -103,7 +103,7 @@ def test_a_run_is_measured_anew_on_data_that_have_changed(
     compared(trained, report=said.append)
     assert said == ["1/1  gan, seed 0: measured"]
     others = DataDescription(1500, 297, digest="another")
-    monkeypatch.setattr("ganzoo.comparison.comparing.describe_data", lambda recipe: others)
+    monkeypatch.setattr("ganzoo.comparison.comparing.known_data", lambda recipe: others)
     compared(trained, report=said.append)
     assert said[1:] == [
         "1/1  gan, seed 0: measured on other data than it was trained on, which have changed since"
@@ -119,7 +119,7 @@ def test_finished_runs_are_compared_where_the_data_are_not_there(
     def missing(recipe: str) -> DataDescription:
         raise UserError("the data are not there")
 
-    monkeypatch.setattr("ganzoo.comparison.comparing.describe_data", missing)
+    monkeypatch.setattr("ganzoo.comparison.comparing.known_data", missing)
     assert compared(trained).data["models"] == first.data["models"]
     with pytest.raises(UserError, match="the data are not there"):
         compared("gan.toml")
@@ -151,7 +151,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
     recipe = load_recipe("gan.toml")
-    path = place(recipe, Path("runs"), describe_data(recipe.to_toml()).digest)
+    path = place(recipe, Path("runs"), known_data(recipe.to_toml()).digest)
     write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
     assert paths(compared("gan.toml")) == [str(path)]
 

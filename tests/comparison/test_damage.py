@@ -22,7 +22,7 @@ Compare = Callable[..., Comparison]
 
 
 def digest(recipe: Recipe) -> str:
-    return jobs.describe_data(recipe.to_toml()).digest
+    return jobs.known_data(recipe.to_toml()).digest
 
 
 @pytest.mark.parametrize("inside", [(), ("samples", "checkpoints")])

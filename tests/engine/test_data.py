@@ -15,7 +15,7 @@ from torch import Tensor
 from ganzoo.data import (
     Data,
     Samples,
-    describe,
+    describe_data,
     digest_of,
     labels_of,
     take,
@@ -187,10 +187,10 @@ def declared(sample_shape: tuple[int, ...], num_classes: int | None) -> Any:
 def test_the_description_counts_samples_and_classes(samples: Samples) -> None:
     held_out = Samples(samples.values[:3], samples.labels[:3])  # type: ignore[index]
     for train in (samples, Listed(samples)):
-        known = describe(declared((1, 4, 4), 3), Data(train, held_out))
+        known = describe_data(declared((1, 4, 4), 3), Data(train, held_out))
         assert (known.training_samples, known.held_out_samples) == (10, 3)
         assert known.class_shares == pytest.approx((0.4, 0.3, 0.3))
-        alone = describe(declared((1, 4, 4), None), Data(train))
+        alone = describe_data(declared((1, 4, 4), None), Data(train))
         assert (alone.class_shares, alone.held_out_samples, alone.real_samples) == (None, 0, 10)
         assert known.real_samples == 3
 
@@ -217,9 +217,9 @@ def test_samples_are_taken_alike_from_memory_and_from_a_stream(samples: Samples)
 
 def test_a_data_set_that_is_not_as_declared_is_refused(samples: Samples) -> None:
     with pytest.raises(UserError, match="dataset 'some' has no training samples"):
-        describe(declared((1, 4, 4), None), Data(Samples(samples.values[:0])))
+        describe_data(declared((1, 4, 4), None), Data(Samples(samples.values[:0])))
     with pytest.raises(RunError, match=r"declares samples of shape \(1, 8, 8\), but holds \(1, 4"):
-        describe(declared((1, 8, 8), None), Data(samples))
+        describe_data(declared((1, 8, 8), None), Data(samples))
 
 
 # The hash of a data set.
@@ -257,12 +257,12 @@ def test_a_stream_is_hashed_by_some_of_its_samples_or_by_what_it_says(samples: S
 
 def test_the_description_knows_all_samples(samples: Samples) -> None:
     def digest(*parts: Samples) -> str:
-        return describe(declared((1, 4, 4), None), Data(*parts)).digest
+        return describe_data(declared((1, 4, 4), None), Data(*parts)).digest
 
     other = Samples(samples.values + 1)
     assert digest(samples, other) == digest(samples, other)
     assert len({digest(samples), digest(samples, other), digest(other, samples)}) == 3
-    known = describe(declared((1, 4, 4), None), Data(samples, source="/somewhere"))
+    known = describe_data(declared((1, 4, 4), None), Data(samples, source="/somewhere"))
     assert known.source == "/somewhere"
 
 
@@ -273,9 +273,9 @@ def test_values_that_are_not_finite_are_named(value: float) -> None:
     spec, bad, good = declared((2,), None), Samples(points), Samples(points[:5])
     message = "sample 7 holds a value that is not finite"
     with pytest.raises(UserError, match=f"dataset 'some', training {message}"):
-        describe(spec, Data(bad))
+        describe_data(spec, Data(bad))
     with pytest.raises(UserError, match=f"dataset 'some', held-out {message}"):
-        describe(spec, Data(good, bad))
+        describe_data(spec, Data(good, bad))
     stream = BatchLoader(Listed(bad), (2,), 10, seed=0, device=CPU)
     with pytest.raises(UserError, match=f"the stream of training data: {message}"):
         stream.fill(0)
