@@ -165,7 +165,7 @@ LAYERS: Mapping[str, Layer] = {
     "cli": Layer(("errors", "interruption", "streams", "cli.*")),
     "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
     "cli.progress": Layer(
-        ("errors", "recipe", "runs", "engine.*", "run", "cli.output"), heavy=True
+        ("errors", "recipe", "runs", "references", "engine.*", "run", "cli.output"), heavy=True
     ),
     **dict.fromkeys(
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from ganzoo.cli.output import print_place, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
 from ganzoo.errors import visible
+from ganzoo.references import RUNS
 from ganzoo.run import Run
 from ganzoo.runs import RunFolder
 
@@ -31,11 +33,18 @@ def display() -> Listener:
 
 
 def report(run: Run) -> None:
-    """Print the values of a finished run's metrics to stderr, and its folder to stdout."""
+    """Print to stderr the values of a finished run's metrics, the first of which is the headline,
+    its last picture and the command that draws samples; and its folder to stdout."""
     if not talks():
         return
     for name, value in run.evaluation.get("values", {}).items():
         tell(f"{name} {value:.4g}")
+    picture = run.folder.samples(run.recipe.train.iterations)
+    if picture.exists():
+        tell(f"samples: {picture}")
+    named = run.path.parent == RUNS / run.recipe.name
+    name = run.recipe.name if named else shlex.quote(str(run.path))
+    tell(f"next: ganzoo sample {name} --out samples.png")
     print_place(run.path)
 
 
