@@ -177,12 +177,20 @@ def torment(
             tally.kills += 1
             tally.found += any(folder.glob("runs/*/*/checkpoints/*.pt"))
             for status in folder.glob("runs/*/*/status.json"):
-                assert read_status(RunFolder(status.parent))["state"] != "running"
+                assert_not_running(RunFolder(status.parent))
         process.end()
         assert differences(remains_of(folder), expected) == []
         assert not list(folder.rglob("*.unfinished"))
         tally.equal += tally.kills - before
         tally.runs += 1
+
+
+def assert_not_running(folder: RunFolder) -> None:
+    """The lock is free as soon as the last thread of the process is gone."""
+    limit = time.monotonic() + 30
+    while read_status(folder)["state"] == "running":
+        assert time.monotonic() < limit, f"{folder.path} is said to be running"
+        time.sleep(POLL)
 
 
 def prepare(folder: Path) -> None:
