@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import multiprocessing
 import os
 import signal
 import threading
@@ -89,6 +90,7 @@ class Reader:
             # Without one of its own, a loader draws a seed from the noise stream.
             generator=torch.Generator(),
             pin_memory=self._pin_memory,
+            worker_init_fn=_end_with_parent,
         )
         with blocked(), _own_handler_of_deaths():
             iterator = iter(loader)
@@ -123,6 +125,22 @@ def _own_handler_of_deaths() -> Iterator[None]:
     before = signal.getsignal(signal.SIGCHLD)
     yield
     signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+def _end_with_parent(worker: int) -> None:
+    """End this worker when the process that trains has ended, however that was.
+
+    DataLoader's own watch sees no more than the process that this one was forked from, which may
+    be a server that outlives the other.
+    """
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Batches(Dataset[Any]):

@@ -144,7 +144,7 @@ def assert_stops(
     words = ("run", *arguments, *ENDLESS)
     process = forked.start(*words, folder=Path.cwd(), log=log, as_init=as_init)
     pid = forked.child_of(process) if as_init else process.pid
-    while not (RUN / "samples" / "000000.png").exists():
+    while not (RUN / "statistics.jsonl").exists():  # then the data are being read
         if not process.is_alive() and process.exitcode == forked.NO_NAMESPACE:
             pytest.skip("no process 1 can be made here")
         assert process.is_alive(), log.read_text()
@@ -180,6 +180,22 @@ def test_workers_end_with_their_parent(start: Start, streamed: tuple[object, ...
     wait_for(process, "it/s")
     process.kill()
     process.wait()
+    assert_gone(process.pid)
+
+
+def test_workers_of_a_server_of_processes_end_with_their_parent(
+    streamed: tuple[object, ...],
+) -> None:
+    """As in a comparison, whose runs have data read by processes that another one forks."""
+    log = Path("log.txt").absolute()
+    process = forked.start("run", *streamed, *ENDLESS, folder=Path.cwd(), log=log)
+    while not (RUN / "statistics.jsonl").exists():  # then the data are being read
+        assert process.is_alive(), log.read_text()
+        time.sleep(0.01)
+    assert process.pid
+    assert len(forked.descendants(process.pid)) > 1
+    process.kill()
+    process.join()
     assert_gone(process.pid)
 
 

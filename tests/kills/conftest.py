@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from typing import Any
 
 import pytest
+from killing import Tally
 
 HEADS = ("kind", "kills", "found a checkpoint", "resumed equal", "runs")
 
@@ -26,3 +29,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for row in (HEADS, *rows, ("all", *sums)):
         kind, *numbers = row
         terminalreporter.line(f"{kind:<24}" + "".join(f"{each!s:>20}" for each in numbers))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest, record_property: Callable[..., None]) -> Iterator[Tally]:
+    """The row of a test, which is in the table even if the test fails."""
+    kind = request.node.callspec.params["kind"] if hasattr(request.node, "callspec") else ""
+    tally = Tally(kind)
+    yield tally
+    record_property("kills", astuple(tally))
