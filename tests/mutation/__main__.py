@@ -1,8 +1,8 @@
 """How many mutants of the code that matters most the tests notice: `make mutants`.
 
-    python tests/mutation                          all mutants; hours
-    python tests/mutation --sample 60 recipe       60 of the recipe's, drawn by a seed
-    python tests/mutation --only ganzoo.ramps:120  the mutants of a line, one by one
+    python tests/mutation                                        all mutants; hours
+    python tests/mutation recipe --sample 60                     60 of the recipe's, by a seed
+    python tests/mutation schedules --only ganzoo.ramps:113#     the mutants of a line, one by one
 
 A mutant is killed if a test fails or runs out of time. `groups.toml` says which modules are
 changed, and which tests may notice.
@@ -53,7 +53,9 @@ def parsed(groups: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="this many mutants of each group, at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", help="mutants whose name begins like this; shows each")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="mutants whose names begin so; shows each"
+    )
     return parser.parse_args()
 
 
@@ -63,7 +65,7 @@ def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace
     mutants = [each for module, path in paths.items() for each in mutants_of(module, path)]
     count = len(mutants)
     if arguments.only:
-        mutants = [each for each in mutants if each.name.startswith(arguments.only)]
+        mutants = [each for each in mutants if each.name.startswith(tuple(arguments.only))]
     elif arguments.sample and arguments.sample < count:
         mutants = random.Random(f"{arguments.seed}/{name}").sample(mutants, arguments.sample)
     covered = measure(group["tests"], list(paths.values()))
