@@ -56,7 +56,11 @@ def parsed(groups: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="mutants whose names begin so; shows each"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for name in arguments.groups:
+        if name not in groups:
+            parser.error(f"no group is called '{name}'; there are {', '.join(groups)}")
+    return arguments
 
 
 def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace) -> float:
@@ -68,6 +72,8 @@ def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace
         mutants = [each for each in mutants if each.name.startswith(tuple(arguments.only))]
     elif arguments.sample and arguments.sample < count:
         mutants = random.Random(f"{arguments.seed}/{name}").sample(mutants, arguments.sample)
+    if not mutants:
+        sys.exit(f"{name}: no mutant has such a name")
     covered = measure(group["tests"], list(paths.values()))
     print(f"{name}: {len(mutants)} of {count} mutants, {len(covered.seconds)} tests", flush=True)
     counts = {module: Counter[str]() for module in paths}
