@@ -104,19 +104,22 @@ def outcomes(
 ) -> Iterator[tuple[Mutant, str]]:
     """What comes of each mutant, as they end: killed, timed out or survived."""
     waiting, running = list(reversed(mutants)), dict[Child, Mutant]()
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            tests = covered.tests_of(mutant.path, mutant.lines, always=mutant.always)
-            if tests:
-                running[start(mutant, tests, covered)] = mutant
-            else:
-                yield mutant, "survived"
-        if running:
-            child = first_to_end(list(running))
-            status = child.result()
-            outcome = {0: "survived", None: "timed out"}.get(status, "killed")
-            yield running.pop(child), outcome
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                mutant = waiting.pop()
+                tests = covered.tests_of(mutant.path, mutant.lines, always=mutant.always)
+                if tests:
+                    running[start(mutant, tests, covered)] = mutant
+                else:
+                    yield mutant, "survived"
+            if running:
+                child = first_to_end(list(running))
+                mutant = running.pop(child)
+                yield mutant, {0: "survived", None: "timed out"}.get(child.result(), "killed")
+    finally:
+        for child in running:  # after Ctrl-C, which does not reach their groups
+            child.result()
 
 
 def start(mutant: Mutant, tests: Sequence[str], covered: Coverage) -> Child:
