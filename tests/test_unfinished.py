@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.errors import UserError
+from ganzoo.errors import RunError, UserError
 from ganzoo.runs import create_run_folder, remove_unfinished, write_text
 from ganzoo.unfinished import (
     beside,
@@ -102,6 +102,13 @@ def test_a_write_that_is_refused_says_what_to_do(
     assert error.hint == (
         f"{hint}, then `ganzoo resume {tmp_path / 'run'}` continues from the last checkpoint"
     )
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "000010.pt"
+    with pytest.raises(RunError) as caught, whole_file(path):
+        pass
+    assert caught.value.message == f"{path} cannot be written: No such file or directory"
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:

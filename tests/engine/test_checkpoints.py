@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,7 @@ def test_what_a_library_cannot_read_is_said_in_one_line(
     with pytest.raises(BrokenFile) as caught:
         read_state(tmp_path / "a.pt")
     assert caught.value.reason == f"it cannot be read: {reason}"
+    assert caught.value.path == tmp_path / "a.pt"
 
 
 def test_a_broken_file_that_cannot_be_renamed_is_passed_over_all_the_same(tmp_path: Path) -> None:
@@ -66,6 +68,14 @@ def test_a_broken_file_that_cannot_be_renamed_is_passed_over_all_the_same(tmp_pa
     path = tmp_path / "gone" / "000010.pt"
     pass_over(BrokenFile(path, "it is empty"), warnings.append)
     assert warnings == [f"{path} cannot be read and is passed over: it is empty"]
+
+
+def test_a_broken_file_is_the_same_error_in_another_process(tmp_path: Path) -> None:
+    error = BrokenFile(tmp_path / "a.pt", "it is empty", hint="make it again")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is BrokenFile
+    assert (again.path, again.reason, again.hint) == (error.path, error.reason, error.hint)
+    assert again.message == f"{tmp_path / 'a.pt'} is broken: it is empty"
 
 
 # The files of a run.
@@ -156,7 +166,7 @@ def test_a_run_without_weights_says_what_makes_them(
 
 def test_a_prior_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     def refuse(state: Mapping[str, Tensor]) -> None:
-        raise RuntimeError(f"no room for {state['mean'].tolist()}\nand more of it")
+        raise RuntimeError(f"no room for {state['mean'].tolist()}\nand more\nof it")
 
     folder = RunFolder(tmp_path)
     prior: Any = SimpleNamespace(

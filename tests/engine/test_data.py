@@ -18,6 +18,7 @@ from ganzoo.data import (
     describe_data,
     digest_of,
     labels_of,
+    real_samples,
     take,
     to_bytes,
     to_unit,
@@ -193,6 +194,12 @@ def test_the_description_counts_samples_and_classes(samples: Samples) -> None:
         alone = describe_data(declared((1, 4, 4), None), Data(train))
         assert (alone.class_shares, alone.held_out_samples, alone.real_samples) == (None, 0, 10)
         assert known.real_samples == 3
+
+
+def test_models_are_measured_against_what_is_held_out_if_anything_is(samples: Samples) -> None:
+    held_out = Samples(samples.values[:3])
+    assert real_samples(Data(samples, held_out)) is held_out
+    assert real_samples(Data(samples)) is samples
 
 
 def test_labels_of_a_stream_are_read_without_its_samples_where_it_has_them(

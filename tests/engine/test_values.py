@@ -81,6 +81,13 @@ def test_a_ramp_of_no_length_is_a_jump(shape: str) -> None:
     assert [jump.at(share) for share in (0.0, 0.4, 0.5, 1.0)] == [3, 3, 5, 5]
 
 
+def test_ramps_stay_as_they_are() -> None:
+    one = ramp(3.0, 5.0)
+    for value, name in ((one, "to"), (Ramps((one,)), "root")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(value, name, 4.0)
+
+
 def test_a_table_takes_a_number_a_ramp_or_several() -> None:
     assert Table().gamma == 1.0
     assert Table.model_validate_json('{"gamma": 2}').gamma == 2.0

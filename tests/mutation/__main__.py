@@ -1,8 +1,8 @@
 """How many mutants of the code that matters most the tests notice: `make mutants`.
 
-    python tests/mutation                          all mutants; hours
-    python tests/mutation --sample 60 recipe       60 of the recipe's, drawn by a seed
-    python tests/mutation --only ganzoo.ramps:120  the mutants of a line, one by one
+    python tests/mutation                                        all mutants; hours
+    python tests/mutation recipe --sample 60                     60 of the recipe's, by a seed
+    python tests/mutation schedules --only ganzoo.ramps:113#     the mutants of a line, one by one
 
 A mutant is killed if a test fails or runs out of time. `groups.toml` says which modules are
 changed, and which tests may notice.
@@ -53,8 +53,14 @@ def parsed(groups: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="this many mutants of each group, at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", help="mutants whose name begins like this; shows each")
-    return parser.parse_args()
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="mutants whose names begin so; shows each"
+    )
+    arguments = parser.parse_args()
+    for name in arguments.groups:
+        if name not in groups:
+            parser.error(f"no group is called '{name}'; there are {', '.join(groups)}")
+    return arguments
 
 
 def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace) -> float:
@@ -63,9 +69,11 @@ def run_group(name: str, group: Mapping[str, Any], arguments: argparse.Namespace
     mutants = [each for module, path in paths.items() for each in mutants_of(module, path)]
     count = len(mutants)
     if arguments.only:
-        mutants = [each for each in mutants if each.name.startswith(arguments.only)]
+        mutants = [each for each in mutants if each.name.startswith(tuple(arguments.only))]
     elif arguments.sample and arguments.sample < count:
         mutants = random.Random(f"{arguments.seed}/{name}").sample(mutants, arguments.sample)
+    if not mutants:
+        sys.exit(f"{name}: no mutant has such a name")
     covered = measure(group["tests"], list(paths.values()))
     print(f"{name}: {len(mutants)} of {count} mutants, {len(covered.seconds)} tests", flush=True)
     counts = {module: Counter[str]() for module in paths}
@@ -96,19 +104,22 @@ def outcomes(
 ) -> Iterator[tuple[Mutant, str]]:
     """What comes of each mutant, as they end: killed, timed out or survived."""
     waiting, running = list(reversed(mutants)), dict[Child, Mutant]()
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            tests = covered.tests_of(mutant.path, mutant.lines, always=mutant.always)
-            if tests:
-                running[start(mutant, tests, covered)] = mutant
-            else:
-                yield mutant, "survived"
-        if running:
-            child = first_to_end(list(running))
-            status = child.result()
-            outcome = {0: "survived", None: "timed out"}.get(status, "killed")
-            yield running.pop(child), outcome
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                mutant = waiting.pop()
+                tests = covered.tests_of(mutant.path, mutant.lines, always=mutant.always)
+                if tests:
+                    running[start(mutant, tests, covered)] = mutant
+                else:
+                    yield mutant, "survived"
+            if running:
+                child = first_to_end(list(running))
+                mutant = running.pop(child)
+                yield mutant, {0: "survived", None: "timed out"}.get(child.result(), "killed")
+    finally:
+        for child in running:  # after Ctrl-C, which does not reach their groups
+            child.result()
 
 
 def start(mutant: Mutant, tests: Sequence[str], covered: Coverage) -> Child:

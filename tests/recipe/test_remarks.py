@@ -174,6 +174,13 @@ def test_traps_of_schedules_and_periods(overrides: list[str], note: str, write: 
     assert [each.removeprefix("command line: ") for each in notes] == [note]
 
 
+def test_steps_of_the_discriminator_are_counted_for_each_of_the_generator(write: WriteFile) -> None:
+    steps = ["schedule.generator_steps=3", "schedule.discriminator_steps=120"]
+    warm_up = ["schedule.type=warm-up", "schedule.warm_up_discriminator_steps=120"]
+    for overrides in (steps, [*warm_up, "schedule.generator_steps=3"]):
+        assert load_recipe(write(recipe_text()), *overrides, registry=STRANGERS).notes == ()
+
+
 def test_a_generator_that_needs_the_discriminator_changes_with_it(write: WriteFile) -> None:
     changes = {"generator": 'type = "searching"', "schedule": 'type = "discriminator-only"'}
     assert load_recipe(write(recipe_text(changes)), registry=STRANGERS).notes == ()
