@@ -14,12 +14,12 @@ from ganzoo.cli.output import print_place, tell, warn_about_broken_plugins
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or an empty folder.")],
     recipe: Annotated[
-        str, typer.Argument(metavar="[RECIPE]", help="A name that `ganzoo recipes` lists.")
+        str, typer.Argument(metavar="RECIPE", help="A name that `ganzoo recipes` lists.")
     ] = "digits-mlp-gan",
 ) -> None:
-    """Write a small project: a recipe to be changed, and settings for git and editors.
+    """Write a small project around a copy of a recipe.
 
-    Prints the path of the recipe.
+    The recipe is to be changed; settings for git and editors lie beside it. Prints its path.
     """
     from ganzoo.scaffold import new_project
 

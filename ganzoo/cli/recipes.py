@@ -14,11 +14,11 @@ def recipes(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]", help="Files below this folder instead.", show_default=False
+            metavar="FOLDER", help="Files below this folder instead.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """List the recipes that come with ganzoo, by the names that every command knows."""
+    """List the recipes that come with ganzoo, by name."""
     from ganzoo.errors import UserError
     from ganzoo.recipe import RecipeError, load_recipe
     from ganzoo.recipe.shipped import shipped

@@ -90,7 +90,7 @@ def _short(value: Any) -> str:
 
 
 def diff(first: RunArgument, second: RunArgument) -> None:
-    """Show in what two runs differ: recipe, versions and choices, a line each."""
+    """Show in what two runs differ: recipe, versions, choices."""
     from ganzoo.overview import compared
     from ganzoo.references import find_run
 
@@ -107,7 +107,7 @@ def diff(first: RunArgument, second: RunArgument) -> None:
 
 def prune(
     chosen: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="By default all runs.")
+        list[str] | None, typer.Argument(metavar="RUN", help="By default all runs.")
     ] = None,
     folder: RunsOption = Path("runs"),
     last: Annotated[

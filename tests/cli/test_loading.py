@@ -109,7 +109,8 @@ BROKEN = {
 ALWAYS_NAMED = set(BROKEN) - {"ganzoo-in-a-hook"}
 COMMANDS = [
     *("run", "resume", "check", "show", "compare", "sample", "recipes", "components", "plugins"),
-    *("schema", "plugin new", "plugin check"),
+    *("schema", "plugin new", "plugin check", "init", "interpolate", "timelapse"),
+    *("runs diff", "runs prune"),
 ]
 
 
@@ -358,7 +359,7 @@ class TestPluginFiles:
             for info in group.registered_commands
         ]
         assert sorted(known) == sorted(COMMANDS)
-        for name in ["", *COMMANDS]:
+        for name in ["", "runs", *COMMANDS]:
             shown = command(*name.split(), "--help").stdout
             assert re.search(r"--plugin PATH +Load a plugin that is not installed", shown), name
 

@@ -19,7 +19,7 @@ MARKUP = "a [bold]strong[/bold] [/x] [link=nowhere]word[/link] :smile:"
 
 COMMANDS = (
     *("run", "resume", "check", "show", "sample"),
-    *("recipes", "components", "plugins", "schema"),
+    *("recipes", "components", "plugins", "schema", "init", "interpolate", "timelapse", "runs"),
 )
 
 
@@ -85,7 +85,7 @@ def test_long_lines_are_not_wrapped(
     recipe = write_recipe({"": f'summary = "{long}"\nlatent = {{ dim = 4 }}'})
     assert long in command("recipes", ".").stdout
     result = command("run", recipe, "train.iterations=1", "--id", "one")
-    assert len(result.stderr.splitlines()) == 2
+    assert len(result.stderr.splitlines()) == 4
     assert len(command("check", f"{long}.toml").stderr.splitlines()) == 3
 
 

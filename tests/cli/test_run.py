@@ -50,6 +50,10 @@ def test_stderr_has_a_line_for_each_logging_interval(finished: CompletedProcess[
     assert "generator 1.2k, discriminator 1.1k" in first
     speed = r"[\d.]+ it/s  \d+ img/s  \d+ s left  "
     means = r"d/real [\d.]+  d/fake [\d.]+  .*g/loss [\d.]+"
+    *rest, picture, following = rest
+    assert picture.startswith("samples: ")
+    assert Path(picture.removeprefix("samples: ")).name == "000006.png"
+    assert re.fullmatch(r"next: ganzoo sample \S+ --out samples.png", following)
     assert len(rest) == 3
     for iteration, line in zip((2, 4, 6), rest, strict=True):
         assert re.fullmatch(rf"{iteration}/6  {speed}{means}", line)
