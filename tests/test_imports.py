@@ -40,8 +40,8 @@ DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-        *("recipe", "recipe.*", "runs", "data", "engine.*", "sampling", "evaluation.*"),
-        *("zoo", "comparison.*"),
+        *("recipe", "recipe.*", "runs", "folders", "data", "engine.*", "sampling"),
+        *("evaluation.*", "zoo", "comparison.*"),
     )
 )
 
@@ -60,7 +60,7 @@ LAYERS: Mapping[str, Layer] = {
     "offers": Layer(("hookspecs", "declarations", "specs")),
     "files": Layer(()),
     "local": Layer(("errors", "files")),
-    "folders": Layer(()),
+    "folders": Layer(("errors",)),
     "distributions": Layer(("hookspecs",)),
     "plugins": Layer(
         ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
@@ -71,7 +71,7 @@ LAYERS: Mapping[str, Layer] = {
         ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
     ),
     "unfinished": Layer(("errors",)),
-    "runs": Layer(("errors", "unfinished")),
+    "runs": Layer(("errors", "files", "unfinished")),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
     "builtin.adversarial": Layer(("protocols",), heavy=True),
@@ -80,14 +80,14 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.priors": DECLARATIONS,
     "builtin.schedules": DECLARATIONS,
     "builtin.tensorboard": DECLARATIONS,
-    "digests": Layer(("errors", "unfinished"), heavy=True),
+    "digests": Layer(("errors", "files", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
     "pictures": Layer(("errors", "data", "unfinished"), heavy=True),
-    "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
+    "engine": Layer(("recipe.*", "folders", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
-            *("recipe", "recipe.*", "runs", "folders", "digests", "data", "pictures"),
+            *("recipe", "recipe.*", "files", "runs", "folders", "digests", "data", "pictures"),
             "engine.*",
         ),
         heavy=True,
@@ -125,7 +125,7 @@ LAYERS: Mapping[str, Layer] = {
     "zoo": Layer(
         (
             *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
-            *("recipe", "runs", "digests", "engine.*", "sampling", "evaluation.*"),
+            *("recipe", "runs", "folders", "digests", "engine.*", "sampling", "evaluation.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -160,8 +160,8 @@ LAYERS: Mapping[str, Layer] = {
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-                *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
-                *("comparison", "scaffold"),
+                *("recipe", "recipe.*", "folders", "pictures", "engine.*", "evaluation.document"),
+                *("zoo", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),
