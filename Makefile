@@ -47,7 +47,8 @@ test-oldest: $(OLDEST_INSTALLED)
 test-scaffold: $(INSTALLED)
 	$(RUN)/python -m pytest --numprocesses 2 -m scaffold tests/scaffold
 
-# Ten thousand recipes that are changed at random, other ones each time; three minutes.
+# Ten thousand recipes that are changed at random, a thousand damaged folders of runs and thousands
+# of files of weights, other ones each time; a quarter of an hour.
 fuzz: $(INSTALLED)
 	GANZOO_FUZZ_EXAMPLES=10000 $(RUN)/python -m pytest tests/fuzz --capture=no
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import RunError
+from ganzoo.files import read_regular
 from ganzoo.unfinished import whole_file
 
 DIGITS = 64
@@ -142,7 +143,7 @@ def pass_over(error: BrokenFile, warn: Callable[[str], None]) -> None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, most=None)
     except FileNotFoundError:
         if path.is_symlink():
             raise BrokenFile(path, "it is a link that leads nowhere") from None

@@ -1,4 +1,4 @@
-"""Reads files that somebody named: only regular ones, and only up to a bound."""
+"""Reads files that somebody named, or that may be damaged: only regular ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _KINDS = (
 )
 
 
-def read_regular(path: str | Path, most: int = MOST) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+def read_regular(path: str | Path, most: int | None = MOST) -> bytes:
+    """The content of a regular file of at most `most` bytes, or of any size.
 
     Never waits: a pipe or a device is refused before anything is read of it. Raises `OSError`,
     whose text says what the path is instead, and `ValueError` for a path that no file can have.
@@ -29,10 +29,10 @@ def read_regular(path: str | Path, most: int = MOST) -> bytes:
     try:
         check_regular(os.fstat(descriptor))
         with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            content = file.read(-1 if most is None else most + 1)
     finally:
         os.close(descriptor)
-    if len(content) > most:
+    if most is not None and len(content) > most:
         raise OSError(f"it is larger than {most // 2**20} MiB")
     return content
 

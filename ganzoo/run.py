@@ -49,7 +49,7 @@ class Run:
     @property
     def statistics(self) -> list[dict[str, Any]]:
         """One row for each logging interval: `iteration`, `images`, `statistics`."""
-        return runs.read_rows(self.folder.statistics)
+        return runs.read_rows(self.folder.statistics, runs.StatisticsRow)
 
     @property
     def evaluation(self) -> dict[str, Any]:

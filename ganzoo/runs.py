@@ -32,20 +32,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, NonNegativeInt, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from ganzoo.errors import RunError, UserError
+from ganzoo.files import read_regular
 from ganzoo.unfinished import beside, cannot_write, new_folder, remove_all, whole_file
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class KnownData(TypedDict):
     """See `ganzoo.data.DataDescription`."""
 
-    training_samples: NonNegativeInt
-    held_out_samples: NonNegativeInt
+    training_samples: Count
+    held_out_samples: Count
     class_shares: tuple[float, ...] | None
     digest: str
     source: str
@@ -262,7 +266,7 @@ def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
     """The content of a JSON file, checked against a type, or an empty dictionary where there is
     none. Raises `RunError`, which says what to do, for one that is damaged."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most=None)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -284,21 +288,36 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 class Row(TypedDict):
     """What every line of a JSON-lines file has."""
 
-    iteration: NonNegativeInt
+    iteration: Count
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; a line cut short by a crash is left out.
+@with_config(ConfigDict(extra="allow"))
+class StatisticsRow(Row):
+    """A line of statistics.jsonl."""
 
-    Raises `RunError` for a line that is damaged.
+    images: Count
+    statistics: dict[str, float]
+
+
+@with_config(ConfigDict(extra="allow"))
+class WarningRow(Row):
+    """A line of warnings.jsonl."""
+
+    name: str
+    text: str
+
+
+def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, checked against a type; a line cut short by a crash is left
+    out. Raises `RunError` for a line that is damaged.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(path, most=None).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
-    return [_checked(path, line, Row, number) for number, line in enumerate(lines, start=1)]
+    return [_checked(path, line, kind, number) for number, line in enumerate(lines, start=1)]
 
 
 def cut_rows(path: Path, iteration: int) -> None:

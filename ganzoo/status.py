@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired
 
-from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, with_config
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from ganzoo.runs import RunFolder, damaged, read_json
+from ganzoo.runs import Amount, Count, RunFolder, damaged, read_json
 from ganzoo.unfinished import is_locked
 
 
@@ -19,17 +19,19 @@ class Status(TypedDict):
     """The file never says `killed`: who is killed writes nothing. See `read_status`."""
     message: NotRequired[str]
     """Why it is not done."""
-    iteration: NotRequired[NonNegativeInt]
+    iteration: NotRequired[Count]
     """Completed iterations."""
-    iterations: NotRequired[NonNegativeInt]
+    iterations: NotRequired[Count]
     """Iterations of the whole run."""
-    images: NotRequired[NonNegativeInt]
+    images: NotRequired[Count]
     """Real samples read."""
-    steps: NotRequired[dict[str, NonNegativeInt]]
+    steps: NotRequired[dict[str, Count]]
     """Steps by phase."""
-    seconds: NotRequired[NonNegativeFloat]
+    seconds: NotRequired[Amount]
     """Wall-clock time of training."""
-    peak_memory_mb: NotRequired[float | None]
+    peak_memory_mb: NotRequired[Amount | None]
+    warnings: NotRequired[list[str]]
+    """What somebody may not have seen."""
 
 
 def read_status(folder: RunFolder) -> Status:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
+from ganzoo.folders import warn_of_cache
 from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe, load_recipe
@@ -112,6 +113,8 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume
     from ganzoo.engine.training import train_recipe
 
     loaded, first = plugins.installed(), group_from_environment().first
+    if first and recipe.reads_features:
+        warn_of_cache()  # said before hours of training
     with handled("raise"), loaded.listening(_listeners(recipe) if first else {}):
         train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
         if recipe.metrics and first:

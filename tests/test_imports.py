@@ -40,8 +40,8 @@ DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-        *("recipe", "recipe.*", "runs", "status", "data", "engine.*", "sampling", "evaluation.*"),
-        *("status", "references", "run", "zoo", "comparison.*"),
+        *("recipe", "recipe.*", "runs", "status", "folders", "data", "engine.*", "sampling"),
+        *("references", "run", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
@@ -60,7 +60,7 @@ LAYERS: Mapping[str, Layer] = {
     "offers": Layer(("hookspecs", "declarations", "specs")),
     "files": Layer(()),
     "local": Layer(("errors", "files")),
-    "folders": Layer(()),
+    "folders": Layer(("errors",)),
     "distributions": Layer(("hookspecs",)),
     "plugins": Layer(
         ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
@@ -71,7 +71,7 @@ LAYERS: Mapping[str, Layer] = {
         ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
     ),
     "unfinished": Layer(("errors",)),
-    "runs": Layer(("errors", "unfinished")),
+    "runs": Layer(("errors", "files", "unfinished")),
     "status": Layer(("runs", "unfinished")),
     "references": Layer(("errors", "runs")),
     "conditioning": Layer((), heavy=True),
@@ -82,16 +82,16 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.priors": DECLARATIONS,
     "builtin.schedules": DECLARATIONS,
     "builtin.tensorboard": DECLARATIONS,
-    "digests": Layer(("errors", "unfinished"), heavy=True),
+    "digests": Layer(("errors", "files", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
     "pictures": Layer(("errors", "data", "unfinished"), heavy=True),
     "movies": Layer(("errors", "pictures", "runs", "unfinished"), heavy=True),
-    "engine": Layer(("recipe.*", "data", "engine.*"), heavy=True),
+    "engine": Layer(("recipe.*", "folders", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
-            *("recipe", "recipe.*", "unfinished", "runs", "status", "folders", "digests", "data"),
-            *("pictures", "engine.*"),
+            *("recipe", "recipe.*", "files", "unfinished", "runs", "status", "folders"),
+            *("digests", "data", "pictures", "engine.*"),
         ),
         heavy=True,
     ),
@@ -141,7 +141,8 @@ LAYERS: Mapping[str, Layer] = {
     "zoo": Layer(
         (
             *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
-            *("recipe", "runs", "references", "run", "digests", "engine.*", "evaluation.*"),
+            *("recipe", "runs", "references", "run", "folders", "digests", "engine.*"),
+            "evaluation.*",
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -177,9 +178,9 @@ LAYERS: Mapping[str, Layer] = {
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-                *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
+                *("recipe", "recipe.*", "folders", "pictures", "engine.*", "evaluation.document"),
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
-                *("comparison", "scaffold"),
+                *("zoo", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

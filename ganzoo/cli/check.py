@@ -21,6 +21,7 @@ def check(
     ],
 ) -> None:
     """Find every problem of every recipe. Nothing is run or built."""
+    from ganzoo.folders import warn_of_cache
     from ganzoo.recipe import Problem, RecipeError, load_recipe
 
     warn_about_broken_plugins()
@@ -39,6 +40,8 @@ def check(
         else:
             say(f"{recipe}: valid")
             note(checked)
+            if checked.reads_features:
+                warn_of_cache()
     if problems:
         # A problem of the command line is the same in every recipe.
         raise RecipeError(dict.fromkeys(problems))

@@ -27,6 +27,7 @@ from ganzoo.comparison.entrants import (
 from ganzoo.comparison.jobs import Job, known_data
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
 from ganzoo.errors import InterruptedRun, UserError
+from ganzoo.folders import KEEP, why_nothing_is_kept
 from ganzoo.interruption import handled, number_of
 from ganzoo.recipe import Component
 from ganzoo.recipe.model import shortages
@@ -103,6 +104,7 @@ def compare(
     check_options_apply(entrants, seeds, budget, overrides)
     check_same_data(entrants)
     protocol = choose_protocol(entrants)
+    check_cache(entrants, protocol)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -132,6 +134,14 @@ def compare(
             number=number_of(stop),
         ) from None
     return Comparison(data, out)
+
+
+def check_cache(entrants: Sequence[Entrant], protocol: Protocol) -> None:
+    """Raise `UserError` where nothing can be kept of what all runs share: a classifier that each
+    of them trains anew need not be the same one."""
+    images = len(entrants[0].recipe.data.spec.sample_shape) == 3  # points are their own features
+    if images and protocol.extractor is not None and (problem := why_nothing_is_kept()):
+        raise UserError(f"{problem}, and all runs are measured in the same features", hint=KEEP)
 
 
 def find_data(entrants: Sequence[Entrant]) -> DataDescription | None:

@@ -20,6 +20,7 @@ from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import (
     Environment,
     RunFolder,
+    StatisticsRow,
     damaged,
     find_run_folder,
     read_json,
@@ -142,7 +143,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     }
     key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
     read_json(folder.environment, Environment)
-    read_rows(folder.statistics)
+    read_rows(folder.statistics, StatisticsRow)
     kept_snapshots(folder)
     path = folder.measures(key)
     if not path.exists():

@@ -92,7 +92,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "best": {},
         "collapse": [],
         "left_out": {} if measures is None else measures["left_out"],
-        "warnings": [] if other_prior else runs.read_rows(folder.warnings),
+        "warnings": [] if other_prior else runs.read_rows(folder.warnings, runs.WarningRow),
         "cost": None if measures is None else _cost(status, measures),
         "statistics": statistics,
     }
@@ -108,7 +108,8 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
 def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[dict[str, Any]]]:
     """What a run says of itself; of one that failed, nothing where that is damaged."""
     try:
-        return read_status(folder), runs.read_rows(folder.statistics)
+        status = read_status(folder)
+        return status, runs.read_rows(folder.statistics, runs.StatisticsRow)
     except RunError:
         if outcome.message is None:
             raise

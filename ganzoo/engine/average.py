@@ -70,11 +70,6 @@ class MovingAverage:
         """State of each network by name."""
         return {name: network.state_dict() for name, network in self.networks.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        for name, network in self.networks.items():
-            network.load_state_dict(state[name])
-
 
 def _some(weight: Tensor) -> Tensor:
     return weight.detach().flatten()[:SAMPLED]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ganzoo.digests import (
@@ -23,7 +24,9 @@ from ganzoo.digests import (
 )
 from ganzoo.engine.environment import run_fingerprint
 from ganzoo.engine.networks import clean_state, misfit
+from ganzoo.engine.saved import SAVED_STATE
 from ganzoo.errors import RunError, describe
+from ganzoo.files import read_regular
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import snapshot_iterations
@@ -87,13 +90,15 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
     """A checkpoint, if it is what its name says, and of the run. Raises `BrokenFile`."""
     state = read_state(path)
     try:
-        iteration, recorded = state["counters"]["iteration"], state["fingerprint"]
-        networks = [*state["networks"].values(), *(state["average"] or {}).values()]
-        tensors = [each for network in networks for each in network.values()]
-        finite = all(bool(each.isfinite().all()) for each in tensors)
-    except (KeyError, TypeError, AttributeError) as error:
+        SAVED_STATE.validate_python(state, strict=True)
+    except ValidationError as error:
         raise BrokenFile(path, "it holds no state of a run") from error
-    if fingerprint not in (None, recorded):
+    iteration = state["counters"]["iteration"]
+    tables = [*state["networks"].values(), *(state["average"] or {}).values()]
+    tables += [each for saved in state["optimizers"].values() for each in saved["state"].values()]
+    tensors = [each for table in tables for each in table.values()]
+    finite = all(bool(each.isfinite().all()) for each in tensors)
+    if fingerprint not in (None, state["fingerprint"]):
         raise BrokenFile(path, "it is of another run")
     if iteration != int(path.stem):
         raise BrokenFile(path, f"it is of iteration {iteration}")
@@ -150,7 +155,7 @@ def kept_snapshots(folder: RunFolder) -> list[int]:
     """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
     is missing in a run that is trained, or its recipe is damaged."""
     try:
-        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_regular(folder.recipe).decode())
         last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
         iterations = snapshot_iterations(last, count)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -194,8 +199,13 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
             f"{folder.path} has no fitted prior '{name}'",
             hint="it is fitted at the end of a run whose loss knows the codes of real samples",
         )
+    state, own = _read(folder, path), prior.state_dict()  # type: ignore[attr-defined]
+    for key in state.keys() & own.keys():
+        if state[key].dtype != own[key].dtype:
+            reason = f"'{key}' is {state[key].dtype}, not {own[key].dtype}"
+            raise _does_not_fit(folder, reason)
     try:
-        prior.load_state_dict(_read(folder, path, finite=False))  # type: ignore[attr-defined]
+        prior.load_state_dict(state)  # type: ignore[attr-defined]
     except RuntimeError as error:
         raise _does_not_fit(folder, str(error).partition("\n")[0]) from error
 

@@ -18,7 +18,7 @@ from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.statistics import Statistics
 from ganzoo.errors import RunError
-from ganzoo.runs import RunFolder, append_row, read_rows
+from ganzoo.runs import RunFolder, WarningRow, append_row, read_rows
 
 if TYPE_CHECKING:
     from ganzoo.engine.session import Session
@@ -211,7 +211,7 @@ class Health(Listener):
 
     def started(self, session: Session, folder: RunFolder) -> None:
         """What was said before the run was interrupted is not said again."""
-        self._said = {row["name"] for row in read_rows(folder.warnings)}
+        self._said = {row["name"] for row in read_rows(folder.warnings, WarningRow)}
         self._reference = reference(session.data, session.backend.device)
 
     def logged(self, session: Session, statistics: Mapping[str, float]) -> None:

@@ -75,15 +75,22 @@ class Optimizers:
         return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave, here or on another kind of device."""
+        """Restore what `state_dict` gave, here or on another kind of device.
+
+        The options stay those of the recipe and of the device. Raises `ValueError` for moments of
+        other weights.
+        """
         for name, optimizer in self._optimizers.items():
-            here = [
-                {"fused": group["fused"]} if "fused" in group else {}
-                for group in optimizer.param_groups
-            ]
-            optimizer.load_state_dict(state[name])
-            for group, kept in zip(optimizer.param_groups, here, strict=True):
-                group.update(kept)
+            moments: Mapping[int, Mapping[str, Tensor]] = state[name]["state"]
+            own = optimizer.state_dict()["param_groups"]
+            if len({frozenset(each) for each in moments.values()}) > 1:
+                raise ValueError(f"the optimizer of the {name} has lost moments")
+            for index, each in moments.items():
+                if not 0 <= index < len(self.weights[name]):
+                    raise ValueError(f"the optimizer of the {name} has no weight {index}")
+                for key, moment in each.items():
+                    _check_moment(f"{key} of the {name}", moment, self.weights[name][index])
+            optimizer.load_state_dict({"state": moments, "param_groups": own})
 
     def _arguments(self, name: str, keys: Iterable[str], iteration: int) -> dict[str, Any]:
         """Some options of one optimizer in an iteration, as torch takes them."""
@@ -95,6 +102,14 @@ class Optimizers:
 
         options = self._options[name]
         return {key: number(key, getattr(options, key)) for key in keys}
+
+
+def _check_moment(what: str, moment: Tensor, weight: Tensor) -> None:
+    """Raise `ValueError` unless it is a number, or has a value for each of the weight's."""
+    number = not moment.shape and moment.dtype == torch.float32
+    if not number and (moment.shape, moment.dtype) != (weight.shape, weight.dtype):
+        kind = f"{tuple(moment.shape)} of {moment.dtype}"
+        raise ValueError(f"{what} is {kind}, not {tuple(weight.shape)} of {weight.dtype}")
 
 
 def _moving(options: settings.Optimizer) -> list[str]:

@@ -31,6 +31,7 @@ from ganzoo.runs import (
     write_json,
     write_text,
 )
+from ganzoo.status import Status as RunStatus
 from ganzoo.streams import warn
 
 POINTS_PER_SAMPLE = 32
@@ -174,7 +175,7 @@ class Status(Listener):
 
     def __init__(self, recipe: Recipe, folder: RunFolder, events: Events) -> None:
         self.recipe, self.folder, self.events = recipe, folder, events
-        self._status: dict[str, Any] = read_json(folder.status)
+        self._status: dict[str, Any] = {**read_json(folder.status, RunStatus)}
         self._warnings: list[str] = self._status.get("warnings", [])
 
     def started(self, session: Session, folder: RunFolder) -> None:

@@ -55,17 +55,12 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
         )
     parts, own = session.parts, state["processes"][session.group.rank]
     for name, module in parts.modules.items():
-        saved = {**state["networks"].get(name, {}), **own["buffers"].get(name, {})}
-        if reason := misfit(module, saved):
-            raise RunError(
-                f"the checkpoint does not fit the {name} of the recipe: {reason}",
-                hint="a plugin has changed it since the run began",
-            )
-        module.load_state_dict(saved)
+        _load(name, module, {**state["networks"].get(name, {}), **own["buffers"].get(name, {})})
     for place, part in parts.with_memory().items():
         part.load_state_dict(own["parts"][place])
-    if session.average is not None:
-        session.average.load_state_dict(state["average"])
+    averages = {} if session.average is None else session.average.networks
+    for name, network in averages.items():
+        _load(name, network, (state["average"] or {}).get(name, {}))
     session.optimizers.load_state_dict(state["optimizers"])
     counters = state["counters"]
     session.counters = Counters(**{**counters, "steps": Counter(counters["steps"])})
@@ -74,6 +69,15 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     session.signs.load_state_dict(own["signs"])
     session.observation.load_state_dict(own["observation"])
     _restore_noise(session, own["noise"])
+
+
+def _load(name: str, module: nn.Module, saved: Mapping[str, Any]) -> None:
+    if reason := misfit(module, saved):
+        raise RunError(
+            f"the checkpoint does not fit the {name} of the recipe: {reason}",
+            hint="a plugin has changed it since the run began",
+        )
+    module.load_state_dict(saved)
 
 
 def _without_weights(module: nn.Module) -> dict[str, Any]:

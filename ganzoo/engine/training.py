@@ -141,7 +141,11 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
         )
     try:
         load_state_dict(session, state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except GanzooError as error:
+        raise RunError(
+            f"{folder.path} cannot be resumed: {error.message}", hint=error.hint
+        ) from error
+    except Exception as error:  # of torch, or of a part with a memory
         raise RunError(
             f"the checkpoint of {folder.path} does not fit its recipe: {describe(error)}",
             hint="a plugin has changed since the run began",

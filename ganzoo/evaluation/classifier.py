@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ganzoo.data import Samples, Stream, digest_of, take
+from ganzoo.engine.networks import misfit
 from ganzoo.engine.random import generator_for, seeded
 from ganzoo.evaluation.cache import cached
 from ganzoo.specs import BuildContext
@@ -67,13 +68,24 @@ def cached_classifier(context: BuildContext) -> Classifier:
         return weights, {"accuracy": repr(accuracy)}
 
     name = f"{digest_of(data.train)}-classifier-v{VERSION}"
-    weights, notes = cached(name, compute)
     classifier = Classifier(shape, num_classes)
+    weights, notes = cached(name, compute, lambda *kept: _misfit(classifier, *kept))
     classifier.load_state_dict(weights)
     samples = "training" if data.held_out is None else "held-out"
     accuracy = f"{float(notes['accuracy']):.2%} accurate on {samples} samples"
     classifier.note = f"a classifier trained on the labels of the data, {accuracy}"
     return classifier
+
+
+def _misfit(classifier: Classifier, weights: Mapping[str, Tensor], notes: Mapping[str, str]) -> str:
+    """Why cached weights and notes are none of a classifier, or nothing."""
+    if not all(bool(each.isfinite().all()) for each in weights.values()):
+        return "it holds numbers that are not finite"
+    try:
+        float(notes["accuracy"])
+    except (KeyError, ValueError):
+        return "it has no accuracy"
+    return misfit(classifier, weights)
 
 
 def train_classifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -63,7 +64,11 @@ class Features:
         extractor = self.extractor
         name = f"{digest_of(part)}-{extractor.type}-{extractor.digest[:16]}"
         # An extractor without weights is quick.
-        tensors, _ = cached(name, compute) if extractor.digest else compute()
+        tensors, _ = (
+            cached(name, compute, lambda kept, notes: _misfit(kept, len(part)))
+            if extractor.digest
+            else compute()
+        )
         for what, values in tensors.items():
             if not bool(values.isfinite().all()):
                 raise RunError(
@@ -71,3 +76,15 @@ class Features:
                     hint="look at the samples, or name another extractor in [extractor]",
                 )
         return Extraction(tensors["features"], tensors.get("probabilities"))
+
+
+def _misfit(tensors: Mapping[str, Tensor], count: int) -> str:
+    """Why cached tensors are no features of `count` samples, or nothing."""
+    if "features" not in tensors or tensors.keys() - {"features", "probabilities"}:
+        return f"it holds {', '.join(tensors) or 'nothing'} instead of features"
+    for name, values in tensors.items():
+        if values.ndim != 2 or len(values) != count or values.dtype != torch.float32:
+            return f"its {name} are {tuple(values.shape)} of {values.dtype}, not of {count} samples"
+        if not bool(values.isfinite().all()):
+            return f"its {name} are not finite"
+    return ""

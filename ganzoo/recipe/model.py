@@ -141,6 +141,12 @@ class Recipe:
         return {each.spec.type: each for each in (self.prior, *self.priors)}
 
     @property
+    def reads_features(self) -> bool:
+        """Whether a metric of it reads features of images, which are kept in the cache."""
+        images = len(self.data.spec.sample_shape) == 3  # points are their own features
+        return images and any(metric.spec.reads != "samples" for metric in self.metrics)
+
+    @property
     def snapshots(self) -> frozenset[int]:
         """The iterations after which weights are kept to be measured; the last is one of them."""
         return frozenset(snapshot_iterations(self.train.iterations, self.evaluate.snapshots))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import threading
 import time
@@ -14,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.data import Data, Samples, take, to_unit
+from ganzoo.digests import read_tensors, write_tensors
 from ganzoo.engine.parts import Parts
 from ganzoo.errors import GanzooWarning, RunError
 from ganzoo.evaluation.cache import cached
 from ganzoo.evaluation.classifier import train_classifier
 from ganzoo.evaluation.features import Features
-from ganzoo.folders import cache_root
+from ganzoo.folders import cache_root, warn_once
 from ganzoo.recipe import Recipe
 
 from .conftest import TINY, data_of
@@ -321,3 +324,93 @@ def test_features_of_real_samples_that_are_not_finite_are_refused(
     monkeypatch.setattr(type(features.extractor.network), "forward", forward)
     with pytest.raises(RunError, match=r"the features of real samples by 'random.*' are"):
         _ = features.training if part == "train" else features.held_out
+
+
+@pytest.fixture(autouse=True)
+def _forget_warnings() -> None:
+    """What was said in one test may be said again in the next."""
+    warn_once.cache_clear()
+
+
+# A cache that cannot be used, and contents that do not belong in it.
+
+
+def test_without_a_lock_what_is_there_is_read(own_cache: Path) -> None:
+    """As on a disk that is read only."""
+    cached("some", Computation())
+    (own_cache / "some.lock").unlink(missing_ok=True)
+    (own_cache / "some.lock").mkdir()
+    (own_cache / "other.lock").mkdir()
+    assert cached("some", Computation())[1] == {"note": "call 1"}
+    compute = Computation()
+    for number in (1, 2):
+        assert cached("other", compute)[1] == {"note": f"call {number}"}
+    assert not (own_cache / "other.safetensors").exists()
+
+
+def test_without_a_folder_it_is_computed_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "file"))
+    compute = Computation()
+    with pytest.warns(GanzooWarning, match=r"file: Not a directory; .* set GANZOO_CACHE to a"):
+        cached("some", compute)
+    cached("some", compute)
+    assert compute.calls == 2
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_loses_nothing_that_was_computed(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.warns(GanzooWarning, match=r"no space left to write .*; it is computed anew"):
+        tensors, _ = cached("some", Computation())
+    assert tensors["values"].tolist() == [0, 1, 2, 3, 4]
+    assert not (own_cache / "some.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda each: {"features": each["features"][1:]}, r"its features are \(296, .*of 297"),
+        (lambda each: {"features": each["features"].double()}, "of torch.float64"),
+        (lambda each: {"features": each["features"] * torch.nan}, "its features are not finite"),
+        (lambda each: {"x": each["features"]}, "it holds x instead of features"),
+        (lambda each: {}, "it holds nothing instead of features"),
+    ],
+)
+def test_features_of_something_else_are_set_aside(
+    recipe: MakeRecipe,
+    own_cache: Path,
+    change: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+    reason: str,
+) -> None:
+    expected = features_of(recipe()).held_out.features
+    (file,) = own_cache.glob("*-random-*.safetensors")
+    tensors, notes = read_tensors(file)
+    write_tensors(file, {name: each.clone() for name, each in change(tensors).items()}, notes)
+    with pytest.warns(GanzooWarning, match=reason):
+        assert torch.equal(features_of(recipe()).held_out.features, expected)
+    assert features_of(recipe()).held_out.features.equal(expected)
+
+
+@pytest.mark.parametrize("what", ["weight", "accuracy"])
+def test_a_classifier_of_something_else_is_set_aside(
+    recipe: MakeRecipe, quick_training: None, own_cache: Path, what: str
+) -> None:
+    named = features_of(recipe("extractor.type=classifier")).extractor.name
+    (file,) = own_cache.glob("*-classifier-v*.safetensors")
+    tensors, notes = read_tensors(file)
+    if what == "weight":
+        tensors["head.bias"] = tensors["head.bias"][1:].clone()
+    else:
+        notes["accuracy"] = "good"
+    write_tensors(file, tensors, notes)
+    reason = {"weight": "'head.bias' has the shape", "accuracy": "it has no accuracy"}[what]
+    with pytest.warns(GanzooWarning, match=reason):
+        assert features_of(recipe("extractor.type=classifier")).extractor.name == named

@@ -119,10 +119,16 @@ class Catalogue:
         """Keep the entries; where that is impossible, files are checked again next time."""
         content = json.dumps(entries)
         beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        with suppress(OSError):
+        try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(f"{hashlib.sha256(content.encode()).hexdigest()}\n{content}")
             beside.replace(self._file)
+        except OSError as error:
+            announce(
+                f"{self.name}: nothing can be kept in the cache folder {self._file.parent}: "
+                f"{reason(error)}; every picture is decoded again next time. To keep what is known "
+                "of them, set GANZOO_CACHE to a folder that can be written"
+            )
 
 
 def with_threads(action: Callable[[str], T], names: Sequence[str]) -> dict[str, T]:

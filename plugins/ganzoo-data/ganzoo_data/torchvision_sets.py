@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from filelock import FileLock
 from torchvision import datasets
 
 from ganzoo.api import UserError
-from ganzoo.engine import Data, Samples
+from ganzoo.engine import Data, Samples, why_unwritable
 
 from .catalogue import Catalogue
 from .messages import announce, reason
@@ -129,12 +132,20 @@ def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: 
     root = data_root.absolute()
     folder, names = LAYOUT[name]
     files = [root / folder / file for file in names]
-    if download and not all(file.exists() for file in files):
+    if download and _missing(files):
+        if problem := why_unwritable(root):
+            raise UserError(
+                f"{name}: not in {root / folder}, and nothing can be downloaded into {root}: "
+                f"{problem}",
+                hint=f"set GANZOO_DATA to the folder that holds {folder}/, or to one that can be "
+                "written",
+            )
         announce(f"{name}: not in {root / folder}; downloading it")
     try:
-        return read(root, download)
+        with _alone(root, name) if download and _missing(files) else nullcontext():
+            return read(root, download)
     except Exception as error:  # torchvision raises errors of any type for damaged files
-        missing = [file.relative_to(root / folder) for file in files if not file.exists()]
+        missing = [file.relative_to(root / folder) for file in _missing(files)]
         if not missing:
             raise UserError(
                 f"{name}: the files in {root / folder} cannot be read: {reason(error)}",
@@ -151,3 +162,14 @@ def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: 
         raise UserError(
             text, hint=f"{place}, or set data.download = true with a network connection"
         ) from error
+
+
+def _missing(files: Sequence[Path]) -> list[Path]:
+    """The files that are not there, or in a folder that nobody may look into."""
+    return [file for file in files if not os.path.exists(file)]
+
+
+def _alone(root: Path, name: str) -> AbstractContextManager[object]:
+    """Let other processes wait while this one downloads: two would write into the same files."""
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / f".{name}.lock")

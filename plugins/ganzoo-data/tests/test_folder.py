@@ -218,9 +218,19 @@ def test_every_file_is_decoded_once(
     assert len(checked) == 20
 
 
-def test_a_cache_that_cannot_be_written_only_takes_time(faces: Path, build: Build) -> None:
-    (faces.parent / ".cache").write_text("a file, no folder")
-    assert len(build(folder(in_memory=False, held_out=0.0)).train) == 20
+def test_a_cache_that_cannot_be_written_only_takes_time(
+    faces: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = faces.parent / ".cache"
+    cache.write_text("a file, no folder")
+    for _ in range(2):
+        assert len(build(folder(in_memory=False, held_out=0.0)).train) == 20
+    said = [line for line in capsys.readouterr().err.splitlines() if "GANZOO_CACHE" in line]
+    assert said == [
+        f"image-folder: nothing can be kept in the cache folder {cache}: File exists; every "
+        "picture is decoded again next time. To keep what is known of them, set GANZOO_CACHE to a "
+        "folder that can be written"
+    ]
 
 
 def test_how_a_stream_is_read_is_in_its_digest(faces: Path, build: Build) -> None:

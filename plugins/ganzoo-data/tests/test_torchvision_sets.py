@@ -6,7 +6,10 @@ Nothing here needs a network; the sets are written in their own formats, a few s
 from __future__ import annotations
 
 import pickle
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import URLError
 
@@ -227,8 +230,36 @@ def test_a_download_that_fails(
 
 def test_a_data_folder_that_cannot_be_made(build: Build, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="the download failed: Not a directory"):
+    with pytest.raises(UserError) as raised:
         build(Mnist(), tmp_path / "file")
+    root = tmp_path / "file"
+    assert str(raised.value) == (
+        f"mnist: not in {root}/MNIST, and nothing can be downloaded into {root}: Not a directory\n"
+        "  = set GANZOO_DATA to the folder that holds MNIST/, or to one that can be written"
+    )
+
+
+def test_one_of_several_downloads(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait, and find what it has brought."""
+    fetched: list[int] = []
+    inside = 0
+
+    def fetch(url: str, download_root: str, **keys: object) -> None:
+        nonlocal inside
+        inside += 1
+        fetched.append(threading.get_ident())
+        time.sleep(0.1)
+        assert inside == 1, "two write at once"
+        write_mnist(tmp_path)
+        inside -= 1
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", fetch)
+    with ThreadPoolExecutor(3) as pool:
+        sets = [pool.submit(build, Mnist()) for _ in range(3)]
+        assert [len(each.result().train) for each in sets] == [TRAIN] * 3
+    assert len(set(fetched)) == 1
 
 
 def test_a_download_that_works(
