@@ -15,7 +15,7 @@ from ganzoo.recipe import load_recipe
 from ganzoo.recipe.shipped import shipped
 from ganzoo.references import run_folders
 from ganzoo.run import written_tables
-from ganzoo.runs import Environment, RunFolder, read_json
+from ganzoo.runs import Environment, RunFolder, WarningRow, read_json, read_rows
 from ganzoo.status import read_status
 
 NAMES = frozenset({"name", "summary"})
@@ -46,6 +46,8 @@ class Overview(TypedDict):
     iterations: int | None
     """Those of the whole run, or None before it has begun."""
     headline: Headline | None
+    warnings: list[str]
+    """Names of the signs that its training went wrong, such as `one-class`."""
     bytes: int
     """What its files take."""
     changes: Differences | None
@@ -74,6 +76,7 @@ def _row(folder: RunFolder, name: str) -> Overview:
         "iteration": 0,
         "iterations": None,
         "headline": None,
+        "warnings": [],
         "bytes": size(folder.path),
         "changes": None,
     }
@@ -81,6 +84,7 @@ def _row(folder: RunFolder, name: str) -> Overview:
         original = _original(folder.path.parent.name)
         if original is not None:
             row["changes"] = differences(written_tables(folder), original)
+        row["warnings"] = [each["name"] for each in read_rows(folder.warnings, WarningRow)]
         value = headline(read_json(folder.evaluation, Measures))
         row["headline"] = None if value is None else {"name": value[0], "value": value[1]}
         status = read_status(folder)

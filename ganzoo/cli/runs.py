@@ -41,7 +41,10 @@ def runs(
     if not rows:
         tell(f"there are no runs in {folder}: `ganzoo run RECIPE` makes one")
         return
-    names = ("run", "state", "age", "iterations", "headline", "size", "differs from the recipe")
+    names = (
+        *("run", "state", "age", "iterations", "headline", "warnings", "size"),
+        "differs from the recipe",
+    )
     stdout().print(table(names, [_line(row) for row in rows]))
 
 
@@ -53,6 +56,7 @@ def _line(row: Overview) -> tuple[str, ...]:
         age(datetime.fromisoformat(row["begun"])),
         "" if last is None else f"{row['iteration']}/{last}",
         "" if headline is None else f"{headline['name']} {headline['value']:.4g}",
+        ", ".join(row["warnings"]),
         amount(row["bytes"]),
         "" if row["changes"] is None else changes(row["changes"]),
     )

@@ -33,7 +33,8 @@ def test_each_run_has_a_line(command: Command, two_runs: list[RunFolder]) -> Non
     assert (result.returncode, result.stderr) == (0, "")
     head, *lines = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
     assert head == [
-        *("run", "state", "age", "iterations", "headline", "size", "differs from the recipe")
+        *("run", "state", "age", "iterations", "headline", "warnings", "size"),
+        "differs from the recipe",
     ]
     assert [line[0] for line in lines] == ["tiny@-2", "tiny@-1"]
     assert [line[1] for line in lines] == ["done", "done"]
@@ -65,6 +66,16 @@ def test_changes_of_a_shipped_recipe_are_shown(command: Command) -> None:
     line = command("runs").stdout.splitlines()[1]
     assert line.rstrip().endswith(", and 1 more")
     assert "train.iterations=2, train.seed=3" in line
+
+
+def test_signs_that_training_went_wrong_are_named(
+    command: Command, two_runs: list[RunFolder]
+) -> None:
+    row = {"iteration": 2, "name": "samples-alike", "text": "they are"}
+    two_runs[0].warnings.write_text(json.dumps(row) + "\n")
+    rows = json.loads(command("runs", "--json").stdout)
+    assert [each["warnings"] for each in rows] == [["samples-alike"], []]
+    assert "  samples-alike  " in command("runs").stdout.splitlines()[1]
 
 
 def test_a_damaged_run_stops_no_list(command: Command, two_runs: list[RunFolder]) -> None:
