@@ -14,6 +14,7 @@ from ganzoo import plugins
 from ganzoo.errors import UserError, one_of
 from ganzoo.plugins import Plugin
 from ganzoo.specs import ComponentSpec
+from ganzoo.synonyms import usual_type
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Registry:
             unused = [plugin for plugin in unused if plugin not in from_it]
             offered = f"{kind} '{name.rpartition(':')[2]}' is offered by"
             advice = f"{offered} {self._how_to_get(known, from_it)}"
+        elif (usual := usual_type(kind, name)) in names:
+            advice = f"it is called '{usual}' here"
         elif near:
             advice = f"did you mean {one_of(near)}?"
         elif names:

@@ -51,6 +51,7 @@ LAYERS: Mapping[str, Layer] = {
     "streams": Layer(("errors",)),
     "protocols": Layer(()),
     "ramps": Layer(()),
+    "synonyms": Layer(()),
     "phases": Layer(()),
     "remarks": Layer(()),
     "specs": Layer(("phases", "protocols", "ramps", "remarks")),
@@ -65,10 +66,13 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(
         ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
     ),
-    "registry": Layer(("errors", "plugins", "specs")),
+    "registry": Layer(("errors", "plugins", "specs", "synonyms")),
     "recipe": Layer(("files", "local", "registry", "recipe.*")),
     "recipe.*": Layer(
-        ("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "recipe.*")
+        (
+            *("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "synonyms"),
+            "recipe.*",
+        )
     ),
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "files", "unfinished")),
@@ -178,7 +182,15 @@ LAYERS: Mapping[str, Layer] = {
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-                *("recipe", "recipe.*", "folders", "pictures", "engine.*", "evaluation.document"),
+                *(
+                    "synonyms",
+                    "recipe",
+                    "recipe.*",
+                    "folders",
+                    "pictures",
+                    "engine.*",
+                    "evaluation.document",
+                ),
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("zoo", "comparison", "scaffold"),
                 *("cli", "cli.*"),

@@ -23,13 +23,19 @@ def components(
     """List what recipes can be made of. With KIND and TYPE, every key of one component."""
     from ganzoo import registry
     from ganzoo.errors import UserError, one_of
+    from ganzoo.recipe.settings import OPTIMIZERS
     from ganzoo.specs import KINDS
+    from ganzoo.synonyms import usual_kind
 
     warn_about_broken_plugins()
     if kind is not None and kind not in KINDS:
-        raise UserError(
-            f"no kind of component is called '{kind}'", hint=f"there is {one_of(list(KINDS))}"
-        )
+        usual = usual_kind(kind) or kind.removesuffix("s")
+        there = f"there is {one_of(list(KINDS))}"
+        if kind == "optimizer":
+            there = f"[optimizer] takes {one_of(list(OPTIMIZERS))}: its keys are in docs/recipes.md"
+        elif usual in KINDS:
+            there = f"it is called '{usual}' here: ganzoo components {usual}"
+        raise UserError(f"no kind of component is called '{kind}'", hint=there)
     installed = registry.installed()
     if kind is not None and name is not None:
         _describe(installed.find(kind, name), name)

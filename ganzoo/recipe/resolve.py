@@ -25,6 +25,7 @@ from ganzoo.recipe.toml import KEYS
 from ganzoo.registry import Registry
 from ganzoo.remarks import Remark
 from ganzoo.specs import NETWORKS, LossSpec
+from ganzoo.synonyms import usual_key
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -394,4 +395,6 @@ def _short(value: Any) -> str:
 
 def _did_you_mean(name: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else otherwise
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"recipes have {usual}" if (usual := usual_key(name)) else otherwise
