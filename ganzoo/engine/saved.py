@@ -43,11 +43,19 @@ class SavedOptimizer(TypedDict):
     param_groups: list[dict[str, Any]]
 
 
-class SavedStatistics(TypedDict):
-    """Sums since the last reading, and of how many values."""
-
+class _Statistics(TypedDict):
     sums: dict[str, Scalar]
     counts: dict[str, Count]
+
+
+def _of_the_same(value: _Statistics) -> _Statistics:
+    if value["sums"].keys() != value["counts"].keys():
+        raise ValueError("sums and counts of different values")
+    return value
+
+
+SavedStatistics = Annotated[_Statistics, AfterValidator(_of_the_same)]
+"""Sums since the last reading, and of how many values."""
 
 
 class SavedSigns(TypedDict):

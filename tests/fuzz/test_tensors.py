@@ -119,7 +119,7 @@ def test_other_bytes_are_found_in_every_part_of_a_file(runs: Runs, tmp_path: Pat
         place = tmp_path / file.name
         place.write_bytes(damaged)
         read = read_state if file.suffix == ".pt" else read_tensors
-        if damaged in (content, other.read_bytes()) and file.suffix == other.suffix:
+        if damaged == content or (file.suffix == other.suffix and damaged == other.read_bytes()):
             read(place)  # whole, if not what belongs there: the next test
             return
         with pytest.raises(BrokenFile) as error:
@@ -214,7 +214,7 @@ def test_other_weights_are_never_loaded(runs: Runs, tmp_path: Path) -> None:
 
 
 CERTAIN = re.compile(
-    r"fingerprint|counters\.iteration|networks\.|average\.|optimizers\..*\.state\.\d"
+    r"fingerprint|counters\.iteration|networks\.|average\.|optimizers\..*\.state\.\d+\."
 )
 """What no wrong value of a checkpoint is taken for in silence, by its place."""
 
