@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,39 @@ def test_a_damaged_line_is_named(
     assert_named(command("resume", interrupted_run), f"{file}:2")
     file.write_text("\n".join(rows) + "\n")
     assert command("resume", interrupted_run).returncode == 0
+
+
+@pytest.mark.parametrize("name", [*JSON, "statistics.jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_not_waited_for(
+    command: Command, interrupted_run: Path, name: str, kind: str
+) -> None:
+    file = interrupted_run / name
+    file.unlink()
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    result = command("resume", interrupted_run)
+    assert result.returncode == 1
+    assert f"{file} is damaged: it is a {kind}, not a file\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("status.json", '{"state": "interrupted", "warnings": 3}', "warnings: "),
+        ("status.json", f'{{"state": "interrupted", "images": 1{"0" * 400}}}', "images: "),
+        ("status.json", '{"state": "interrupted", "seconds": 1e999}', "seconds: "),
+        ("warnings.jsonl", '{"iteration": 2}\n', "name: Field required"),
+    ],
+)
+def test_values_that_no_run_has(
+    command: Command, interrupted_run: Path, name: str, content: str, reason: str
+) -> None:
+    file = interrupted_run / name
+    file.write_text(content)
+    place = f"{file}:1" if name.endswith("l") else f"{file}"
+    result = command("resume", interrupted_run)
+    assert result.returncode == 1
+    assert f"{place} is damaged: {reason}" in result.stderr
 
 
 def test_a_folder_in_the_place_of_a_file(command: Command, run: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_damaged_folder_is_named_once_and_passed_over(
     ("name", "content"),
     [
         ("statistics.jsonl", "[]\n"),
+        ("statistics.jsonl", '{"iteration": 4, "images": 8, "statistics": {"d/real": "a"}}\n'),
         ("status.json", '{"state": "done"}'),
         ("environment.json", "{}"),
     ],

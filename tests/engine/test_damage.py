@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -117,6 +118,14 @@ def test_what_is_no_file_is_found(file: tuple[bytes, Read], tmp_path: Path) -> N
     path.unlink()
     path.mkdir()
     with pytest.raises(BrokenFile, match="it is a folder"):
+        read(path)
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(BrokenFile, match="it is a pipe, not a file"):
+        read(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(BrokenFile, match="it is a device, not a file"):
         read(path)
 
 
