@@ -1,11 +1,12 @@
 """Checkpoints, snapshots and weights: written completely or not at all, and read back.
 
-Each file says of which run it is and which file of it; see `ganzoo.digests` for the rest.
+Each file says of which run it is and which file of it; see `ganzoo.digests` for the rest. In files
+of weights every key begins with the part that it belongs to: `generator.layers.0.weight`,
+`priors.mixture.means`; their header has what `engine.environment.provenance` says.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ganzoo.errors import RunError, describe
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, written_tables
 from ganzoo.status import read_status
 
 LOOKS = 100
@@ -102,21 +103,22 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
     return state
 
 
-def save_weights(folder: RunFolder, name: str, network: nn.Module, fingerprint: str) -> None:
-    """Write a network's weights and buffers as `<name>.safetensors`."""
-    _save(folder, folder.weights(name), clean_state(network), fingerprint)
+def save_weights(
+    folder: RunFolder, name: str, network: nn.Module, notes: Mapping[str, str]
+) -> None:
+    """Write a network's weights and buffers as `<name>.safetensors`.
+
+    `notes`, here and below, are what `provenance` says of the run.
+    """
+    _save(folder, folder.weights(name), {name: clean_state(network)}, notes)
 
 
 def save_snapshot(
-    folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module], fingerprint: str
+    folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module], notes: Mapping[str, str]
 ) -> None:
-    """Write the weights of all modules to one file, keys as `<name>.<weight>`."""
-    state = {
-        f"{name}.{key}": value
-        for name, module in modules.items()
-        for key, value in clean_state(module).items()
-    }
-    _save(folder, folder.snapshot(iteration), state, fingerprint)
+    """Write the weights of all modules to one file."""
+    parts = {name: clean_state(module) for name, module in modules.items()}
+    _save(folder, folder.snapshot(iteration), parts, notes)
 
 
 def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: Warn) -> None:
@@ -131,7 +133,7 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
     missing = [path for path in paths.values() if not path.exists()]
     if not missing:
         for name, network in networks.items():
-            _load(network, _read(folder, paths[name]), folder)
+            _load(network, _own(_read(folder, paths[name]), name), folder)
         return
     if done:
         raise RunError(f"{missing[0]} is not there, although the run is done", hint=_again(folder))
@@ -150,10 +152,10 @@ def kept_snapshots(folder: RunFolder) -> list[int]:
     """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
     is missing in a run that is trained, or its recipe is damaged."""
     try:
-        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
+        tables = written_tables(folder)
         last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
         iterations = snapshot_iterations(last, count)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise RunError(
             f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
         ) from error
@@ -174,16 +176,14 @@ def load_snapshot(folder: RunFolder, iteration: int, networks: Mapping[str, nn.M
     """
     state = _read(folder, folder.snapshot(iteration))
     for name, network in networks.items():
-        prefix = f"{name}."
-        own = {key: value for key, value in state.items() if key.startswith(prefix)}
-        _load(network, {key.removeprefix(prefix): own[key] for key in own}, folder)
+        _load(network, _own(state, name), folder)
 
 
-def save_prior(folder: RunFolder, name: str, prior: Prior, fingerprint: str) -> None:
+def save_prior(folder: RunFolder, name: str, prior: Prior, notes: Mapping[str, str]) -> None:
     """Write the state of a fitted prior as `priors/<name>.safetensors`."""
     state: Mapping[str, Tensor] = prior.state_dict()  # type: ignore[attr-defined]
     tensors = {key: value.contiguous() for key, value in state.items()}
-    _save(folder, folder.prior(name), tensors, fingerprint)
+    _save(folder, folder.prior(name), {f"priors.{name}": tensors}, notes)
 
 
 def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
@@ -195,7 +195,8 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
             hint="it is fitted at the end of a run whose loss knows the codes of real samples",
         )
     try:
-        prior.load_state_dict(_read(folder, path, finite=False))  # type: ignore[attr-defined]
+        state = _own(_read(folder, path, finite=False), f"priors.{name}")
+        prior.load_state_dict(state)  # type: ignore[attr-defined]
     except RuntimeError as error:
         raise _does_not_fit(folder, str(error).partition("\n")[0]) from error
 
@@ -215,13 +216,33 @@ def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
             yield error
 
 
-def _save(folder: RunFolder, path: Path, tensors: Mapping[str, Tensor], fingerprint: str) -> None:
-    file = path.relative_to(folder.path).as_posix()
-    write_tensors(path, tensors, {"file": file, "fingerprint": fingerprint})
+def _save(
+    folder: RunFolder,
+    path: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    notes: Mapping[str, str],
+) -> None:
+    tensors = {f"{part}.{key}": own[key] for part, own in parts.items() for key in own}
+    write_tensors(path, tensors, {**notes, "file": path.relative_to(folder.path).as_posix()})
+
+
+def _own(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, by its own names."""
+    prefix = f"{part}."
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Tensor]:
     """The tensors of a file of the run. Raises `RunError`."""
+    return _read_whole(folder, path, finite=finite)[0]
+
+
+def _read_whole(
+    folder: RunFolder, path: Path, *, finite: bool = True
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file of the run, and the notes. Raises `RunError`."""
     hint, file = _again(folder), path.relative_to(folder.path).as_posix()
     try:
         tensors, notes = read_tensors(path)
@@ -235,7 +256,7 @@ def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Te
         raise RunError(f"{path} is missing", hint=hint) from None
     except BrokenFile as error:
         raise BrokenFile(path, error.reason, hint=hint) from error
-    return tensors
+    return tensors, notes
 
 
 def _again(folder: RunFolder) -> str:
