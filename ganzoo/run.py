@@ -218,6 +218,10 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     return run if snapshot is None else run.at(int(snapshot))
 
 
+load = open_run
+"""The same by the name under which model cards know it."""
+
+
 def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
     """The recipe of a run, and what overrides make of it. Raises `RunError` as `check_own` does."""
     recipe = load_recipe(folder.recipe)

@@ -131,6 +131,14 @@ LAYERS: Mapping[str, Layer] = {
             "evaluation.document",
         )
     ),
+    "exporting": Layer(("errors", "run", "exporting.*")),
+    "exporting.*": Layer(
+        (
+            *("errors", "recipe", "recipe.*", "unfinished", "runs", "pictures", "engine.*"),
+            *("evaluation.*", "run", "exporting.*"),
+        ),
+        heavy=True,
+    ),
     "overview": Layer(
         (
             *("errors", "recipe", "recipe.*", "runs", "status", "references", "run"),
@@ -153,7 +161,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "recipe", "run", "zoo")),
+    "": Layer(("comparison", "errors", "exporting", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -171,7 +179,7 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.init", "cli.movies", "cli.runs"),
+            *("cli.export", "cli.init", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
@@ -179,7 +187,7 @@ LAYERS: Mapping[str, Layer] = {
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
-                *("comparison", "scaffold"),
+                *("exporting", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

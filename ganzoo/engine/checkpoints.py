@@ -203,17 +203,41 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
 
 def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
     """What is wrong with the files that a finished run is sampled from and measured by."""
-    names = [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
-    paths = [folder.weights(name) for name in names]
+    paths = [folder.weights(name) for name in _saved(recipe)]
     paths += [folder.snapshot(iteration) for iteration in sorted(recipe.snapshots)]
-    if "codes" in recipe.loss.spec.provides:
-        fitted = [name for name, each in recipe.all_priors.items() if each.spec.fitted]
-        paths += [folder.prior(name) for name in fitted]
+    paths += [folder.prior(name) for name in _fitted(recipe)]
     for path in paths:
         try:
             _read(folder, path, finite=False)
         except RunError as error:
             yield error
+
+
+def copy_weights(run: RunFolder, recipe: Recipe, iteration: int | None, to: RunFolder) -> None:
+    """Write what a run is sampled from to another folder: the weights, at the end or of a snapshot,
+    and the priors, if they are fitted by now. Raises `RunError` where a file is missing or broken.
+    """
+    snapshot = None if iteration is None else _read_whole(run, run.snapshot(iteration))
+    for name in _saved(recipe):
+        tensors, notes = snapshot or _read_whole(run, run.weights(name))
+        _save(to, to.weights(name), {name: _own(tensors, name)}, notes)
+    for name in _fitted(recipe):
+        if run.prior(name).exists():
+            tensors, notes = _read_whole(run, run.prior(name), finite=False)
+            part = f"priors.{name}"
+            _save(to, to.prior(name), {part: _own(tensors, part)}, notes)
+
+
+def _saved(recipe: Recipe) -> list[str]:
+    """The parts whose weights a run saves."""
+    return [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
+
+
+def _fitted(recipe: Recipe) -> list[str]:
+    """The priors that a run fits at its end."""
+    if "codes" not in recipe.loss.spec.provides:
+        return []
+    return [name for name, each in recipe.all_priors.items() if each.spec.fitted]
 
 
 def _save(
