@@ -12,8 +12,9 @@ TYPE_CHECKING = False  # as in typing, which takes its time to be imported
 if TYPE_CHECKING:
     from ganzoo.comparison import Budget, Comparison, compare
     from ganzoo.errors import GanzooError, RunError, UserError
+    from ganzoo.exporting import export
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
-    from ganzoo.run import Run, open_run
+    from ganzoo.run import Run, load, open_run
     from ganzoo.zoo import components, resume, train
 
 __all__ = [
@@ -27,13 +28,18 @@ __all__ = [
     "UserError",
     "compare",
     "components",
+    "export",
+    "load",
     "load_recipe",
     "open_run",
     "resume",
     "train",
 ]
 
-_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.zoo", "ganzoo.comparison")
+_MODULES = (
+    *("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.exporting", "ganzoo.zoo"),
+    "ganzoo.comparison",
+)
 """Where the names are; imported when one is first used, so that the command line can take charge
 of signals before anything slow is imported."""
 

@@ -14,8 +14,14 @@ from ganzoo.evaluation.document import Measures, headline
 from ganzoo.recipe import load_recipe
 from ganzoo.recipe.shipped import shipped
 from ganzoo.references import run_folders
-from ganzoo.run import written_tables
-from ganzoo.runs import Environment, RunFolder, WarningRow, read_json, read_rows
+from ganzoo.runs import (
+    Environment,
+    RunFolder,
+    WarningRow,
+    read_json,
+    read_rows,
+    written_tables,
+)
 from ganzoo.status import read_status
 
 NAMES = frozenset({"name", "summary"})

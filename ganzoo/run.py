@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import runs
-from ganzoo.errors import RunError, UserError, describe
+from ganzoo.errors import RunError, UserError
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import BEST, find_run
-from ganzoo.runs import Environment, RunFolder
+from ganzoo.runs import Environment, RunFolder, written_tables
 from ganzoo.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -219,6 +218,10 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     return run if snapshot is None else run.at(int(snapshot))
 
 
+load = open_run
+"""The same by the name under which model cards know it."""
+
+
 def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
     """The recipe of a run, and what overrides make of it. Raises `RunError` as `check_own` does."""
     recipe = load_recipe(folder.recipe)
@@ -241,19 +244,6 @@ def check_own(folder: RunFolder, recipe: Recipe) -> None:
             f"{folder.recipe} is not the recipe that this run was started with",
             hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
         )
-
-
-def written_tables(folder: RunFolder) -> dict[str, Any]:
-    """The tables of a run's recipe.toml, which has every key, not checked by any plugin.
-
-    Raises `RunError` where it is damaged.
-    """
-    try:
-        return tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
-        ) from error
 
 
 def says_how_to_compute(override: str) -> bool:

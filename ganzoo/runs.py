@@ -11,7 +11,8 @@ checkpoints/<iteration>.pt
 snapshots/<iteration>.safetensors weights on the way, for measuring
 probes/<probe>.jsonl    values of a probe by iteration
 probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
-<network>.safetensors   weights at the end; those that are sampled from are the moving average
+<network>.safetensors   weights at the end; those that are sampled from are the moving average. As
+                        in snapshots and priors, keys begin with the part: generator.layers.0.weight
 priors/<prior>.safetensors priors fitted to the codes of real samples, where the loss knows codes
 pictures/<name>.png     of those codes: reconstructions, lines from one to another, fitted priors
 evaluation.json         values of the metrics at the end and on the way
@@ -27,6 +28,7 @@ import functools
 import json
 import math
 import re
+import tomllib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from ganzoo.errors import RunError, UserError
+from ganzoo.errors import RunError, UserError, describe
 from ganzoo.files import read_regular
 from ganzoo.unfinished import beside, cannot_write, new_folder, remove_all, whole_file
 
@@ -233,6 +235,19 @@ def find_run_folder(path: str | Path) -> RunFolder:
         )
         raise UserError(f"{path} is no run folder: it has no recipe.toml", hint=hint)
     return folder
+
+
+def written_tables(folder: RunFolder) -> dict[str, Any]:
+    """The tables of a run's recipe.toml, which has every key, not checked by any plugin.
+
+    Raises `RunError` where it is damaged.
+    """
+    try:
+        return tomllib.loads(read_regular(folder.recipe).decode())
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

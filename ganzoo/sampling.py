@@ -39,6 +39,7 @@ class Sampler:
     def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
         self.recipe, self.folder = recipe, folder
         self.device = choose_device(recipe.engine.device)
+        self._snapshot: int | None = None
         self.parts = Parts(recipe, self.device, read_description(folder))
         load_weights(folder, self.parts.networks, _warn)
         for network in self.networks.values():
@@ -54,7 +55,11 @@ class Sampler:
         """The recipe's loss, with its trained weights where it has any."""
         loss = self.parts.loss
         if "loss" in (modules := self.parts.modules):
-            load_weights(self.folder, {"loss": modules["loss"]}, _warn)
+            own = {"loss": modules["loss"]}
+            if self._snapshot is None:
+                load_weights(self.folder, own, _warn)
+            else:
+                load_snapshot(self.folder, self._snapshot, own)
             modules["loss"].eval()
         return loss
 
@@ -70,6 +75,7 @@ class Sampler:
         """Take all weights from the snapshot of an iteration. Raises `RunError` as it does."""
         modules = self.parts.modules if "loss" in self.__dict__ else dict(self.networks)
         load_snapshot(self.folder, iteration, modules)
+        self._snapshot = iteration
 
     def draw(self, count: int, *, seed: int = 0, prior: str | None = None) -> Tensor:
         """Latents `(count, latent_dim)` on the CPU; `prior` as for `sample`."""

@@ -253,6 +253,8 @@ class DatasetSpec(ComponentSpec):
     """Declares a data set. `build` returns a `ganzoo.engine.Data`."""
 
     kind: ClassVar[str] = "dataset"
+    hub_id: ClassVar[str] = ""
+    """Its name on the Hugging Face hub, such as `ylecun/mnist`, for model cards."""
 
     @property
     @abstractmethod

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import ganzoo
+import ganzoo.exporting
 import ganzoo.recipe
+import ganzoo.run
 import ganzoo.zoo
 from ganzoo import hookspecs
 from ganzoo.cli.app import app
@@ -24,7 +26,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("module", [ganzoo.zoo, ganzoo.recipe], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module",
+    [ganzoo.zoo, ganzoo.recipe, ganzoo.exporting, ganzoo.run],
+    ids=lambda module: module.__name__,
+)
 def test_examples_in_docstrings(
     module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +46,7 @@ def test_examples_in_docstrings(
         assert runner.run(test).failed == 0, test.name
 
 
-@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "components"])
+@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "export", "components"])
 def test_the_python_functions_have_an_example(name: str) -> None:
     assert ">>> import ganzoo" in getattr(ganzoo, name).__doc__
 

@@ -135,6 +135,14 @@ LAYERS: Mapping[str, Layer] = {
             "evaluation.document",
         )
     ),
+    "exporting": Layer(("errors", "run", "exporting.*")),
+    "exporting.*": Layer(
+        (
+            *("errors", "recipe", "recipe.*", "unfinished", "runs", "pictures", "engine.*"),
+            *("evaluation.*", "run", "exporting.*"),
+        ),
+        heavy=True,
+    ),
     "overview": Layer(
         (
             *("errors", "recipe", "recipe.*", "runs", "status", "references", "run"),
@@ -158,7 +166,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "recipe", "run", "zoo")),
+    "": Layer(("comparison", "errors", "exporting", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -176,7 +184,7 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.init", "cli.movies", "cli.runs"),
+            *("cli.export", "cli.init", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
@@ -192,7 +200,7 @@ LAYERS: Mapping[str, Layer] = {
                     "evaluation.document",
                 ),
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
-                *("zoo", "comparison", "scaffold"),
+                *("zoo", "exporting", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

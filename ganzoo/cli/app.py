@@ -8,6 +8,7 @@ from ganzoo.cli import (
     check,
     compare,
     components,
+    export,
     init,
     movies,
     plugin_check,
@@ -40,6 +41,7 @@ app.command("compare")(taking_plugins(compare.compare))
 app.command("sample")(taking_plugins(sample.sample))
 app.command("interpolate")(taking_plugins(movies.interpolate))
 app.command("timelapse")(taking_plugins(movies.timelapse))
+app.command("export")(taking_plugins(export.export))
 app.command("recipes")(taking_plugins(recipes.recipes))
 app.command("components")(taking_plugins(components.components))
 app.command("plugins")(taking_plugins(plugins.plugins))

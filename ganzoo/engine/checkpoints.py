@@ -1,11 +1,12 @@
 """Checkpoints, snapshots and weights: written completely or not at all, and read back.
 
-Each file says of which run it is and which file of it; see `ganzoo.digests` for the rest.
+Each file says of which run it is and which file of it; see `ganzoo.digests` for the rest. In files
+of weights every key begins with the part that it belongs to: `generator.layers.0.weight`,
+`priors.mixture.means`; their header has what `engine.environment.provenance` says.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,10 @@ from ganzoo.engine.environment import run_fingerprint
 from ganzoo.engine.networks import clean_state, misfit
 from ganzoo.engine.saved import SAVED_STATE
 from ganzoo.errors import RunError, describe
-from ganzoo.files import read_regular
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import RunFolder
+from ganzoo.runs import RunFolder, written_tables
 from ganzoo.status import read_status
 
 LOOKS = 100
@@ -107,21 +107,22 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
     return state
 
 
-def save_weights(folder: RunFolder, name: str, network: nn.Module, fingerprint: str) -> None:
-    """Write a network's weights and buffers as `<name>.safetensors`."""
-    _save(folder, folder.weights(name), clean_state(network), fingerprint)
+def save_weights(
+    folder: RunFolder, name: str, network: nn.Module, notes: Mapping[str, str]
+) -> None:
+    """Write a network's weights and buffers as `<name>.safetensors`.
+
+    `notes`, here and below, are what `provenance` says of the run.
+    """
+    _save(folder, folder.weights(name), {name: clean_state(network)}, notes)
 
 
 def save_snapshot(
-    folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module], fingerprint: str
+    folder: RunFolder, iteration: int, modules: Mapping[str, nn.Module], notes: Mapping[str, str]
 ) -> None:
-    """Write the weights of all modules to one file, keys as `<name>.<weight>`."""
-    state = {
-        f"{name}.{key}": value
-        for name, module in modules.items()
-        for key, value in clean_state(module).items()
-    }
-    _save(folder, folder.snapshot(iteration), state, fingerprint)
+    """Write the weights of all modules to one file."""
+    parts = {name: clean_state(module) for name, module in modules.items()}
+    _save(folder, folder.snapshot(iteration), parts, notes)
 
 
 def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: Warn) -> None:
@@ -136,7 +137,7 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
     missing = [path for path in paths.values() if not path.exists()]
     if not missing:
         for name, network in networks.items():
-            _load(network, _read(folder, paths[name]), folder)
+            _load(network, _own(_read(folder, paths[name]), name), folder)
         return
     if done:
         raise RunError(f"{missing[0]} is not there, although the run is done", hint=_again(folder))
@@ -155,10 +156,10 @@ def kept_snapshots(folder: RunFolder) -> list[int]:
     """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
     is missing in a run that is trained, or its recipe is damaged."""
     try:
-        tables = tomllib.loads(read_regular(folder.recipe).decode())
+        tables = written_tables(folder)
         last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
         iterations = snapshot_iterations(last, count)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise RunError(
             f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
         ) from error
@@ -179,16 +180,14 @@ def load_snapshot(folder: RunFolder, iteration: int, networks: Mapping[str, nn.M
     """
     state = _read(folder, folder.snapshot(iteration))
     for name, network in networks.items():
-        prefix = f"{name}."
-        own = {key: value for key, value in state.items() if key.startswith(prefix)}
-        _load(network, {key.removeprefix(prefix): own[key] for key in own}, folder)
+        _load(network, _own(state, name), folder)
 
 
-def save_prior(folder: RunFolder, name: str, prior: Prior, fingerprint: str) -> None:
+def save_prior(folder: RunFolder, name: str, prior: Prior, notes: Mapping[str, str]) -> None:
     """Write the state of a fitted prior as `priors/<name>.safetensors`."""
     state: Mapping[str, Tensor] = prior.state_dict()  # type: ignore[attr-defined]
     tensors = {key: value.contiguous() for key, value in state.items()}
-    _save(folder, folder.prior(name), tensors, fingerprint)
+    _save(folder, folder.prior(name), {f"priors.{name}": tensors}, notes)
 
 
 def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
@@ -199,7 +198,8 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
             f"{folder.path} has no fitted prior '{name}'",
             hint="it is fitted at the end of a run whose loss knows the codes of real samples",
         )
-    state, own = _read(folder, path), prior.state_dict()  # type: ignore[attr-defined]
+    state = _own(_read(folder, path), f"priors.{name}")
+    own = prior.state_dict()  # type: ignore[attr-defined]
     for key in state.keys() & own.keys():
         if state[key].dtype != own[key].dtype:
             reason = f"'{key}' is {state[key].dtype}, not {own[key].dtype}"
@@ -212,12 +212,9 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
 
 def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
     """What is wrong with the files that a finished run is sampled from and measured by."""
-    names = [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
-    paths = [folder.weights(name) for name in names]
+    paths = [folder.weights(name) for name in _saved(recipe)]
     paths += [folder.snapshot(iteration) for iteration in sorted(recipe.snapshots)]
-    if "codes" in recipe.loss.spec.provides:
-        fitted = [name for name, each in recipe.all_priors.items() if each.spec.fitted]
-        paths += [folder.prior(name) for name in fitted]
+    paths += [folder.prior(name) for name in _fitted(recipe)]
     for path in paths:
         try:
             _read(folder, path, finite=False)
@@ -225,13 +222,60 @@ def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
             yield error
 
 
-def _save(folder: RunFolder, path: Path, tensors: Mapping[str, Tensor], fingerprint: str) -> None:
-    file = path.relative_to(folder.path).as_posix()
-    write_tensors(path, tensors, {"file": file, "fingerprint": fingerprint})
+def copy_weights(run: RunFolder, recipe: Recipe, iteration: int | None, to: RunFolder) -> None:
+    """Write what a run is sampled from to another folder: the weights, at the end or of a snapshot,
+    and the priors, if they are fitted by now. Raises `RunError` where a file is missing or broken.
+    """
+    snapshot = None if iteration is None else _read_whole(run, run.snapshot(iteration))
+    for name in _saved(recipe):
+        tensors, notes = snapshot or _read_whole(run, run.weights(name))
+        _save(to, to.weights(name), {name: _own(tensors, name)}, notes)
+    for name in _fitted(recipe):
+        if run.prior(name).exists():
+            tensors, notes = _read_whole(run, run.prior(name), finite=False)
+            part = f"priors.{name}"
+            _save(to, to.prior(name), {part: _own(tensors, part)}, notes)
+
+
+def _saved(recipe: Recipe) -> list[str]:
+    """The parts whose weights a run saves."""
+    return [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
+
+
+def _fitted(recipe: Recipe) -> list[str]:
+    """The priors that a run fits at its end."""
+    if "codes" not in recipe.loss.spec.provides:
+        return []
+    return [name for name, each in recipe.all_priors.items() if each.spec.fitted]
+
+
+def _save(
+    folder: RunFolder,
+    path: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    notes: Mapping[str, str],
+) -> None:
+    tensors = {f"{part}.{key}": own[key] for part, own in parts.items() for key in own}
+    write_tensors(path, tensors, {**notes, "file": path.relative_to(folder.path).as_posix()})
+
+
+def _own(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, by its own names."""
+    prefix = f"{part}."
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Tensor]:
     """The tensors of a file of the run. Raises `RunError`."""
+    return _read_whole(folder, path, finite=finite)[0]
+
+
+def _read_whole(
+    folder: RunFolder, path: Path, *, finite: bool = True
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file of the run, and the notes. Raises `RunError`."""
     hint, file = _again(folder), path.relative_to(folder.path).as_posix()
     try:
         tensors, notes = read_tensors(path)
@@ -245,7 +289,7 @@ def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Te
         raise RunError(f"{path} is missing", hint=hint) from None
     except BrokenFile as error:
         raise BrokenFile(path, error.reason, hint=hint) from error
-    return tensors
+    return tensors, notes
 
 
 def _again(folder: RunFolder) -> str:

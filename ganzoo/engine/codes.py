@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -38,12 +40,12 @@ def gather_codes(session: Session, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return codes[:count], labels[:count], samples[:count]
 
 
-def finish_codes(session: Session, folder: RunFolder) -> None:
+def finish_codes(session: Session, folder: RunFolder, notes: Mapping[str, str]) -> None:
     """Fit the priors and draw the pictures of a trained run whose loss knows codes.
 
     `reconstructions`: real samples, each with what its code decodes to at its right. `lines`: in
     each row, between two real samples, what equal steps from one code to the other decode to. One
-    picture for each fitted prior, of samples from it.
+    picture for each fitted prior, of samples from it. `notes` go into the files of the priors.
     """
     recipe, seed, device = session.recipe, session.parts.seed, session.backend.device
     codes, labels, samples = gather_codes(session, FITTED)
@@ -51,7 +53,7 @@ def finish_codes(session: Session, folder: RunFolder) -> None:
     for name in fitted:
         with seeded(seed, "priors", name, device=device):
             session.parts.priors[name].fit(codes)
-        save_prior(folder, name, session.parts.priors[name], session.fingerprint)
+        save_prior(folder, name, session.parts.priors[name], notes)
     if samples.ndim != 4 or samples.shape[1] not in (1, 3) or len(samples) < 2 * LINES:
         return
     generator = session.sampled_networks().generator

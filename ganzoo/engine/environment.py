@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
 import torch
 
 from ganzoo.data import DataDescription
@@ -17,7 +19,8 @@ from ganzoo.engine.backend import Backend
 from ganzoo.errors import RunError
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
-from ganzoo.runs import Environment, RunFolder, read_json
+from ganzoo.recipe.model import OBSERVING, deciding
+from ganzoo.runs import Environment, RunFolder, read_json, written_tables
 
 if TYPE_CHECKING:
     from ganzoo.engine.session import Session
@@ -41,6 +44,27 @@ def environment(
         "processes": world_size,
         "choices": backend.described(),
         "git_commit": _git_commit(),
+    }
+
+
+def provenance(recipe: Recipe, folder: RunFolder, fingerprint: str) -> dict[str, str]:
+    """What a file of weights says of how it was made, as texts.
+
+    `recipe` is what of the run's recipe.toml decides the weights, as TOML, and `versions` those of
+    torch, the core and the plugins that made them, as JSON: files of equal runs are equal, however
+    these were logged, drawn and measured. Raises `RunError` where recipe.toml is damaged.
+    """
+    deciders = [
+        component.plugin
+        for place, component in recipe.components()
+        if place.partition(".")[0] not in OBSERVING
+    ]
+    used = {"torch": torch.__version__, CORE: version(CORE), **versions(deciders)}
+    return {
+        "fingerprint": fingerprint,
+        # Not `recipe` itself: a resumed run may be computed otherwise, and is the same run.
+        "recipe": tomli_w.dumps(deciding(written_tables(folder))),
+        "versions": json.dumps(used, sort_keys=True),
     }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo.engine.backend import peak_memory
 from ganzoo.engine.checkpoints import save_checkpoint, save_snapshot, save_weights
 from ganzoo.engine.codes import finish_codes
-from ganzoo.engine.environment import environment
+from ganzoo.engine.environment import environment, provenance
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import Health
 from ganzoo.engine.networks import evaluating
@@ -105,6 +105,11 @@ class Weights(Listener):
 
     def __init__(self, recipe: Recipe, folder: RunFolder, events: Events) -> None:
         self.recipe, self.folder, self.events = recipe, folder, events
+        self._notes: Mapping[str, str] = {}
+
+    def started(self, session: Session, folder: RunFolder) -> None:
+        """What the files of weights will say of the run."""
+        self._notes = provenance(self.recipe, folder, session.fingerprint)
 
     def saving(self, session: Session, state: Mapping[str, Any]) -> None:
         """Write a checkpoint."""
@@ -114,14 +119,14 @@ class Weights(Listener):
     def kept(self, session: Session) -> None:
         """Write a snapshot."""
         modules = {**session.parts.modules, **session.sampled_networks()}
-        save_snapshot(self.folder, session.iteration, modules, session.fingerprint)
+        save_snapshot(self.folder, session.iteration, modules, self._notes)
 
     def finished(self, session: Session) -> None:
         """Write the weights that are sampled from, and fit priors to codes where there are any."""
         for name, module in {**session.parts.modules, **session.sampled_networks()}.items():
-            save_weights(self.folder, name, module, session.fingerprint)
+            save_weights(self.folder, name, module, self._notes)
         if "codes" in self.recipe.loss.spec.provides:
-            finish_codes(session, self.folder)
+            finish_codes(session, self.folder, self._notes)
 
 
 class Pictures(Listener):

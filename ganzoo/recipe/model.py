@@ -262,12 +262,17 @@ def _at(tables: Any, place: str) -> Any:
     return tables
 
 
+def deciding(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe's tables decides the weights that a run ends with."""
+    kept = {name: table for name, table in tables.items() if name not in OBSERVING}
+    if isinstance(engine := kept.get("engine"), dict):
+        kept["engine"] = {key: engine[key] for key in engine if key != "device"}
+    return kept
+
+
 def _fingerprint(tables: Mapping[str, Any]) -> str:
     """The fingerprint of tables whose types are qualified."""
-    deciding = {name: table for name, table in tables.items() if name not in OBSERVING}
-    if isinstance(engine := deciding.get("engine"), dict):
-        deciding["engine"] = {key: engine[key] for key in engine if key != "device"}
-    text = json.dumps(deciding, sort_keys=True, default=str)
+    text = json.dumps(deciding(tables), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ from tiny import AUTOENCODER as CODING
 from tiny import tiny, train
 from torch import Tensor
 
-from ganzoo.digests import COMMENT, BrokenFile, pass_over, read_state
+from ganzoo.digests import COMMENT, BrokenFile, pass_over, read_state, read_tensors
 from ganzoo.engine.checkpoints import (
     broken_files,
     kept_snapshots,
@@ -105,6 +105,38 @@ def test_every_file_that_a_finished_run_needs_is_looked_at(
         path.write_bytes(content)
 
 
+def test_every_file_of_weights_has_one_layout_and_says_how_it_was_made(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    coder = recipe("evaluate.snapshots=1", text=AUTOENCODER)
+    folder = train(coder, tmp_path)
+    snapshot, notes = read_tensors(folder.snapshot(20))
+    alone: dict[str, Tensor] = {}
+    for name in ("generator", "encoder"):
+        tensors, own = read_tensors(folder.weights(name))
+        assert {key.partition(".")[0] for key in tensors} == {name}
+        assert own == {**notes, "file": f"{name}.safetensors"}
+        alone |= tensors
+    assert same(alone, snapshot)
+    prior, own = read_tensors(folder.prior("mixture"))
+    assert {key.rpartition(".")[0] for key in prior} == {"priors.mixture"}
+    assert own == {**notes, "file": "priors/mixture.safetensors"}
+    assert notes.keys() == {"file", "fingerprint", "recipe", "versions"}
+    assert recipe(text=notes["recipe"]).fingerprint == notes["fingerprint"] == coder.fingerprint
+    versions = json.loads(notes["versions"])
+    assert versions.keys() >= {"torch", "ganzoo-core", "ganzoo-mlp", "ganzoo-data"}
+    assert versions["torch"] == torch.__version__
+
+
+def test_what_is_only_looked_at_changes_no_file_of_weights(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    looks = ("name=other", "log.every=3", 'metrics=[{ type = "sharpness" }]')
+    one, other = train(recipe(), tmp_path / "a"), train(recipe(*looks), tmp_path / "b")
+    for name in ("generator", "discriminator"):
+        assert one.weights(name).read_bytes() == other.weights(name).read_bytes()
+
+
 def test_the_snapshots_of_a_run_are_all_there_or_it_says_which_is_not(
     recipe: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -170,15 +202,15 @@ def test_a_prior_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> Non
 
     folder = RunFolder(tmp_path)
     prior: Any = SimpleNamespace(
-        state_dict=lambda: {"mean": torch.full((2,), torch.inf)}, load_state_dict=refuse
+        state_dict=lambda: {"mean": torch.ones(2)}, load_state_dict=refuse
     )
     with pytest.raises(RunError, match=f"{tmp_path} has no fitted prior 'mixture'"):
         load_prior(folder, "mixture", prior)
-    save_prior(folder, "mixture", prior, "0f")
+    save_prior(folder, "mixture", prior, {"fingerprint": "0f"})
     with pytest.raises(RunError) as caught:
         load_prior(folder, "mixture", prior)
     assert caught.value.message.endswith(
-        "do not fit the networks of its recipe: no room for [inf, inf]"
+        "do not fit the networks of its recipe: no room for [1.0, 1.0]"
     )
 
 

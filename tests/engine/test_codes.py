@@ -15,7 +15,7 @@ from ganzoo.engine.codes import LINES, STEPS, gather_codes
 from ganzoo.errors import RunError, UserError
 from ganzoo.sampling import Sampler
 
-from .conftest import AUTOENCODER, MakeRecipe, MakeSession
+from .conftest import AUTOENCODER, CODES, MakeRecipe, MakeSession
 
 
 def test_codes_come_with_the_samples_they_belong_to(session: MakeSession) -> None:
@@ -36,7 +36,7 @@ def test_a_run_with_codes_leaves_priors_and_pictures(recipe: MakeRecipe, tmp_pat
     assert list(autoencoder.all_priors) == ["latent", "mixture", "normal"]
     folder = train(autoencoder, tmp_path)
     mixture = safetensors.torch.load(folder.prior("mixture").read_bytes())
-    assert mixture["means"].shape == (3, 4)
+    assert mixture["priors.mixture.means"].shape == (3, 4)
     with Image.open(folder.picture("lines")) as picture:
         # A row for each line, a column for each step and for the real sample at either end.
         assert picture.width / picture.height == pytest.approx(
@@ -55,7 +55,7 @@ def test_a_run_with_codes_leaves_priors_and_pictures(recipe: MakeRecipe, tmp_pat
     assert torch.equal(Sampler(chosen, folder).sample(8), draws["mixture"])
     assert torch.equal(sampler.sample(300, prior="mixture")[:8], draws["mixture"])
     # Far from where latents have their mass, samples can only come from the mixture.
-    far = {**mixture, "means": mixture["means"] + 100}
+    far = {**mixture, "priors.mixture.means": mixture["priors.mixture.means"] + 100}
     file = {"file": "priors/mixture.safetensors", "fingerprint": autoencoder.fingerprint}
     write_tensors(folder.prior("mixture"), far, file)
     moved = Sampler(autoencoder, folder).sample(8, prior="mixture")
@@ -74,9 +74,22 @@ def test_the_trained_table_of_a_loss_comes_back(recipe: MakeRecipe, tmp_path: Pa
         table = Sampler(codes, folder).loss.table
         assert torch.equal(before, torch.get_rng_state())
         if learned == "true":
-            saved = safetensors.torch.load(folder.weights("loss").read_bytes())["table"]
+            saved = safetensors.torch.load(folder.weights("loss").read_bytes())["loss.table"]
             assert torch.equal(table, saved)
         assert torch.equal(table, Sampler(codes, folder).loss.table)
+
+
+def test_the_weights_of_a_loss_are_those_of_the_snapshot(
+    recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    codes = recipe("evaluate.snapshots=2", text=CODES)
+    folder = train(codes, tmp_path)
+    end, early, late = (Sampler(codes, folder) for _ in range(3))
+    early.load(10)
+    assert not torch.equal(early.loss.table, end.loss.table)
+    assert late.loss is not None
+    late.load(10)
+    assert torch.equal(late.loss.table, early.loss.table), "whichever is asked for first"
 
 
 def test_a_run_without_codes_has_no_fitted_prior(recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def test_a_prior_of_other_numbers_is_not_loaded(recipe: MakeRecipe, tmp_path: Pa
     ):
         path.write_bytes(whole)
         tensors, notes = read_tensors(path)
-        write_tensors(path, {**tensors, "means": change(tensors["means"])}, notes)
+        name = "priors.mixture.means"
+        write_tensors(path, {**tensors, name: change(tensors[name])}, notes)
         with pytest.raises(RunError, match=reason):
             Sampler(coder, folder).sample(1, prior="mixture")
 

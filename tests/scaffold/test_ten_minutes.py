@@ -153,7 +153,7 @@ def test_a_discriminator_that_knows_classes(
     run = trained(tmp_path, *changes)
     assert run.sample(3, label=7 if condition else None).shape == (3, 1, 8, 8)
     weights = load_file(run.folder.weights("discriminator"))
-    assert ("embedding.weight" in weights) is condition
+    assert ("discriminator.embedding.weight" in weights) is condition
 
 
 def test_the_strength_follows_what_the_discriminator_does(load: Callable[[str], None]) -> None:

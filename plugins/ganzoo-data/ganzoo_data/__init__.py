@@ -68,6 +68,7 @@ class Mnist(TorchvisionSpec):
     """
 
     type: ClassVar[str] = "mnist"
+    hub_id: ClassVar[str] = "ylecun/mnist"
     provides: ClassVar[frozenset[str]] = LABELLED_IMAGES
 
     @property
@@ -95,6 +96,7 @@ class FashionMnist(Mnist):
     """
 
     type: ClassVar[str] = "fashion-mnist"
+    hub_id: ClassVar[str] = "zalando-datasets/fashion_mnist"
 
 
 class Cifar10(Mnist):
@@ -106,6 +108,7 @@ class Cifar10(Mnist):
     """
 
     type: ClassVar[str] = "cifar10"
+    hub_id: ClassVar[str] = "uoft-cs/cifar10"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

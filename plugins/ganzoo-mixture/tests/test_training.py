@@ -324,7 +324,7 @@ class TestRecipe:
         from safetensors.torch import load_file
 
         weights = load_file(run.path / "generator.safetensors")
-        assert torch.equal(weights["logits"], torch.zeros(2))
+        assert torch.equal(weights["generator.logits"], torch.zeros(2))
 
     def test_images_are_refused_before_anything_is_built(self, recipe: Path) -> None:
         with pytest.raises(ganzoo.RecipeError, match="'mixture' needs a dataset with points"):
