@@ -53,9 +53,9 @@ plugin.command("check")(taking_plugins(plugin_check.check))
 app.add_typer(plugin, name="plugin")
 
 all_runs = typer.Typer(invoke_without_command=True)
-all_runs.callback()(runs.runs)
-all_runs.command("diff")(runs.diff)
-all_runs.command("prune")(runs.prune)
+all_runs.callback()(taking_plugins(runs.runs))
+all_runs.command("diff")(taking_plugins(runs.diff))
+all_runs.command("prune")(taking_plugins(runs.prune))
 app.add_typer(all_runs, name="runs")
 
 
