@@ -312,6 +312,20 @@ class TestCard:
         assert "over seeds" not in text
         assert (out / "samples.png").exists()
 
+    def test_it_repeats_the_warnings_up_to_its_iteration(
+        self, measured: Run, tmp_path: Path
+    ) -> None:
+        rows = [{"iteration": at, "name": "alike", "text": f"all alike at {at}"} for at in (2, 4)]
+        measured.folder.warnings.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        try:
+            early = ganzoo.export(measured.at(2), tmp_path / "early", "hub")
+            end = ganzoo.export(measured, tmp_path / "end", "hub")
+        finally:
+            measured.folder.warnings.unlink()
+        texts = [(out / "README.md").read_text() for out in (early, end)]
+        assert ["- iteration 2: all alike at 2\n" in text for text in texts] == [True, True]
+        assert ["- iteration 4: all alike at 4\n" in text for text in texts] == [False, True]
+
     def test_intervals_come_from_a_comparison(self, measured: Run, tmp_path: Path) -> None:
         others = [
             make(tmp_path, MEASURED, f"train.seed={seed}", "log.every=6").path for seed in (1, 2)
@@ -329,6 +343,7 @@ class TestCard:
         assert covered["seeds"] == 3
         (row,) = [line for line in text.splitlines() if line.startswith("| modes/covered |")]
         assert row.count("|") == 8
+        assert f"\n| wasserstein/exact | {NOTHING} | lower |" in text
         assert row.endswith("| 3 |")
         assert " to " in row
         changed = make(tmp_path, MEASURED, "train.iterations=3", "evaluate.snapshots=0")

@@ -41,6 +41,8 @@ def card(run: Run, *, license: str, picture: bool, comparison: ComparisonDocumen
     made_with: dict[str, Any] = runs.read_json(run.folder.environment, runs.Environment)
     model = None if comparison is None else find_model(recipe, comparison)
     summaries = {} if model is None else model["summaries"]
+    columns = [] if comparison is None else comparison["columns"]
+    better = {column["name"]: column["better"] for column in columns} | measures.get("better", {})
     packages = {
         name: version
         for name, version in made_with["plugins"].items()
@@ -66,7 +68,8 @@ def card(run: Run, *, license: str, picture: bool, comparison: ComparisonDocumen
         made_with=made_with,
         packages=packages,
         measures=measures,
-        values=values(measures, summaries),
+        values=values(measures, summaries, better),
+        warnings=runs.read_rows(run.folder.warnings),
         headline=run.headline,
         comparison=comparison,
         over_seeds=bool(summaries),
@@ -99,14 +102,18 @@ def front_matter(recipe: Recipe, license: str) -> str:
     return "\n".join(["---", *lines, "---", "", ""])
 
 
-def values(measures: Mapping[str, Any], summaries: Mapping[str, Summary]) -> list[Value]:
+def values(
+    measures: Mapping[str, Any],
+    summaries: Mapping[str, Summary],
+    better: Mapping[str, str | None],
+) -> list[Value]:
     """All values of an evaluation and of a comparison, those of the evaluation first."""
     own, best = measures.get("values", {}), measures.get("best", {})
     return [
         Value(
             name,
             own.get(name),
-            measures.get("better", {}).get(name, ""),
+            better.get(name) or "",
             f"{number(best[name]['value'])} ({best[name]['iteration']})" if name in best else "",
             summaries.get(name),
         )

@@ -45,6 +45,10 @@ def export_folder(run: Run, out: Path, *, license: str, comparison: Path | None)
         measures = run.evaluation if at_end else measures_at(run)
         if measures:
             runs.write_json(folder.evaluation, measures)
+        last = run.recipe.train.iterations if run.iteration is None else run.iteration
+        for row in runs.read_rows(run.folder.warnings):
+            if row["iteration"] <= last:
+                runs.append_row(folder.warnings, row)
         exported = Run(folder, run.recipe)
         picture = draw(exported, new / "samples.png")
         text = card(exported, license=license, picture=picture, comparison=document)

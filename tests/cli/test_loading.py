@@ -109,8 +109,8 @@ BROKEN = {
 ALWAYS_NAMED = set(BROKEN) - {"ganzoo-in-a-hook"}
 COMMANDS = [
     *("run", "resume", "check", "show", "compare", "sample", "recipes", "components", "plugins"),
-    *("schema", "plugin new", "plugin check", "init", "interpolate", "timelapse"),
-    *("runs diff", "runs prune"),
+    *("init", "export", "interpolate", "timelapse", "runs diff", "runs prune"),
+    *("schema", "plugin new", "plugin check"),
 ]
 
 

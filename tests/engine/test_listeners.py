@@ -285,7 +285,7 @@ def test_a_resumed_run_calls_them_again(
     assert CALLS[-1][3:] == (4, "interrupted")
     CALLS.clear()
     (folder,) = tmp_path.glob("ring/*")
-    for module in ("ganzoo.run", "ganzoo.zoo"):
+    for module in ("ganzoo.zoo", "ganzoo.run"):
         monkeypatch.setattr(f"{module}.load_recipe", lambda path: load("recorder", more=METRIC))
     ganzoo.resume(folder)
     assert [call[1] for call in CALLS] == [
