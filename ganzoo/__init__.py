@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # as in typing, which takes its time to be imported
 if TYPE_CHECKING:
     from ganzoo.comparison import Budget, Comparison, compare
     from ganzoo.errors import GanzooError, RunError, UserError
+    from ganzoo.measuring import measure
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
     from ganzoo.run import Run, open_run
     from ganzoo.zoo import components, resume, train
@@ -28,12 +29,16 @@ __all__ = [
     "compare",
     "components",
     "load_recipe",
+    "measure",
     "open_run",
     "resume",
     "train",
 ]
 
-_MODULES = ("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.zoo", "ganzoo.comparison")
+_MODULES = (
+    *("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.measuring", "ganzoo.zoo"),
+    "ganzoo.comparison",
+)
 """Where the names are; imported when one is first used, so that the command line can take charge
 of signals before anything slow is imported."""
 

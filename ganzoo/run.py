@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,17 +207,33 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     >>> ganzoo.open_run(run.path).sample(5).shape
     torch.Size([5, 1, 8, 8])
     """
-    for override in overrides:
-        if not says_how_to_compute(override):
-            raise UserError(
-                f"'{override}' would change the run {path}",
-                hint="engine.* can be set for a run that has begun, such as engine.device=cpu",
-            )
+    hint = "engine.* can be set for a run that has begun, such as engine.device=cpu"
+    refuse_overrides(overrides, path, says_how_to_compute, hint)
     folder, snapshot = find_run(path)
     run = Run(folder, own_recipe(folder, *overrides))
     if snapshot == BEST:
         return run.best()
     return run if snapshot is None else run.at(int(snapshot))
+
+
+def refuse_overrides(
+    overrides: Iterable[str], run: str | Path, taken: Callable[[str], bool], hint: str
+) -> None:
+    """Raise `UserError` for the first override that cannot be set for a run that has begun."""
+    for override in overrides:
+        if not taken(override):
+            raise UserError(f"'{override}' would change the run {run}", hint=hint)
+
+
+def check_done(folder: RunFolder, what: str) -> None:
+    """Raise `UserError` where a run is not done, and so cannot be `what`: measured, compared."""
+    state = read_status(folder).get("state")
+    if state == "done":
+        return
+    stands = f"is {state}" if state else "has not begun"
+    running = state == "running"
+    finish = "wait for its end" if running else f"`ganzoo resume {folder.path}` finishes it"
+    raise UserError(f"{folder.path} {stands}: only a run that is done can be {what}", hint=finish)
 
 
 def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
@@ -258,4 +275,9 @@ def written_tables(folder: RunFolder) -> dict[str, Any]:
 
 def says_how_to_compute(override: str) -> bool:
     """Whether an override changes nothing but where and in which precision a run is computed."""
-    return override.partition("=")[0].strip().partition(".")[0] == "engine"
+    return table_of(override) == "engine"
+
+
+def table_of(override: str) -> str:
+    """The table of a recipe that an override changes."""
+    return override.partition("=")[0].strip().partition(".")[0]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
-from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
-from ganzoo.interruption import handled, number_of
-from ganzoo.protocols import RunInfo
+from ganzoo.errors import UserError
+from ganzoo.interruption import handled
+from ganzoo.measuring import measure_run
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import find_run
 from ganzoo.run import Run, open_run
@@ -102,7 +101,7 @@ def _resume_done(run: Run, progress: Listener | None) -> Run:
             hint="`ganzoo run` with train.iterations=... makes a longer run",
         )
     with plugins.installed().listening(_listeners(run.recipe)):
-        _measure(run.recipe, run.folder, progress)
+        measure_run(run.recipe, run.folder, progress)
     return run
 
 
@@ -115,7 +114,7 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume
     with handled("raise"), loaded.listening(_listeners(recipe) if first else {}):
         train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
         if recipe.metrics and first:
-            _measure(recipe, folder, progress)
+            measure_run(recipe, folder, progress)
     # Processes other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
 
@@ -129,42 +128,6 @@ def _listeners(recipe: Recipe) -> dict[str, Any]:
         f"{each.plugin.name} (listener '{each.name}')": each.spec.build(context)
         for each in recipe.listeners
     }
-
-
-def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> None:
-    """Write the metrics of a run; an error in one becomes a message and a traceback file."""
-    from ganzoo.engine.events import Listener
-    from ganzoo.engine.memory import is_out_of_memory, out_of_memory
-    from ganzoo.evaluation.measure import measure
-
-    warn = (progress or Listener()).warned
-    try:
-        with handled("raise"):
-            measures = measure(recipe, folder, recipe.metrics, warn=warn)
-            runs.write_json(folder.evaluation, measures)
-    except GanzooError:
-        raise
-    except KeyboardInterrupt as stop:
-        raise InterruptedRun(
-            f"{folder.path} is trained, but was stopped before it was measured",
-            hint=f"`ganzoo resume {folder.path}` measures it",
-            number=number_of(stop),
-        ) from None
-    except Exception as error:
-        runs.write_text(folder.traceback, traceback.format_exc())
-        if is_out_of_memory(error):
-            device = recipe.engine.device
-            raise out_of_memory(recipe, "to measure", device, "evaluate.samples") from error
-        raise RunError(
-            f"{folder.path} is trained, but measuring it failed: {describe(error)}",
-            hint=f"the traceback is in {folder.traceback}",
-        ) from error
-    for name, reason in measures["left_out"].items():
-        warn(f"metric '{name}' is left out: {reason}")
-    run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
-    plugins.installed().notify(
-        "ganzoo_evaluated", run=run, iteration=measures["iteration"], values=measures["values"]
-    )
 
 
 def components(kind: str | None = None) -> Mapping[str, list[str]]:

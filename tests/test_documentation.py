@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganzoo
+import ganzoo.measuring
 import ganzoo.recipe
 import ganzoo.zoo
 from ganzoo import hookspecs
@@ -24,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("module", [ganzoo.zoo, ganzoo.recipe], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [ganzoo.zoo, ganzoo.measuring, ganzoo.recipe], ids=lambda module: module.__name__
+)
 def test_examples_in_docstrings(
     module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +43,7 @@ def test_examples_in_docstrings(
         assert runner.run(test).failed == 0, test.name
 
 
-@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "components"])
+@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "components", "measure"])
 def test_the_python_functions_have_an_example(name: str) -> None:
     assert ">>> import ganzoo" in getattr(ganzoo, name).__doc__
 

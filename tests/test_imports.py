@@ -138,10 +138,16 @@ LAYERS: Mapping[str, Layer] = {
         )
     ),
     "pruning": Layer(("runs", "status", "unfinished")),
+    "measuring": Layer(
+        (
+            *("errors", "interruption", "protocols", "plugins", "registry", "recipe", "runs"),
+            *("references", "run", "engine.*", "evaluation.*"),
+        )
+    ),
     "zoo": Layer(
         (
-            *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
-            *("recipe", "runs", "references", "run", "digests", "engine.*", "evaluation.*"),
+            *("errors", "interruption", "specs", "plugins", "registry", "measuring"),
+            *("recipe", "runs", "references", "run", "digests", "engine.*"),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -153,7 +159,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "recipe", "run", "zoo")),
+    "": Layer(("comparison", "errors", "measuring", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -171,13 +177,14 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.init", "cli.movies", "cli.runs"),
+            *("cli.init", "cli.measure", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("recipe", "recipe.*", "pictures", "engine.*", "evaluation.document", "zoo"),
+                "measuring",
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("comparison", "scaffold"),
                 *("cli", "cli.*"),

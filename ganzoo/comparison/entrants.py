@@ -18,7 +18,7 @@ from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
 from ganzoo.references import find_run
-from ganzoo.run import check_own, own_recipe, says_how_to_compute
+from ganzoo.run import check_done, check_own, own_recipe, says_how_to_compute, table_of
 from ganzoo.runs import (
     Environment,
     RunFolder,
@@ -90,11 +90,7 @@ def _find(target: str | Path) -> RunFolder:
 def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
     path = folder.path
-    state = read_status(folder).get("state")
-    if state != "done":
-        stands = f"is {state}" if state else "has not begun"
-        finish = "wait for its end" if state == "running" else f"`ganzoo resume {path}` finishes it"
-        raise UserError(f"{path} {stands}: only a run that is done can be compared", hint=finish)
+    check_done(folder, "compared")
     recipe = own_recipe(folder, *filter(leaves_runs_alone, overrides))
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})
@@ -112,8 +108,7 @@ def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequen
 
 def leaves_runs_alone(override: str) -> bool:
     """Whether an override changes nothing but how runs are measured, and where."""
-    table = override.partition("=")[0].strip().partition(".")[0]
-    return table in MEASURING or says_how_to_compute(override)
+    return table_of(override) in MEASURING or says_how_to_compute(override)
 
 
 def check_options_apply(
