@@ -11,10 +11,10 @@ from typing import Any, TypedDict
 
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.document import Measures, headline
+from ganzoo.plans import written_tables
 from ganzoo.recipe import load_recipe
 from ganzoo.recipe.shipped import shipped
 from ganzoo.references import run_folders
-from ganzoo.run import written_tables
 from ganzoo.runs import Environment, RunFolder, read_json
 from ganzoo.status import read_status
 

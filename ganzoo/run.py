@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import runs
-from ganzoo.errors import RunError, UserError, describe
+from ganzoo.errors import RunError, UserError
+from ganzoo.plans import run_fingerprint, written_iterations, written_tables
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import BEST, find_run
-from ganzoo.runs import Environment, RunFolder
+from ganzoo.runs import RunFolder
 from ganzoo.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -248,29 +248,20 @@ def check_own(folder: RunFolder, recipe: Recipe) -> None:
 
     What decides no weights may have changed. `recipe` is what the file ought to hold.
     """
-    environment: Environment = runs.read_json(folder.environment, Environment)
-    recorded = environment.get("fingerprint")
-    if recorded is None or recorded == recipe.fingerprint_as_written(written_tables(folder)):
+    recorded = run_fingerprint(folder)
+    if recorded is None:
+        return
+    newest = max([0, *(int(path.stem) for path in folder.checkpoints())])
+    # A run that was made longer has plans before, but does not go back to them.
+    ahead = newest > written_iterations(folder)
+    if not ahead and recorded == recipe.fingerprint_as_written(written_tables(folder)):
         return
     # Keys that were left out of the file are as they were where their defaults are.
-    if recorded != load_recipe(folder.recipe).fingerprint:
+    if ahead or recorded != load_recipe(folder.recipe).fingerprint:
         raise RunError(
             f"{folder.recipe} is not the recipe that this run was started with",
             hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
         )
-
-
-def written_tables(folder: RunFolder) -> dict[str, Any]:
-    """The tables of a run's recipe.toml, which has every key, not checked by any plugin.
-
-    Raises `RunError` where it is damaged.
-    """
-    try:
-        return tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
-        ) from error
 
 
 def says_how_to_compute(override: str) -> bool:

@@ -32,7 +32,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -51,12 +51,22 @@ class KnownData(TypedDict):
     source: str
 
 
+class Plan(TypedDict):
+    """How long a run was to be: see `ganzoo.plans`."""
+
+    fingerprint: str
+    """Of the recipe with that length."""
+    iterations: NonNegativeInt
+
+
 @with_config(ConfigDict(extra="allow"))
 class Environment(TypedDict):
     """What others read of environment.json."""
 
     fingerprint: str
     """Of the recipe."""
+    earlier: NotRequired[list[Plan]]
+    """What a run that was made longer was to be before, the shortest first."""
     data: KnownData
     plugins: dict[str, str]
     """Versions by distribution."""
@@ -171,6 +181,12 @@ class RunFolder:
     def prior(self, name: str) -> Path:
         """State of a fitted prior."""
         return self.path / "priors" / f"{name}.safetensors"
+
+    def made_at_the_end(self) -> list[Path]:
+        """Weights, priors, pictures and values of metrics, which a longer run makes anew."""
+        patterns = ("*.safetensors", "priors/*", "pictures/*", "measures/*", "evaluation.json")
+        found = [path for pattern in patterns for path in self.path.glob(pattern)]
+        return sorted(path for path in found if path.is_file())
 
 
 FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")

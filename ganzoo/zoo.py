@@ -13,7 +13,7 @@ from ganzoo.interruption import handled
 from ganzoo.measuring import measure_run
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import find_run
-from ganzoo.run import Run, open_run
+from ganzoo.run import Run, own_recipe, refuse_overrides, says_how_to_compute
 from ganzoo.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -64,16 +64,46 @@ def resume(path: str | Path, *overrides: str, progress: Listener | None = None) 
     The end is the same, to the byte, as if the run had never been interrupted. A run that is
     trained but was stopped before it was measured is measured, and one whose files were damaged
     since gets them again from its last checkpoint. `overrides` say how it is computed from here
-    on, such as `engine.device=cpu`. Raises `UserError` if the folder holds no run or one that is
-    done, `RunError` where every checkpoint is broken.
+    on, such as `engine.device=cpu`; `train.iterations=40_000` makes a run longer, whether it is
+    done or not: its weights are then, to the byte, those of a run that was this long from the
+    start, unless something in its recipe stretches over the run. Raises `UserError` if the folder
+    holds no run or one that is done, `RunError` where every checkpoint is broken.
     """
-    run = open_run(find_run(path).whole().path, *overrides)
-    folder, own = run.folder, load_recipe(run.folder.recipe)
+    folder = find_run(path).whole()
+    hint = "engine.* can be set, such as engine.device=cpu, and a larger train.iterations"
+    refuse_overrides(overrides, path, _resumes_with, hint)
+    run = Run(folder, own_recipe(folder, *overrides))
+    own = load_recipe(folder.recipe)
+    if run.recipe.train.iterations != own.train.iterations:
+        _check_longer(run, own)
+        return _run(run.recipe, folder, progress, resume=True)
     # A run that is done, but has lost its environment.json, gets it again.
     begun = folder.environment.exists()
     if run.status.get("state") == "done" and begun and not _lost(folder, own, progress):
         return _resume_done(run, progress)
     return _run(run.recipe, folder, progress, resume=True)
+
+
+def _resumes_with(override: str) -> bool:
+    """Whether an override can be set for a run that is resumed."""
+    longer = override.partition("=")[0].strip() == "train.iterations"
+    return longer or says_how_to_compute(override)
+
+
+def _check_longer(run: Run, own: Recipe) -> None:
+    """Raise `UserError` where the recipe of a run would make it shorter than its `own` one, or no
+    longer than it is."""
+    wanted, planned = run.recipe.train.iterations, own.train.iterations
+    trained = run.status.get("iteration", 0)
+    if wanted > max(planned, trained):
+        return
+    done = run.status.get("state") == "done"
+    raise UserError(
+        f"train.iterations={wanted} does not make {run.path} longer",
+        hint=f"it has been trained for {trained} iterations"
+        if done
+        else f"it is to be trained for {planned} iterations, and stands at {trained}",
+    )
 
 
 def _lost(folder: RunFolder, recipe: Recipe, progress: Listener | None) -> bool:
@@ -98,7 +128,7 @@ def _resume_done(run: Run, progress: Listener | None) -> Run:
     if not run.recipe.metrics or run.evaluation:
         raise UserError(
             f"{run.path} is done: there is nothing to resume",
-            hint="`ganzoo run` with train.iterations=... makes a longer run",
+            hint=f"`ganzoo resume {run.path} train.iterations=...` trains it for longer",
         )
     with plugins.installed().listening(_listeners(run.recipe)):
         measure_run(run.recipe, run.folder, progress)

@@ -41,7 +41,7 @@ COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
         *("recipe", "recipe.*", "runs", "status", "data", "engine.*", "sampling", "evaluation.*"),
-        *("status", "references", "run", "zoo", "comparison.*"),
+        *("status", "references", "run", "plans", "zoo", "comparison.*"),
     )
 )
 
@@ -72,6 +72,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "unfinished")),
+    "plans": Layer(("errors", "recipe.*", "runs")),
     "status": Layer(("runs", "unfinished")),
     "references": Layer(("errors", "runs")),
     "conditioning": Layer((), heavy=True),
@@ -91,7 +92,7 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
             *("recipe", "recipe.*", "unfinished", "runs", "status", "folders", "digests", "data"),
-            *("pictures", "engine.*"),
+            *("pictures", "plans", "engine.*"),
         ),
         heavy=True,
     ),
@@ -127,13 +128,13 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "run": Layer(
         (
-            *("errors", "recipe", "runs", "status", "references", "sampling"),
+            *("errors", "recipe", "runs", "plans", "status", "references", "sampling"),
             "evaluation.document",
         )
     ),
     "overview": Layer(
         (
-            *("errors", "recipe", "recipe.*", "runs", "status", "references", "run"),
+            *("errors", "recipe", "recipe.*", "runs", "plans", "status", "references", "run"),
             "evaluation.document",
         )
     ),

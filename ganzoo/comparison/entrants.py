@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Outcome, iterations_per_second
 from ganzoo.comparison.launchers import in_own_process
 from ganzoo.errors import GanzooError, UserError
+from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
@@ -210,7 +212,8 @@ def place(
             done = read_status(RunFolder(file.parent)).get("state") == "done"
             same_versions = versions.items() <= recorded.get("plugins", {}).items()
             same_data = bool(recorded) and recorded["data"]["digest"] == data
-            if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
+            same_recipe = run_fingerprint(RunFolder(file.parent)) == recipe.fingerprint
+            if same_recipe and same_versions and same_data:
                 check_own(RunFolder(file.parent), recipe)
                 fitting.append((not done, file.parent))
         except GanzooError as error:
@@ -219,7 +222,18 @@ def place(
         return min(fitting)[1]
     identity = json.dumps([recipe.fingerprint, versions, data])
     digest = hashlib.sha256(identity.encode()).hexdigest()
-    return runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
+    path = runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
+    # A run that was begun as one of this recipe may have been made longer since.
+    names = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], names) if not _longer(RunFolder(each)))
+
+
+def _longer(folder: RunFolder) -> bool:
+    """Whether there is a run that was made longer than it was to be."""
+    try:
+        return bool(earlier_plans(folder))
+    except GanzooError:  # damaged, which whoever takes the folder is told
+        return False
 
 
 def deciding_versions(recipe: Recipe) -> dict[str, str]:

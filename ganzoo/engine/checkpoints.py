@@ -5,7 +5,6 @@ Each file says of which run it is and which file of it; see `ganzoo.digests` for
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,17 @@ from ganzoo.digests import (
     write_state,
     write_tensors,
 )
-from ganzoo.engine.environment import run_fingerprint
 from ganzoo.engine.networks import clean_state, misfit
 from ganzoo.errors import RunError, describe
+from ganzoo.plans import (
+    earlier_plans,
+    is_of_run,
+    planned_snapshots,
+    written_iterations,
+    written_tables,
+)
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
-from ganzoo.recipe.model import snapshot_iterations
 from ganzoo.runs import RunFolder
 from ganzoo.status import read_status
 
@@ -55,7 +59,7 @@ def newest_checkpoint(
     One that is broken is passed over with a warning, and with `aside` renamed, so that nothing
     reads it again. Raises `RunError` where there are checkpoints and none of them is whole.
     """
-    fingerprint, warned = run_fingerprint(folder), set[Path]()
+    warned = set[Path]()
 
     def pass_it_over(error: BrokenFile) -> None:
         if aside:
@@ -68,7 +72,7 @@ def newest_checkpoint(
         try:
             for path in folder.checkpoints():
                 try:
-                    return _read_checkpoint(path, fingerprint)
+                    return _read_checkpoint(folder, path)
                 except BrokenFile as error:
                     pass_it_over(error)
         except FileNotFoundError:
@@ -83,7 +87,7 @@ def newest_checkpoint(
     return None
 
 
-def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
+def _read_checkpoint(folder: RunFolder, path: Path) -> dict[str, Any]:
     """A checkpoint, if it is what its name says, and of the run. Raises `BrokenFile`."""
     state = read_state(path)
     try:
@@ -93,7 +97,7 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
         finite = all(bool(each.isfinite().all()) for each in tensors)
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenFile(path, "it holds no state of a run") from error
-    if fingerprint not in (None, recorded):
+    if not is_of_run(folder, recorded, iteration):
         raise BrokenFile(path, "it is of another run")
     if iteration != int(path.stem):
         raise BrokenFile(path, f"it is of iteration {iteration}")
@@ -150,13 +154,13 @@ def kept_snapshots(folder: RunFolder) -> list[int]:
     """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
     is missing in a run that is trained, or its recipe is damaged."""
     try:
-        tables = tomllib.loads(folder.recipe.read_text(encoding="utf-8"))
-        last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
-        iterations = snapshot_iterations(last, count)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        count = int(written_tables(folder)["evaluate"]["snapshots"])
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
         ) from error
+    last = written_iterations(folder)
+    iterations = planned_snapshots(earlier_plans(folder), last, count)
     for iteration in iterations:
         if not folder.snapshot(iteration).exists():
             raise RunError(
@@ -204,7 +208,9 @@ def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
     """What is wrong with the files that a finished run is sampled from and measured by."""
     names = [*recipe.networks, *(["loss"] if recipe.loss.spec.has_weights else [])]
     paths = [folder.weights(name) for name in names]
-    paths += [folder.snapshot(iteration) for iteration in sorted(recipe.snapshots)]
+    last, count = recipe.train.iterations, recipe.evaluate.snapshots
+    snapshots = planned_snapshots(earlier_plans(folder), last, count)
+    paths += [folder.snapshot(iteration) for iteration in snapshots]
     if "codes" in recipe.loss.spec.provides:
         fitted = [name for name, each in recipe.all_priors.items() if each.spec.fitted]
         paths += [folder.prior(name) for name in fitted]
@@ -227,7 +233,8 @@ def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Te
         tensors, notes = read_tensors(path)
         if notes.get("file") != file:
             raise BrokenFile(path, f"it is {notes.get('file', 'no file of a run')}")
-        if run_fingerprint(folder) not in (None, notes.get("fingerprint")):
+        iteration = int(path.stem) if path.parent == folder.snapshot(0).parent else None
+        if not is_of_run(folder, notes.get("fingerprint"), iteration):
             raise BrokenFile(path, "it is of another run")
         if finite and not all(bool(each.isfinite().all()) for each in tensors.values()):
             raise BrokenFile(path, "it holds numbers that are not finite")

@@ -73,12 +73,6 @@ def changes(folder: RunFolder, session: Session) -> str:
     )
 
 
-def run_fingerprint(folder: RunFolder) -> str | None:
-    """The fingerprint that a run began with, or None before it has begun."""
-    environment: Environment = read_json(folder.environment, Environment)
-    return environment.get("fingerprint")
-
-
 def read_description(folder: RunFolder) -> DataDescription:
     """What a run's folder says of the data, so that they need not be opened to draw samples.
 

@@ -66,7 +66,9 @@ class Rows(Listener):
         if session.iteration == 0 or not folder.environment.exists():
             description, size = session.parts.description, session.group.size
             made_with = environment(session.recipe, session.backend, description, size)
-            write_json(folder.environment, {**made_with, "fingerprint": session.fingerprint})
+            plans = {"earlier": session.earlier} if session.earlier else {}
+            own = {"fingerprint": session.fingerprint, **plans}
+            write_json(folder.environment, {**made_with, **own})
         remove_unfinished(folder)
         probes = [folder.probe(each.type) for each in session.probes]
         for rows in (folder.statistics, folder.timing, folder.warnings, *probes):

@@ -26,9 +26,11 @@ from ganzoo.engine.random import draw_labels, draw_latents, generator_for, seede
 from ganzoo.engine.statistics import Observation, Statistics
 from ganzoo.engine.step import Step
 from ganzoo.errors import UserError
+from ganzoo.plans import planned_snapshots
 from ganzoo.protocols import Networks, Probe
 from ganzoo.ramps import Ramp, Ramps
 from ganzoo.recipe import Recipe
+from ganzoo.runs import Plan
 
 REFRESHED = 20
 """Batches over which the statistics of batch normalisation are taken anew."""
@@ -66,6 +68,8 @@ class Session:
         self.recipe, self.parts, self.data = recipe, parts, parts.data
         self.fingerprint = recipe.fingerprint
         """That of the run, which a resumed one keeps even if its arithmetic is done otherwise."""
+        self.earlier: list[Plan] = []
+        """What a run that was made longer was to be before."""
         self.backend, self.group = backend, group
         self.batches = Batches(
             recipe, parts.data, parts.description, device, group, backend.memory_format
@@ -93,6 +97,12 @@ class Session:
     def images(self) -> int:
         """Real samples read so far, over all processes."""
         return self.batches.read * self.recipe.train.batch_size
+
+    @property
+    def snapshots(self) -> frozenset[int]:
+        """The iterations after which weights are kept to be measured; the last is one of them."""
+        last, count = self.recipe.train.iterations, self.recipe.evaluate.snapshots
+        return frozenset(planned_snapshots(self.earlier, last, count))
 
     def close(self) -> None:
         """End the processes that read the data."""

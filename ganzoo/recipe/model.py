@@ -140,11 +140,6 @@ class Recipe:
         """The prior that is sampled from, and then the others, by type."""
         return {each.spec.type: each for each in (self.prior, *self.priors)}
 
-    @property
-    def snapshots(self) -> frozenset[int]:
-        """The iterations after which weights are kept to be measured; the last is one of them."""
-        return frozenset(snapshot_iterations(self.train.iterations, self.evaluate.snapshots))
-
     def components(self) -> Iterator[tuple[str, Component[Any]]]:
         """Every component with its place: `generator`, `networks.critic`, `regularizers.0`, ..."""
         for slot in SLOTS:
