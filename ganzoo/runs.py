@@ -12,6 +12,7 @@ snapshots/<iteration>.safetensors weights on the way, for measuring
 probes/<probe>.jsonl    values of a probe by iteration
 probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
 <network>.safetensors   weights at the end; those that are sampled from are the moving average
+start/weights.safetensors weights of another run that it started from: `ganzoo run --from`
 priors/<prior>.safetensors priors fitted to the codes of real samples, where the loss knows codes
 pictures/<name>.png     of those codes: reconstructions, lines from one to another, fitted priors
 evaluation.json         values of the metrics at the end and on the way
@@ -28,7 +29,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,16 @@ class Plan(TypedDict):
     iterations: NonNegativeInt
 
 
+class Parent(TypedDict):
+    """The run whose weights another one started from."""
+
+    path: str
+    fingerprint: str
+    """Of its recipe."""
+    iteration: NonNegativeInt
+    """After which iteration it had those weights."""
+
+
 @with_config(ConfigDict(extra="allow"))
 class Environment(TypedDict):
     """What others read of environment.json."""
@@ -67,6 +78,8 @@ class Environment(TypedDict):
     """Of the recipe."""
     earlier: NotRequired[list[Plan]]
     """What a run that was made longer was to be before, the shortest first."""
+    parent: NotRequired[Parent]
+    """Where a run started from the weights of another one."""
     data: KnownData
     plugins: dict[str, str]
     """Versions by distribution."""
@@ -178,6 +191,11 @@ class RunFolder:
         """Weights of one network, or of a loss."""
         return self.path / f"{slot}.safetensors"
 
+    @property
+    def start(self) -> Path:
+        """The weights of another run that this one started from."""
+        return self.path / "start" / "weights.safetensors"
+
     def prior(self, name: str) -> Path:
         """State of a fitted prior."""
         return self.path / "priors" / f"{name}.safetensors"
@@ -194,13 +212,18 @@ FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")
 
 
 def create_run_folder(
-    runs: Path, name: str, identity: str | None = None, *, recipe: str | None = None
+    runs: Path,
+    name: str,
+    identity: str | None = None,
+    *,
+    recipe: str | None = None,
+    fill: Callable[[RunFolder], None] = lambda folder: None,
 ) -> RunFolder:
     """Make `runs/name/identity`; by default the identity is the time and six random digits.
 
-    The folder appears with `recipe` as its recipe.toml, or not at all. One that holds nothing but
-    empty folders is taken up. Raises `UserError` if there is such a run already or if none can be
-    made there.
+    The folder appears with `recipe` as its recipe.toml and what `fill` writes, or not at all. One
+    that holds nothing but empty folders is taken up. Raises `UserError` if there is such a run
+    already or if none can be made there.
     """
     identity = identity or f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", identity):
@@ -215,6 +238,7 @@ def create_run_folder(
                 (new / folder).mkdir()
             if recipe is not None:
                 write_text(new / "recipe.toml", recipe)
+            fill(RunFolder(new))
             inside = [*path.iterdir()] if path.is_dir() else []
             if all(each.is_dir() and not any(each.iterdir()) for each in inside):
                 for empty in inside:

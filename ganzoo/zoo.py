@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from ganzoo.interruption import handled
 from ganzoo.measuring import measure_run
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import find_run
-from ganzoo.run import Run, own_recipe, refuse_overrides, says_how_to_compute
-from ganzoo.runs import RunFolder
+from ganzoo.run import Run, open_run, own_recipe, refuse_overrides, says_how_to_compute
+from ganzoo.runs import Parent, RunFolder
 
 if TYPE_CHECKING:
     from ganzoo.engine.events import Listener
@@ -26,12 +27,16 @@ def train(
     runs: str | Path = "runs",
     identity: str | None = None,
     progress: Listener | None = None,
+    start: str | Path | Run | None = None,
 ) -> Run:
     """Train a recipe in a new folder below `runs` and measure the result.
 
     `identity` names the folder (by default the time and a random number); `progress` shows how it
-    proceeds (by default nothing is shown). Raises `UserError` where the data or the
-    device are not there, `RunError` where the run cannot go on, `InterruptedRun` after a signal.
+    proceeds (by default nothing is shown). `start` is a run, or what `open_run` takes, from whose
+    weights this one starts: of each network those of the same name and shape, as that run is
+    sampled from, so averaged where it has a moving average. Raises `UserError` where the data or
+    the device are not there or nothing of `start` fits, `RunError` where the run cannot go on,
+    `InterruptedRun` after a signal.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
@@ -46,7 +51,10 @@ def train(
 
     with handled("raise"):
         if group_from_environment().first:
-            folder = create_run_folder(Path(runs), recipe.name, identity, recipe=recipe.to_toml())
+            fill = _fill(start, progress)
+            folder = create_run_folder(
+                Path(runs), recipe.name, identity, recipe=recipe.to_toml(), fill=fill
+            )
         else:
             folder = RunFolder(Path(runs))  # only rank 0 writes
         try:
@@ -56,6 +64,27 @@ def train(
             if group_from_environment().first and not folder.environment.exists():
                 shutil.rmtree(folder.path)
             raise
+
+
+def _fill(start: str | Path | Run | None, progress: Listener | None) -> Callable[[RunFolder], None]:
+    """What writes the weights into a new run's folder that it is to start from."""
+    from ganzoo.engine.checkpoints import saved_weights
+    from ganzoo.engine.events import Listener
+    from ganzoo.engine.start import write_start
+    from ganzoo.plans import run_fingerprint
+
+    if start is None:
+        return lambda folder: None
+    run = start if isinstance(start, Run) else open_run(start)
+    names = [*run.recipe.networks, *(["loss"] if run.recipe.loss.spec.has_weights else [])]
+    warn = (progress or Listener()).warned
+    tensors, iteration = saved_weights(run.folder, names, run.iteration, warn)
+    parent: Parent = {
+        "path": str(run.path.absolute()),
+        "fingerprint": run_fingerprint(run.folder) or run.recipe.fingerprint,
+        "iteration": iteration,
+    }
+    return partial(write_start, tensors=tensors, parent=parent)
 
 
 def resume(path: str | Path, *overrides: str, progress: Listener | None = None) -> Run:

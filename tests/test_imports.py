@@ -147,7 +147,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "zoo": Layer(
         (
-            *("errors", "interruption", "specs", "plugins", "registry", "measuring"),
+            *("errors", "interruption", "specs", "plugins", "registry", "measuring", "plans"),
             *("recipe", "runs", "references", "run", "digests", "engine.*"),
         )
     ),

@@ -97,7 +97,9 @@ def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequen
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})
     used = {name: recorded.get(name) for name in deciding_versions(recipe)}
-    identity = f"run {with_seed(recipe, 0).fingerprint} {used}"
+    parent = environment.get("parent")
+    start = f" from {parent['fingerprint']} {parent['iteration']}" if parent else ""
+    identity = f"run {with_seed(recipe, 0).fingerprint} {used}{start}"
     entrant = entrants.setdefault(identity, Entrant(recipe))
     seed = recipe.train.seed
     if seed in entrant.folders:
@@ -213,7 +215,9 @@ def place(
             same_versions = versions.items() <= recorded.get("plugins", {}).items()
             same_data = bool(recorded) and recorded["data"]["digest"] == data
             same_recipe = run_fingerprint(RunFolder(file.parent)) == recipe.fingerprint
-            if same_recipe and same_versions and same_data:
+            # What started from another run is no run of the recipe alone.
+            own = "parent" not in recorded
+            if own and same_recipe and same_versions and same_data:
                 check_own(RunFolder(file.parent), recipe)
                 fitting.append((not done, file.parent))
         except GanzooError as error:

@@ -5,7 +5,7 @@ Each file says of which run it is and which file of it; see `ganzoo.digests` for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,32 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
     averages = state["average"] or {}
     for name, network in networks.items():
         _load(network, averages.get(name) or state["networks"].get(name, {}), folder)
+
+
+def saved_weights(
+    folder: RunFolder, names: Iterable[str], iteration: int | None, warn: Warn
+) -> tuple[dict[str, Tensor], int]:
+    """Weights of a run as it is sampled from, keys as `<name>.<weight>`, and their iteration.
+
+    They are those of a snapshot, or by default those of the end; of a run that is not done those
+    of its newest checkpoint. `names` are of what has weights. Raises `RunError` as `load_weights`.
+    """
+    if iteration is not None:
+        return _read(folder, folder.snapshot(iteration)), iteration
+    status = read_status(folder)
+    if status.get("state") == "done":
+        states: dict[str, Any] = {name: _read(folder, folder.weights(name)) for name in names}
+        last = status["iteration"]
+    elif state := newest_checkpoint(folder, warn):
+        states = {**state["networks"], **(state["average"] or {})}
+        last = state["counters"]["iteration"]
+    else:
+        raise RunError(
+            f"{folder.path} has no weights yet",
+            hint=f"`ganzoo resume {folder.path}` trains it; a checkpoint is enough",
+        )
+    flat = {f"{name}.{key}": each for name in states for key, each in states[name].items()}
+    return flat, last
 
 
 def kept_snapshots(folder: RunFolder) -> list[int]:

@@ -17,6 +17,7 @@ from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import Health
 from ganzoo.engine.networks import evaluating
 from ganzoo.engine.session import Session
+from ganzoo.engine.start import read_start
 from ganzoo.errors import RunError
 from ganzoo.pictures import image_grid, point_plot, save_animation, save_png
 from ganzoo.plugins import Plugins
@@ -67,7 +68,9 @@ class Rows(Listener):
             description, size = session.parts.description, session.group.size
             made_with = environment(session.recipe, session.backend, description, size)
             plans = {"earlier": session.earlier} if session.earlier else {}
-            own = {"fingerprint": session.fingerprint, **plans}
+            start = read_start(folder)
+            parent = {} if start is None else {"parent": start[1]}
+            own = {"fingerprint": session.fingerprint, **plans, **parent}
             write_json(folder.environment, {**made_with, **own})
         remove_unfinished(folder)
         probes = [folder.probe(each.type) for each in session.probes]

@@ -23,6 +23,7 @@ from ganzoo.engine.optimizers import Optimizers
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.random import draw_labels, draw_latents, generator_for, seeded, stream_seed
+from ganzoo.engine.start import Start
 from ganzoo.engine.statistics import Observation, Statistics
 from ganzoo.engine.step import Step
 from ganzoo.errors import UserError
@@ -189,8 +190,11 @@ def prepare(
     device: torch.device,
     group: ProcessGroup,
     warn: Callable[[str], None] = lambda text: None,
+    start: Start | None = None,
 ) -> Session:
     """Build every part of a recipe's run; no network has moved yet.
+
+    `start` puts the weights of another run into the parts, from which a moving average starts too.
 
     `warn` is called with a sentence for what goes wrong in training and is mended. torch's default
     random streams are left at the start of the run's noise stream. Raises `UserError` where the
@@ -207,6 +211,8 @@ def prepare(
     with group.first_before_others():
         parts = Parts(recipe, device)  # only one process may download the data
     parts.initialize()
+    if start is not None:
+        start(parts.modules)
     backend = choose_backend(recipe.engine, device, parts.networks)
     for network in parts.networks.values():
         network.to(memory_format=backend.memory_format)

@@ -27,6 +27,7 @@ from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import Agreement, ProcessGroup, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
+from ganzoo.engine.start import shared_start
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.interruption import Answer, Interruption, handled, number_of
@@ -34,7 +35,7 @@ from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import shortages
-from ganzoo.runs import RunFolder
+from ganzoo.runs import Environment, RunFolder, read_json
 from ganzoo.status import read_status
 from ganzoo.unfinished import cannot_write
 
@@ -135,6 +136,13 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
                 hint="put one back from a copy of the folder, "
                 f"or `ganzoo run {folder.recipe}` makes the run anew",
             )
+        environment: Environment = read_json(folder.environment, Environment)
+        if "parent" in environment and not folder.start.exists():
+            raise RunError(
+                f"{folder.start} is gone, from which the run is to start",
+                hint="put it back from a copy of the folder, "
+                f"or `ganzoo run {folder.recipe} --from {environment['parent']['path']}`",
+            )
         return
     # Where environment.json is there, the checkpoint is known to be of the run.
     if not folder.environment.exists() and state["fingerprint"] != recorded:
@@ -149,6 +157,10 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
             f"the checkpoint of {folder.path} does not fit its recipe: {describe(error)}",
             hint="a plugin has changed since the run began",
         ) from error
+
+
+def silent(text: str) -> None:
+    """Say nothing: what is told at the start of a run is not told again."""
 
 
 def train_recipe(
@@ -204,16 +216,25 @@ def _train_recipe(
     resume: bool,
 ) -> None:
     """Train a run whose lock this process holds, and say how it ended."""
+    warn = partial(events.emit, "warned")
     try:
         with (
             arithmetic(device, deterministic=recipe.engine.deterministic),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             joined(group, device),
-            closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
+            closing(
+                prepare(
+                    recipe,
+                    device,
+                    group,
+                    warn,
+                    shared_start(folder, group, silent if resume else warn),
+                )
+            ) as session,
         ):
             if resume:
-                restore(session, folder, partial(events.emit, "warned"))
-                make_longer(session, folder, partial(events.emit, "warned"))
+                restore(session, folder, warn)
+                make_longer(session, folder, warn)
             generated, real = recipe.evaluate.samples, session.parts.description.real_samples
             for name, reason in shortages(recipe.metrics, generated, real).items():
                 events.emit("warned", f"metric '{name}' will be left out: {reason}")
