@@ -285,7 +285,9 @@ def test_a_resumed_run_calls_them_again(
     assert CALLS[-1][3:] == (4, "interrupted")
     CALLS.clear()
     (folder,) = tmp_path.glob("ring/*")
-    monkeypatch.setattr("ganzoo.zoo.load_recipe", lambda path: load("recorder", more=METRIC))
+    for module in ("run", "zoo"):
+        name = f"ganzoo.{module}.load_recipe"
+        monkeypatch.setattr(name, lambda path: load("recorder", more=METRIC))
     ganzoo.resume(folder)
     assert [call[1] for call in CALLS] == [
         *("started", "logged", "drawn", "saved"),
