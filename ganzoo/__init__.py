@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganzoo.comparison import Budget, Comparison, compare
     from ganzoo.errors import GanzooError, RunError, UserError
     from ganzoo.exporting import export
+    from ganzoo.measuring import measure
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
     from ganzoo.run import Run, load, open_run
     from ganzoo.zoo import components, resume, train
@@ -31,13 +32,15 @@ __all__ = [
     "export",
     "load",
     "load_recipe",
+    "measure",
     "open_run",
     "resume",
     "train",
 ]
 
 _MODULES = (
-    *("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.exporting", "ganzoo.zoo"),
+    *("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.exporting", "ganzoo.measuring"),
+    "ganzoo.zoo",
     "ganzoo.comparison",
 )
 """Where the names are; imported when one is first used, so that the command line can take charge

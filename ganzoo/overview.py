@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.document import Measures, headline
+from ganzoo.plans import written_tables
 from ganzoo.recipe import load_recipe
 from ganzoo.recipe.shipped import shipped
 from ganzoo.references import run_folders
@@ -20,7 +21,6 @@ from ganzoo.runs import (
     WarningRow,
     read_json,
     read_rows,
-    written_tables,
 )
 from ganzoo.status import read_status
 

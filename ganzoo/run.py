@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import runs
 from ganzoo.errors import RunError, UserError
+from ganzoo.plans import run_fingerprint, written_iterations, written_tables
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import BEST, find_run
-from ganzoo.runs import Environment, RunFolder, written_tables
+from ganzoo.runs import RunFolder
 from ganzoo.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -205,12 +207,8 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     >>> ganzoo.open_run(run.path).sample(5).shape
     torch.Size([5, 1, 8, 8])
     """
-    for override in overrides:
-        if not says_how_to_compute(override):
-            raise UserError(
-                f"'{override}' would change the run {path}",
-                hint="engine.* can be set for a run that has begun, such as engine.device=cpu",
-            )
+    hint = "engine.* can be set for a run that has begun, such as engine.device=cpu"
+    refuse_overrides(overrides, path, says_how_to_compute, hint)
     folder, snapshot = find_run(path)
     run = Run(folder, own_recipe(folder, *overrides))
     if snapshot == BEST:
@@ -220,6 +218,26 @@ def open_run(path: str | Path, *overrides: str) -> Run:
 
 load = open_run
 """The same by the name under which model cards know it."""
+
+
+def refuse_overrides(
+    overrides: Iterable[str], run: str | Path, taken: Callable[[str], bool], hint: str
+) -> None:
+    """Raise `UserError` for the first override that cannot be set for a run that has begun."""
+    for override in overrides:
+        if not taken(override):
+            raise UserError(f"'{override}' would change the run {run}", hint=hint)
+
+
+def check_done(folder: RunFolder, what: str) -> None:
+    """Raise `UserError` where a run is not done, and so cannot be `what`: measured, compared."""
+    state = read_status(folder).get("state")
+    if state == "done":
+        return
+    stands = f"is {state}" if state else "has not begun"
+    running = state == "running"
+    finish = "wait for its end" if running else f"`ganzoo resume {folder.path}` finishes it"
+    raise UserError(f"{folder.path} {stands}: only a run that is done can be {what}", hint=finish)
 
 
 def own_recipe(folder: RunFolder, *overrides: str) -> Recipe:
@@ -234,12 +252,16 @@ def check_own(folder: RunFolder, recipe: Recipe) -> None:
 
     What decides no weights may have changed. `recipe` is what the file ought to hold.
     """
-    environment: Environment = runs.read_json(folder.environment, Environment)
-    recorded = environment.get("fingerprint")
-    if recorded is None or recorded == recipe.fingerprint_as_written(written_tables(folder)):
+    recorded = run_fingerprint(folder)
+    if recorded is None:
+        return
+    newest = max([0, *(int(path.stem) for path in folder.checkpoints())])
+    # A run that was made longer has plans before, but does not go back to them.
+    ahead = newest > written_iterations(folder)
+    if not ahead and recorded == recipe.fingerprint_as_written(written_tables(folder)):
         return
     # Keys that were left out of the file are as they were where their defaults are.
-    if recorded != load_recipe(folder.recipe).fingerprint:
+    if ahead or recorded != load_recipe(folder.recipe).fingerprint:
         raise RunError(
             f"{folder.recipe} is not the recipe that this run was started with",
             hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
@@ -248,4 +270,9 @@ def check_own(folder: RunFolder, recipe: Recipe) -> None:
 
 def says_how_to_compute(override: str) -> bool:
     """Whether an override changes nothing but where and in which precision a run is computed."""
-    return override.partition("=")[0].strip().partition(".")[0] == "engine"
+    return table_of(override) == "engine"
+
+
+def table_of(override: str) -> str:
+    """The table of a recipe that an override changes."""
+    return override.partition("=")[0].strip().partition(".")[0]

@@ -13,6 +13,7 @@ probes/<probe>.jsonl    values of a probe by iteration
 probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
 <network>.safetensors   weights at the end; those that are sampled from are the moving average. As
                         in snapshots and priors, keys begin with the part: generator.layers.0.weight
+start/weights.safetensors weights of another run that it started from: `ganzoo run --from`
 priors/<prior>.safetensors priors fitted to the codes of real samples, where the loss knows codes
 pictures/<name>.png     of those codes: reconstructions, lines from one to another, fitted priors
 evaluation.json         values of the metrics at the end and on the way
@@ -28,18 +29,17 @@ import functools
 import json
 import math
 import re
-import tomllib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from ganzoo.errors import RunError, UserError, describe
+from ganzoo.errors import RunError, UserError
 from ganzoo.files import read_regular
 from ganzoo.unfinished import beside, cannot_write, new_folder, remove_all, whole_file
 
@@ -57,12 +57,34 @@ class KnownData(TypedDict):
     source: str
 
 
+class Plan(TypedDict):
+    """How long a run was to be: see `ganzoo.plans`."""
+
+    fingerprint: str
+    """Of the recipe with that length."""
+    iterations: Count
+
+
+class Parent(TypedDict):
+    """The run whose weights another one started from."""
+
+    path: str
+    fingerprint: str
+    """Of its recipe."""
+    iteration: Count
+    """After which iteration it had those weights."""
+
+
 @with_config(ConfigDict(extra="allow"))
 class Environment(TypedDict):
     """What others read of environment.json."""
 
     fingerprint: str
     """Of the recipe."""
+    earlier: NotRequired[list[Plan]]
+    """What a run that was made longer was to be before, the shortest first."""
+    parent: NotRequired[Parent]
+    """Where a run started from the weights of another one."""
     data: KnownData
     plugins: dict[str, str]
     """Versions by distribution."""
@@ -174,9 +196,20 @@ class RunFolder:
         """Weights of one network, or of a loss."""
         return self.path / f"{slot}.safetensors"
 
+    @property
+    def start(self) -> Path:
+        """The weights of another run that this one started from."""
+        return self.path / "start" / "weights.safetensors"
+
     def prior(self, name: str) -> Path:
         """State of a fitted prior."""
         return self.path / "priors" / f"{name}.safetensors"
+
+    def made_at_the_end(self) -> list[Path]:
+        """Weights, priors, pictures and values of metrics, which a longer run makes anew."""
+        patterns = ("*.safetensors", "priors/*", "pictures/*", "measures/*", "evaluation.json")
+        found = [path for pattern in patterns for path in self.path.glob(pattern)]
+        return sorted(path for path in found if path.is_file())
 
 
 FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")
@@ -184,13 +217,18 @@ FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")
 
 
 def create_run_folder(
-    runs: Path, name: str, identity: str | None = None, *, recipe: str | None = None
+    runs: Path,
+    name: str,
+    identity: str | None = None,
+    *,
+    recipe: str | None = None,
+    fill: Callable[[RunFolder], None] = lambda folder: None,
 ) -> RunFolder:
     """Make `runs/name/identity`; by default the identity is the time and six random digits.
 
-    The folder appears with `recipe` as its recipe.toml, or not at all. One that holds nothing but
-    empty folders is taken up. Raises `UserError` if there is such a run already or if none can be
-    made there.
+    The folder appears with `recipe` as its recipe.toml and what `fill` writes, or not at all. One
+    that holds nothing but empty folders is taken up. Raises `UserError` if there is such a run
+    already or if none can be made there.
     """
     identity = identity or f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", identity):
@@ -205,6 +243,7 @@ def create_run_folder(
                 (new / folder).mkdir()
             if recipe is not None:
                 write_text(new / "recipe.toml", recipe)
+            fill(RunFolder(new))
             inside = [*path.iterdir()] if path.is_dir() else []
             if all(each.is_dir() and not any(each.iterdir()) for each in inside):
                 for empty in inside:
@@ -235,19 +274,6 @@ def find_run_folder(path: str | Path) -> RunFolder:
         )
         raise UserError(f"{path} is no run folder: it has no recipe.toml", hint=hint)
     return folder
-
-
-def written_tables(folder: RunFolder) -> dict[str, Any]:
-    """The tables of a run's recipe.toml, which has every key, not checked by any plugin.
-
-    Raises `RunError` where it is damaged.
-    """
-    try:
-        return tomllib.loads(read_regular(folder.recipe).decode())
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
-        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

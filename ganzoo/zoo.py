@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
-from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
+from ganzoo.errors import UserError
 from ganzoo.folders import warn_of_cache
-from ganzoo.interruption import handled, number_of
-from ganzoo.protocols import RunInfo
+from ganzoo.interruption import handled
+from ganzoo.measuring import measure_run
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import find_run
-from ganzoo.run import Run, open_run
-from ganzoo.runs import RunFolder
+from ganzoo.run import Run, open_run, own_recipe, refuse_overrides, says_how_to_compute
+from ganzoo.runs import Parent, RunFolder
 
 if TYPE_CHECKING:
     from ganzoo.engine.events import Listener
@@ -28,12 +28,16 @@ def train(
     runs: str | Path = "runs",
     identity: str | None = None,
     progress: Listener | None = None,
+    start: str | Path | Run | None = None,
 ) -> Run:
     """Train a recipe in a new folder below `runs` and measure the result.
 
     `identity` names the folder (by default the time and a random number); `progress` shows how it
-    proceeds (by default nothing is shown). Raises `UserError` where the data or the
-    device are not there, `RunError` where the run cannot go on, `InterruptedRun` after a signal.
+    proceeds (by default nothing is shown). `start` is a run, or what `open_run` takes, from whose
+    weights this one starts: of each network those of the same name and shape, as that run is
+    sampled from, so averaged where it has a moving average. Raises `UserError` where the data or
+    the device are not there or nothing of `start` fits, `RunError` where the run cannot go on,
+    `InterruptedRun` after a signal.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
@@ -48,7 +52,10 @@ def train(
 
     with handled("raise"):
         if group_from_environment().first:
-            folder = create_run_folder(Path(runs), recipe.name, identity, recipe=recipe.to_toml())
+            fill = _fill(start, progress)
+            folder = create_run_folder(
+                Path(runs), recipe.name, identity, recipe=recipe.to_toml(), fill=fill
+            )
         else:
             folder = RunFolder(Path(runs))  # only rank 0 writes
         try:
@@ -60,22 +67,73 @@ def train(
             raise
 
 
+def _fill(start: str | Path | Run | None, progress: Listener | None) -> Callable[[RunFolder], None]:
+    """What writes the weights into a new run's folder that it is to start from."""
+    from ganzoo.engine.checkpoints import saved_weights
+    from ganzoo.engine.events import Listener
+    from ganzoo.engine.start import write_start
+    from ganzoo.plans import run_fingerprint
+
+    if start is None:
+        return lambda folder: None
+    run = start if isinstance(start, Run) else open_run(start)
+    names = [*run.recipe.networks, *(["loss"] if run.recipe.loss.spec.has_weights else [])]
+    warn = (progress or Listener()).warned
+    tensors, iteration = saved_weights(run.folder, names, run.iteration, warn)
+    parent: Parent = {
+        "path": str(run.path.absolute()),
+        "fingerprint": run_fingerprint(run.folder) or run.recipe.fingerprint,
+        "iteration": iteration,
+    }
+    return partial(write_start, tensors=tensors, parent=parent)
+
+
 def resume(path: str | Path, *overrides: str, progress: Listener | None = None) -> Run:
     """Continue a run from its newest whole checkpoint, or from the start if it has none yet.
 
     The end is the same, to the byte, as if the run had never been interrupted. A run that is
     trained but was stopped before it was measured is measured, and one whose files were damaged
     since gets them again from its last checkpoint. `overrides` say how it is computed from here
-    on, such as `engine.device=cpu`. Raises `UserError` if the folder holds no run or one that is
-    done, `RunError` where every checkpoint is broken.
+    on, such as `engine.device=cpu`; `train.iterations=40_000` makes a run longer, whether it is
+    done or not: its weights are then, to the byte, those of a run that was this long from the
+    start, unless something in its recipe stretches over the run. Raises `UserError` if the folder
+    holds no run or one that is done, `RunError` where every checkpoint is broken.
     """
-    run = open_run(find_run(path).whole().path, *overrides)
-    folder, own = run.folder, load_recipe(run.folder.recipe)
+    folder = find_run(path).whole()
+    hint = "engine.* can be set, such as engine.device=cpu, and a larger train.iterations"
+    refuse_overrides(overrides, path, _resumes_with, hint)
+    run = Run(folder, own_recipe(folder, *overrides))
+    own = load_recipe(folder.recipe)
+    if run.recipe.train.iterations != own.train.iterations:
+        _check_longer(run, own)
+        return _run(run.recipe, folder, progress, resume=True)
     # A run that is done, but has lost its environment.json, gets it again.
     begun = folder.environment.exists()
     if run.status.get("state") == "done" and begun and not _lost(folder, own, progress):
         return _resume_done(run, progress)
     return _run(run.recipe, folder, progress, resume=True)
+
+
+def _resumes_with(override: str) -> bool:
+    """Whether an override can be set for a run that is resumed."""
+    longer = override.partition("=")[0].strip() == "train.iterations"
+    return longer or says_how_to_compute(override)
+
+
+def _check_longer(run: Run, own: Recipe) -> None:
+    """Raise `UserError` where the recipe of a run would make it shorter than its `own` one, or no
+    longer than it is."""
+    wanted, planned = run.recipe.train.iterations, own.train.iterations
+    trained = run.status.get("iteration", 0)
+    if wanted > max(planned, trained):
+        return
+    done = run.status.get("state") == "done"
+    raise UserError(
+        f"train.iterations={wanted} does not make {run.path} longer",
+        hint=f"it has been trained for {trained} iterations"
+        if done
+        else f"it is to be trained for {planned} iterations, and stands at {trained}",
+    )
 
 
 def _lost(folder: RunFolder, recipe: Recipe, progress: Listener | None) -> bool:
@@ -100,10 +158,10 @@ def _resume_done(run: Run, progress: Listener | None) -> Run:
     if not run.recipe.metrics or run.evaluation:
         raise UserError(
             f"{run.path} is done: there is nothing to resume",
-            hint="`ganzoo run` with train.iterations=... makes a longer run",
+            hint=f"`ganzoo resume {run.path} train.iterations=...` trains it for longer",
         )
     with plugins.installed().listening(_listeners(run.recipe)):
-        _measure(run.recipe, run.folder, progress)
+        measure_run(run.recipe, run.folder, progress)
     return run
 
 
@@ -118,7 +176,7 @@ def _run(recipe: Recipe, folder: RunFolder, progress: Listener | None, *, resume
     with handled("raise"), loaded.listening(_listeners(recipe) if first else {}):
         train_recipe(recipe, folder, loaded, progress or Listener(), resume=resume)
         if recipe.metrics and first:
-            _measure(recipe, folder, progress)
+            measure_run(recipe, folder, progress)
     # Processes other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
 
@@ -132,42 +190,6 @@ def _listeners(recipe: Recipe) -> dict[str, Any]:
         f"{each.plugin.name} (listener '{each.name}')": each.spec.build(context)
         for each in recipe.listeners
     }
-
-
-def _measure(recipe: Recipe, folder: RunFolder, progress: Listener | None) -> None:
-    """Write the metrics of a run; an error in one becomes a message and a traceback file."""
-    from ganzoo.engine.events import Listener
-    from ganzoo.engine.memory import is_out_of_memory, out_of_memory
-    from ganzoo.evaluation.measure import measure
-
-    warn = (progress or Listener()).warned
-    try:
-        with handled("raise"):
-            measures = measure(recipe, folder, recipe.metrics, warn=warn)
-            runs.write_json(folder.evaluation, measures)
-    except GanzooError:
-        raise
-    except KeyboardInterrupt as stop:
-        raise InterruptedRun(
-            f"{folder.path} is trained, but was stopped before it was measured",
-            hint=f"`ganzoo resume {folder.path}` measures it",
-            number=number_of(stop),
-        ) from None
-    except Exception as error:
-        runs.write_text(folder.traceback, traceback.format_exc())
-        if is_out_of_memory(error):
-            device = recipe.engine.device
-            raise out_of_memory(recipe, "to measure", device, "evaluate.samples") from error
-        raise RunError(
-            f"{folder.path} is trained, but measuring it failed: {describe(error)}",
-            hint=f"the traceback is in {folder.traceback}",
-        ) from error
-    for name, reason in measures["left_out"].items():
-        warn(f"metric '{name}' is left out: {reason}")
-    run = RunInfo(folder.path, recipe.name, recipe.tables(), 0)
-    plugins.installed().notify(
-        "ganzoo_evaluated", run=run, iteration=measures["iteration"], values=measures["values"]
-    )
 
 
 def components(kind: str | None = None) -> Mapping[str, list[str]]:

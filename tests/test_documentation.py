@@ -12,6 +12,7 @@ import pytest
 
 import ganzoo
 import ganzoo.exporting
+import ganzoo.measuring
 import ganzoo.recipe
 import ganzoo.run
 import ganzoo.zoo
@@ -28,7 +29,7 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.mark.parametrize(
     "module",
-    [ganzoo.zoo, ganzoo.recipe, ganzoo.exporting, ganzoo.run],
+    [ganzoo.zoo, ganzoo.measuring, ganzoo.recipe, ganzoo.exporting, ganzoo.run],
     ids=lambda module: module.__name__,
 )
 def test_examples_in_docstrings(
@@ -46,7 +47,9 @@ def test_examples_in_docstrings(
         assert runner.run(test).failed == 0, test.name
 
 
-@pytest.mark.parametrize("name", ["load_recipe", "train", "open_run", "export", "components"])
+@pytest.mark.parametrize(
+    "name", ["load_recipe", "train", "open_run", "export", "components", "measure"]
+)
 def test_the_python_functions_have_an_example(name: str) -> None:
     assert ">>> import ganzoo" in getattr(ganzoo, name).__doc__
 

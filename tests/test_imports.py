@@ -41,7 +41,7 @@ COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
         *("recipe", "recipe.*", "runs", "status", "folders", "data", "engine.*", "sampling"),
-        *("references", "run", "evaluation.*", "zoo", "comparison.*"),
+        *("references", "run", "plans", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
@@ -76,6 +76,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "files", "unfinished")),
+    "plans": Layer(("errors", "files", "recipe.*", "runs")),
     "status": Layer(("runs", "unfinished")),
     "references": Layer(("errors", "runs")),
     "conditioning": Layer((), heavy=True),
@@ -95,7 +96,7 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
             *("recipe", "recipe.*", "files", "unfinished", "runs", "status", "folders"),
-            *("digests", "data", "pictures", "engine.*"),
+            *("digests", "data", "pictures", "plans", "engine.*"),
         ),
         heavy=True,
     ),
@@ -131,30 +132,35 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "run": Layer(
         (
-            *("errors", "recipe", "runs", "status", "references", "sampling"),
+            *("errors", "recipe", "runs", "plans", "status", "references", "sampling"),
             "evaluation.document",
         )
     ),
     "exporting": Layer(("errors", "run", "exporting.*")),
     "exporting.*": Layer(
         (
-            *("errors", "recipe", "recipe.*", "unfinished", "runs", "pictures", "engine.*"),
+            *("errors", "recipe", "recipe.*", "unfinished", "runs", "plans", "pictures", "engine.*"),
             *("evaluation.*", "run", "exporting.*"),
         ),
         heavy=True,
     ),
     "overview": Layer(
         (
-            *("errors", "recipe", "recipe.*", "runs", "status", "references", "run"),
+            *("errors", "recipe", "recipe.*", "runs", "plans", "status", "references", "run"),
             "evaluation.document",
         )
     ),
     "pruning": Layer(("runs", "status", "unfinished")),
+    "measuring": Layer(
+        (
+            *("errors", "interruption", "protocols", "plugins", "registry", "recipe", "runs"),
+            *("references", "run", "engine.*", "evaluation.*"),
+        )
+    ),
     "zoo": Layer(
         (
-            *("errors", "interruption", "protocols", "specs", "plugins", "registry"),
+            *("errors", "interruption", "specs", "plugins", "registry", "measuring", "plans"),
             *("recipe", "runs", "references", "run", "folders", "digests", "engine.*"),
-            "evaluation.*",
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -166,7 +172,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "exporting", "recipe", "run", "zoo")),
+    "": Layer(("comparison", "errors", "exporting", "measuring", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -184,21 +190,14 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("cli.app", "cli.arguments", "cli.output"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
-            *("cli.export", "cli.init", "cli.movies", "cli.runs"),
+            *("cli.export", "cli.init", "cli.measure", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
         ),
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-                *(
-                    "synonyms",
-                    "recipe",
-                    "recipe.*",
-                    "folders",
-                    "pictures",
-                    "engine.*",
-                    "evaluation.document",
-                ),
+                *("synonyms", "recipe", "recipe.*", "folders", "pictures", "engine.*"),
+                *("evaluation.document", "measuring"),
                 *("references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("zoo", "exporting", "comparison", "scaffold"),
                 *("cli", "cli.*"),

@@ -10,6 +10,7 @@ from ganzoo.cli import (
     components,
     export,
     init,
+    measure,
     movies,
     plugin_check,
     plugin_new,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("init")(taking_plugins(init.init))
 app.command("run")(taking_plugins(run.run))
 app.command("resume")(taking_plugins(resume.resume))
+app.command("measure")(taking_plugins(measure.measure))
 app.command("check")(taking_plugins(check.check))
 app.command("show")(taking_plugins(show.show))
 app.command("compare")(taking_plugins(compare.compare))

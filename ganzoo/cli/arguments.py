@@ -26,6 +26,14 @@ EngineOverrides = Annotated[
         metavar="KEY=VALUE", help="How the run is computed here, such as engine.device=cpu."
     ),
 ]
+ResumeOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="How the run is computed here, such as engine.device=cpu; train.iterations=N trains "
+        "it for longer.",
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A folder, `latest`, or a name, as in `ganzoo runs`."),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ganzoo.cli.arguments import EngineOverrides, RunArgument
+from ganzoo.cli.arguments import ResumeOverrides, RunArgument
 from ganzoo.cli.output import warn_about_broken_plugins
 
 
-def resume(run: RunArgument, overrides: EngineOverrides = None) -> None:
-    """Go on with a run from its newest whole checkpoint. Prints the run's folder."""
+def resume(run: RunArgument, overrides: ResumeOverrides = None) -> None:
+    """Go on with a run from its newest whole checkpoint, also for longer. Prints its folder."""
     from ganzoo import zoo
     from ganzoo.cli.progress import display, report
 

@@ -18,6 +18,14 @@ def run(
     identity: Annotated[
         str | None, typer.Option("--id", help="Name of the run's folder; by default the time.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from the weights of a run, with @4000 or @best for one of its snapshots.",
+        ),
+    ] = None,
 ) -> None:
     """Check a recipe, train it and measure the result. Prints the run's folder."""
     from ganzoo import zoo
@@ -27,4 +35,4 @@ def run(
     warn_about_broken_plugins()
     checked = load_recipe(recipe, *(overrides or ()))
     note(checked)
-    report(zoo.train(checked, runs=runs, identity=identity, progress=display()))
+    report(zoo.train(checked, runs=runs, identity=identity, progress=display(), start=start))

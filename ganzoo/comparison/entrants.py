@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Outcome, iterations_per_second
 from ganzoo.comparison.launchers import in_own_process
 from ganzoo.errors import GanzooError, UserError
+from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
 from ganzoo.references import find_run
-from ganzoo.run import check_own, own_recipe, says_how_to_compute
+from ganzoo.run import check_done, check_own, own_recipe, says_how_to_compute, table_of
 from ganzoo.runs import (
     Environment,
     RunFolder,
@@ -90,16 +92,14 @@ def _find(target: str | Path) -> RunFolder:
 def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequence[str]) -> None:
     """Add a run to the entrant of its recipe and its versions, or as a new one."""
     path = folder.path
-    state = read_status(folder).get("state")
-    if state != "done":
-        stands = f"is {state}" if state else "has not begun"
-        finish = "wait for its end" if state == "running" else f"`ganzoo resume {path}` finishes it"
-        raise UserError(f"{path} {stands}: only a run that is done can be compared", hint=finish)
+    check_done(folder, "compared")
     recipe = own_recipe(folder, *filter(leaves_runs_alone, overrides))
     environment: Environment = read_json(folder.environment, Environment)
     recorded = environment.get("plugins", {})
     used = {name: recorded.get(name) for name in deciding_versions(recipe)}
-    identity = f"run {with_seed(recipe, 0).fingerprint} {used}"
+    parent = environment.get("parent")
+    start = f" from {parent['fingerprint']} {parent['iteration']}" if parent else ""
+    identity = f"run {with_seed(recipe, 0).fingerprint} {used}{start}"
     entrant = entrants.setdefault(identity, Entrant(recipe))
     seed = recipe.train.seed
     if seed in entrant.folders:
@@ -112,8 +112,7 @@ def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequen
 
 def leaves_runs_alone(override: str) -> bool:
     """Whether an override changes nothing but how runs are measured, and where."""
-    table = override.partition("=")[0].strip().partition(".")[0]
-    return table in MEASURING or says_how_to_compute(override)
+    return table_of(override) in MEASURING or says_how_to_compute(override)
 
 
 def check_options_apply(
@@ -215,7 +214,10 @@ def place(
             done = read_status(RunFolder(file.parent)).get("state") == "done"
             same_versions = versions.items() <= recorded.get("plugins", {}).items()
             same_data = bool(recorded) and recorded["data"]["digest"] == data
-            if recorded.get("fingerprint") == recipe.fingerprint and same_versions and same_data:
+            same_recipe = run_fingerprint(RunFolder(file.parent)) == recipe.fingerprint
+            # What started from another run is no run of the recipe alone.
+            own = "parent" not in recorded
+            if own and same_recipe and same_versions and same_data:
                 check_own(RunFolder(file.parent), recipe)
                 fitting.append((not done, file.parent))
         except GanzooError as error:
@@ -224,7 +226,18 @@ def place(
         return min(fitting)[1]
     identity = json.dumps([recipe.fingerprint, versions, data])
     digest = hashlib.sha256(identity.encode()).hexdigest()
-    return runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
+    path = runs / recipe.name / f"seed-{recipe.train.seed}-{digest[:8]}"
+    # A run that was begun as one of this recipe may have been made longer since.
+    names = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], names) if not _longer(RunFolder(each)))
+
+
+def _longer(folder: RunFolder) -> bool:
+    """Whether there is a run that was made longer than it was to be."""
+    try:
+        return bool(earlier_plans(folder))
+    except GanzooError:  # damaged, which whoever takes the folder is told
+        return False
 
 
 def deciding_versions(recipe: Recipe) -> dict[str, str]:

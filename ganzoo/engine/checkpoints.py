@@ -7,7 +7,7 @@ of weights every key begins with the part that it belongs to: `generator.layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,19 @@ from ganzoo.digests import (
     write_state,
     write_tensors,
 )
-from ganzoo.engine.environment import run_fingerprint
 from ganzoo.engine.networks import clean_state, misfit
 from ganzoo.engine.saved import SAVED_STATE
 from ganzoo.errors import RunError, describe
+from ganzoo.plans import (
+    earlier_plans,
+    is_of_run,
+    planned_snapshots,
+    written_iterations,
+    written_tables,
+)
 from ganzoo.protocols import Prior
 from ganzoo.recipe import Recipe
-from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import RunFolder, written_tables
+from ganzoo.runs import RunFolder
 from ganzoo.status import read_status
 
 LOOKS = 100
@@ -58,7 +63,7 @@ def newest_checkpoint(
     One that is broken is passed over with a warning, and with `aside` renamed, so that nothing
     reads it again. Raises `RunError` where there are checkpoints and none of them is whole.
     """
-    fingerprint, warned = run_fingerprint(folder), set[Path]()
+    warned = set[Path]()
 
     def pass_it_over(error: BrokenFile) -> None:
         if aside:
@@ -71,7 +76,7 @@ def newest_checkpoint(
         try:
             for path in folder.checkpoints():
                 try:
-                    return _read_checkpoint(path, fingerprint)
+                    return _read_checkpoint(folder, path)
                 except BrokenFile as error:
                     pass_it_over(error)
         except FileNotFoundError:
@@ -86,7 +91,7 @@ def newest_checkpoint(
     return None
 
 
-def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
+def _read_checkpoint(folder: RunFolder, path: Path) -> dict[str, Any]:
     """A checkpoint, if it is what its name says, and of the run. Raises `BrokenFile`."""
     state = read_state(path)
     try:
@@ -98,7 +103,7 @@ def _read_checkpoint(path: Path, fingerprint: str | None) -> dict[str, Any]:
     tables += [each for saved in state["optimizers"].values() for each in saved["state"].values()]
     tensors = [each for table in tables for each in table.values()]
     finite = all(bool(each.isfinite().all()) for each in tensors)
-    if fingerprint not in (None, state["fingerprint"]):
+    if not is_of_run(folder, state["fingerprint"], iteration):
         raise BrokenFile(path, "it is of another run")
     if iteration != int(path.stem):
         raise BrokenFile(path, f"it is of iteration {iteration}")
@@ -152,17 +157,42 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
         _load(network, averages.get(name) or state["networks"].get(name, {}), folder)
 
 
+def saved_weights(
+    folder: RunFolder, names: Iterable[str], iteration: int | None, warn: Warn
+) -> tuple[dict[str, Tensor], int]:
+    """Weights of a run as it is sampled from, keys as `<name>.<weight>`, and their iteration.
+
+    They are those of a snapshot, or by default those of the end; of a run that is not done those
+    of its newest checkpoint. `names` are of what has weights. Raises `RunError` as `load_weights`.
+    """
+    if iteration is not None:
+        return _read(folder, folder.snapshot(iteration)), iteration
+    status = read_status(folder)
+    if status.get("state") == "done":
+        files = [_read(folder, folder.weights(name)) for name in names]
+        return {key: each for file in files for key, each in file.items()}, status["iteration"]
+    state = newest_checkpoint(folder, warn)
+    if state is None:
+        raise RunError(
+            f"{folder.path} has no weights yet",
+            hint=f"`ganzoo resume {folder.path}` trains it; a checkpoint is enough",
+        )
+    states = {**state["networks"], **(state["average"] or {})}
+    flat = {f"{name}.{key}": each for name in states for key, each in states[name].items()}
+    return flat, state["counters"]["iteration"]
+
+
 def kept_snapshots(folder: RunFolder) -> list[int]:
     """The iterations at which a run keeps snapshots, in order. Raises `RunError` where one of them
     is missing in a run that is trained, or its recipe is damaged."""
     try:
-        tables = written_tables(folder)
-        last, count = tables["train"]["iterations"], tables["evaluate"]["snapshots"]
-        iterations = snapshot_iterations(last, count)
-    except (KeyError, TypeError) as error:
+        count = int(written_tables(folder)["evaluate"]["snapshots"])
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{folder.recipe} is damaged: {describe(error)}", hint="restore it from a copy"
         ) from error
+    last = written_iterations(folder)
+    iterations = planned_snapshots(earlier_plans(folder), last, count)
     for iteration in iterations:
         if not folder.snapshot(iteration).exists():
             raise RunError(
@@ -212,8 +242,10 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
 
 def broken_files(folder: RunFolder, recipe: Recipe) -> Iterator[RunError]:
     """What is wrong with the files that a finished run is sampled from and measured by."""
+    last, count = recipe.train.iterations, recipe.evaluate.snapshots
+    snapshots = planned_snapshots(earlier_plans(folder), last, count)
     paths = [folder.weights(name) for name in _saved(recipe)]
-    paths += [folder.snapshot(iteration) for iteration in sorted(recipe.snapshots)]
+    paths += [folder.snapshot(iteration) for iteration in snapshots]
     paths += [folder.prior(name) for name in _fitted(recipe)]
     for path in paths:
         try:
@@ -281,7 +313,8 @@ def _read_whole(
         tensors, notes = read_tensors(path)
         if notes.get("file") != file:
             raise BrokenFile(path, f"it is {notes.get('file', 'no file of a run')}")
-        if run_fingerprint(folder) not in (None, notes.get("fingerprint")):
+        iteration = int(path.stem) if path.parent == folder.snapshot(0).parent else None
+        if not is_of_run(folder, notes.get("fingerprint"), iteration):
             raise BrokenFile(path, "it is of another run")
         if finite and not all(bool(each.isfinite().all()) for each in tensors.values()):
             raise BrokenFile(path, "it holds numbers that are not finite")

@@ -17,10 +17,11 @@ import torch
 from ganzoo.data import DataDescription
 from ganzoo.engine.backend import Backend
 from ganzoo.errors import RunError
+from ganzoo.plans import written_tables
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import OBSERVING, deciding
-from ganzoo.runs import Environment, RunFolder, read_json, written_tables
+from ganzoo.runs import Environment, RunFolder, read_json
 
 if TYPE_CHECKING:
     from ganzoo.engine.session import Session
@@ -95,12 +96,6 @@ def changes(folder: RunFolder, session: Session) -> str:
         f"the run continues with {', '.join(changed)}: "
         "its end may not be the same to the byte as without the break"
     )
-
-
-def run_fingerprint(folder: RunFolder) -> str | None:
-    """The fingerprint that a run began with, or None before it has begun."""
-    environment: Environment = read_json(folder.environment, Environment)
-    return environment.get("fingerprint")
 
 
 def read_description(folder: RunFolder) -> DataDescription:

@@ -17,6 +17,7 @@ from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import Health
 from ganzoo.engine.networks import evaluating
 from ganzoo.engine.session import Session
+from ganzoo.engine.start import read_start
 from ganzoo.errors import RunError
 from ganzoo.pictures import image_grid, point_plot, save_animation, save_png
 from ganzoo.plugins import Plugins
@@ -67,7 +68,11 @@ class Rows(Listener):
         if session.iteration == 0 or not folder.environment.exists():
             description, size = session.parts.description, session.group.size
             made_with = environment(session.recipe, session.backend, description, size)
-            write_json(folder.environment, {**made_with, "fingerprint": session.fingerprint})
+            plans = {"earlier": session.earlier} if session.earlier else {}
+            start = read_start(folder)
+            parent = {} if start is None else {"parent": start[1]}
+            own = {"fingerprint": session.fingerprint, **plans, **parent}
+            write_json(folder.environment, {**made_with, **own})
         remove_unfinished(folder)
         probes = [folder.probe(each.type) for each in session.probes]
         for rows in (folder.statistics, folder.timing, folder.warnings, *probes):

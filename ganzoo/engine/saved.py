@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, Field, InstanceOf, TypeAdapter
 from torch import Tensor
 from typing_extensions import TypedDict
+
+from ganzoo.runs import Plan
 
 
 def _scalar(value: Tensor) -> Tensor:
@@ -90,6 +92,8 @@ class SavedState(TypedDict):
     """The whole state of a run."""
 
     fingerprint: str
+    earlier: NotRequired[list[Plan]]
+    """Of a run that was made longer, its plans before."""
     counters: SavedCounters
     batches: SavedBatches
     networks: dict[str, Tensors]

@@ -23,12 +23,15 @@ from ganzoo.engine.optimizers import Optimizers
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.random import draw_labels, draw_latents, generator_for, seeded, stream_seed
+from ganzoo.engine.start import Start
 from ganzoo.engine.statistics import Observation, Statistics
 from ganzoo.engine.step import Step
 from ganzoo.errors import UserError
+from ganzoo.plans import planned_snapshots
 from ganzoo.protocols import Networks, Probe
 from ganzoo.ramps import Ramp, Ramps
 from ganzoo.recipe import Recipe
+from ganzoo.runs import Plan
 
 REFRESHED = 20
 """Batches over which the statistics of batch normalisation are taken anew."""
@@ -66,6 +69,8 @@ class Session:
         self.recipe, self.parts, self.data = recipe, parts, parts.data
         self.fingerprint = recipe.fingerprint
         """That of the run, which a resumed one keeps even if its arithmetic is done otherwise."""
+        self.earlier: list[Plan] = []
+        """What a run that was made longer was to be before."""
         self.backend, self.group = backend, group
         self.batches = Batches(
             recipe, parts.data, parts.description, device, group, backend.memory_format
@@ -93,6 +98,12 @@ class Session:
     def images(self) -> int:
         """Real samples read so far, over all processes."""
         return self.batches.read * self.recipe.train.batch_size
+
+    @property
+    def snapshots(self) -> frozenset[int]:
+        """The iterations after which weights are kept to be measured; the last is one of them."""
+        last, count = self.recipe.train.iterations, self.recipe.evaluate.snapshots
+        return frozenset(planned_snapshots(self.earlier, last, count))
 
     def close(self) -> None:
         """End the processes that read the data."""
@@ -179,8 +190,11 @@ def prepare(
     device: torch.device,
     group: ProcessGroup,
     warn: Callable[[str], None] = lambda text: None,
+    start: Start | None = None,
 ) -> Session:
     """Build every part of a recipe's run; no network has moved yet.
+
+    `start` puts the weights of another run into the parts, from which a moving average starts too.
 
     `warn` is called with a sentence for what goes wrong in training and is mended. torch's default
     random streams are left at the start of the run's noise stream. Raises `UserError` where the
@@ -197,6 +211,8 @@ def prepare(
     with group.first_before_others():
         parts = Parts(recipe, device)  # only one process may download the data
     parts.initialize()
+    if start is not None:
+        start(parts.modules)
     backend = choose_backend(recipe.engine, device, parts.networks)
     for network in parts.networks.values():
         network.to(memory_format=backend.memory_format)

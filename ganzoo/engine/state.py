@@ -33,6 +33,7 @@ def state_dict(session: Session) -> dict[str, Any]:
     }
     return {
         "fingerprint": session.fingerprint,
+        "earlier": session.earlier,
         "counters": asdict(session.counters) | {"steps": dict(session.counters.steps)},
         "batches": session.batches.state_dict(),
         "networks": {name: module.state_dict() for name, module in parts.modules.items()},
@@ -62,6 +63,7 @@ def load_state_dict(session: Session, state: Mapping[str, Any]) -> None:
     for name, network in averages.items():
         _load(name, network, (state["average"] or {}).get(name, {}))
     session.optimizers.load_state_dict(state["optimizers"])
+    session.earlier = session.earlier or [*state.get("earlier", [])]
     counters = state["counters"]
     session.counters = Counters(**{**counters, "steps": Counter(counters["steps"])})
     session.batches.load_state_dict(state["batches"])

@@ -19,20 +19,23 @@ from filelock import FileLock, Timeout
 
 from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import newest_checkpoint
-from ganzoo.engine.environment import changes, check_same_data, run_fingerprint
+from ganzoo.engine.environment import changes, check_same_data
 from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.health import check_run_finite
+from ganzoo.engine.longer import make_longer
 from ganzoo.engine.memory import is_out_of_memory, out_of_memory
 from ganzoo.engine.process_group import Agreement, ProcessGroup, group_from_environment, joined
 from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
+from ganzoo.engine.start import shared_start
 from ganzoo.engine.state import load_state_dict, state_dict
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
 from ganzoo.interruption import Answer, Interruption, handled, number_of
+from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import shortages
-from ganzoo.runs import RunFolder
+from ganzoo.runs import Environment, RunFolder, read_json
 from ganzoo.status import read_status
 from ganzoo.unfinished import cannot_write
 
@@ -43,7 +46,7 @@ LOCK_SECONDS = 0.5
 def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
     """Train from where the session stands to the end of the recipe, or to an interruption."""
     recipe, counters = session.recipe, session.counters
-    last, snapshots = recipe.train.iterations, recipe.snapshots
+    last, snapshots = recipe.train.iterations, session.snapshots
     agreement = Agreement(session.group, interruption, counters.iteration)
     clock = time.perf_counter()
     while counters.iteration < last:
@@ -113,7 +116,7 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
     """
     check_same_data(folder, session.parts.description)
     recorded = run_fingerprint(folder) or load_recipe(folder.recipe).fingerprint
-    session.fingerprint = recorded
+    session.fingerprint, session.earlier = recorded, earlier_plans(folder)
     status = read_status(folder)
     # `running` where the file system shows the lock of this process itself.
     if status.get("state") in ("running", "killed"):
@@ -133,8 +136,16 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
                 hint="put one back from a copy of the folder, "
                 f"or `ganzoo run {folder.recipe}` makes the run anew",
             )
+        environment: Environment = read_json(folder.environment, Environment)
+        if "parent" in environment and not folder.start.exists():
+            raise RunError(
+                f"{folder.start} is gone, from which the run is to start",
+                hint="put it back from a copy of the folder, "
+                f"or `ganzoo run {folder.recipe} --from {environment['parent']['path']}`",
+            )
         return
-    if state["fingerprint"] != recorded:  # environment.json is gone
+    # Where environment.json is there, the checkpoint is known to be of the run.
+    if not folder.environment.exists() and state["fingerprint"] != recorded:
         raise RunError(
             f"{folder.recipe} is not the recipe that this run was started with",
             hint=f"restore it from a copy; `ganzoo run {folder.recipe}` makes a new run of it",
@@ -150,6 +161,10 @@ def restore(session: Session, folder: RunFolder, warn: Callable[[str], None]) ->
             f"the checkpoint of {folder.path} does not fit its recipe: {describe(error)}",
             hint="a plugin has changed since the run began",
         ) from error
+
+
+def silent(text: str) -> None:
+    """Say nothing: what is told at the start of a run is not told again."""
 
 
 def train_recipe(
@@ -204,21 +219,31 @@ def _train_recipe(
 ) -> None:
     """Train a run whose lock this process holds, and say how it ended."""
     device = choose_device(recipe.engine.device, group.local_rank)
+    warn = partial(events.emit, "warned")
     try:
         with (
             arithmetic(device, deterministic=recipe.engine.deterministic),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             joined(group, device),
-            closing(prepare(recipe, device, group, partial(events.emit, "warned"))) as session,
+            closing(
+                prepare(
+                    recipe,
+                    device,
+                    group,
+                    warn,
+                    shared_start(folder, group, silent if resume else warn),
+                )
+            ) as session,
         ):
             if resume:
-                restore(session, folder, partial(events.emit, "warned"))
+                restore(session, folder, warn)
+                make_longer(session, folder, warn)
             generated, real = recipe.evaluate.samples, session.parts.description.real_samples
             for name, reason in shortages(recipe.metrics, generated, real).items():
                 events.emit("warned", f"metric '{name}' will be left out: {reason}")
             with interruption.answering("note"):
                 events.emit("started", session, folder)
-                if session.iteration in recipe.snapshots:
+                if session.iteration in session.snapshots:
                     events.emit("kept", session)
                 train(session, folder, events, interruption)
             events.emit("finished", session)

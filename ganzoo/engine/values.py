@@ -47,9 +47,10 @@ class MovingValues:
         for place, tensor in self._tensors.items():
             tensor.fill_(value_at(self._ramps[place], iteration, self._iterations))
 
-    def current(self, iteration: int) -> dict[str, float]:
-        """Every ramp's value in an iteration, by its place, such as `optimizer.generator.lr`."""
+    def current(self, iteration: int, iterations: int | None = None) -> dict[str, float]:
+        """Every ramp's value in an iteration, by its place, such as `optimizer.generator.lr`; in a
+        run of another length, if `iterations` is given."""
         return {
-            place: value_at(ramp, iteration, self._iterations)
+            place: value_at(ramp, iteration, iterations or self._iterations)
             for place, ramp in self._ramps.items()
         }

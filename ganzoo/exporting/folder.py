@@ -13,8 +13,9 @@ from ganzoo.engine.checkpoints import copy_weights
 from ganzoo.errors import UserError
 from ganzoo.exporting.card import card, read_comparison
 from ganzoo.pictures import write_samples
+from ganzoo.plans import written_tables
 from ganzoo.run import Run
-from ganzoo.runs import RunFolder, written_tables
+from ganzoo.runs import RunFolder
 from ganzoo.unfinished import beside, new_folder
 
 SHOWN = 64

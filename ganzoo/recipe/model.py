@@ -146,11 +146,6 @@ class Recipe:
         images = len(self.data.spec.sample_shape) == 3  # points are their own features
         return images and any(metric.spec.reads != "samples" for metric in self.metrics)
 
-    @property
-    def snapshots(self) -> frozenset[int]:
-        """The iterations after which weights are kept to be measured; the last is one of them."""
-        return frozenset(snapshot_iterations(self.train.iterations, self.evaluate.snapshots))
-
     def components(self) -> Iterator[tuple[str, Component[Any]]]:
         """Every component with its place: `generator`, `networks.critic`, `regularizers.0`, ..."""
         for slot in SLOTS:

@@ -154,7 +154,7 @@ def test_resume_in_another_precision(command: Command, interrupted_run: Path) ->
     assert "is done: there is nothing to resume" in result.stderr
 
 
-@pytest.mark.parametrize("override", ["train.iterations=9", "log.every=1", "enginex.device=cpu"])
+@pytest.mark.parametrize("override", ["train.seed=9", "log.every=1", "enginex.device=cpu"])
 def test_nothing_else_changes_a_run(command: Command, interrupted_run: Path, override: str) -> None:
     result = command("resume", interrupted_run, override)
     assert (result.returncode, result.stdout) == (2, "")

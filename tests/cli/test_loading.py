@@ -109,7 +109,7 @@ BROKEN = {
 ALWAYS_NAMED = set(BROKEN) - {"ganzoo-in-a-hook"}
 COMMANDS = [
     *("run", "resume", "check", "show", "compare", "sample", "recipes", "components", "plugins"),
-    *("init", "export", "interpolate", "timelapse", "runs diff", "runs prune"),
+    *("init", "export", "measure", "interpolate", "timelapse", "runs diff", "runs prune"),
     *("schema", "plugin new", "plugin check"),
 ]
 

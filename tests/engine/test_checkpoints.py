@@ -201,9 +201,7 @@ def test_a_prior_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> Non
         raise RuntimeError(f"no room for {state['mean'].tolist()}\nand more\nof it")
 
     folder = RunFolder(tmp_path)
-    prior: Any = SimpleNamespace(
-        state_dict=lambda: {"mean": torch.ones(2)}, load_state_dict=refuse
-    )
+    prior: Any = SimpleNamespace(state_dict=lambda: {"mean": torch.ones(2)}, load_state_dict=refuse)
     with pytest.raises(RunError, match=f"{tmp_path} has no fitted prior 'mixture'"):
         load_prior(folder, "mixture", prior)
     save_prior(folder, "mixture", prior, {"fingerprint": "0f"})

@@ -108,6 +108,26 @@ def test_two_ranks_resume_to_the_same_bytes(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_two_ranks_start_from_a_run_and_are_made_longer(tmp_path: Path) -> None:
+    """Only the first process knows the folder, writes the new length and the weights."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    words = ["run", str(tmp_path / "tiny.toml"), "--runs", str(tmp_path), "--id"]
+    parent, short, long = (tmp_path / "tiny" / name for name in ("parent", "short", "long"))
+    assert launch(1, *words, "parent", "train.seed=1").returncode == 0
+    for name, length in (("short", 20), ("long", 30)):
+        options = ["--from", str(parent), f"train.iterations={length}"]
+        started = launch(2, *words, name, *options)
+        assert started.returncode == 0, started.stderr
+    resumed = launch(2, "resume", str(short), "train.iterations=30")
+    assert resumed.returncode == 0, resumed.stderr
+    assert read_json(RunFolder(short).status)["iteration"] == 30
+    weights = [*long.glob("*.safetensors"), RunFolder(long).snapshot(30)]
+    assert len(weights) == 3
+    for path in weights:
+        assert (short / path.relative_to(long)).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.timeout(300)
 def test_ranks_stop_together_and_soon_whatever_the_logging_interval(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY)

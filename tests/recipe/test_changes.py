@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from components import REGISTRY, recipe_text
 
+from ganzoo.plans import planned_snapshots
 from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.recipe.model import snapshot_iterations
 
 MakeRecipe = Callable[..., Recipe]
 Write = Callable[[str], Path]
@@ -35,7 +37,12 @@ def test_snapshots_are_spread_evenly_and_end_with_the_run(
     recipe: MakeRecipe, count: int, iterations: int, expected: set[int]
 ) -> None:
     made = recipe(f"evaluate.snapshots={count}", f"train.iterations={iterations}")
-    assert made.snapshots == expected
+    last, kept = made.train.iterations, made.evaluate.snapshots
+    assert planned_snapshots([], last, kept) == sorted(expected)
+    # Of a run that was made longer, those up to its earlier end stay.
+    before = snapshot_iterations(4, kept)
+    longer = planned_snapshots([{"fingerprint": "0f", "iterations": 4}], last, kept)
+    assert longer == [*before, *(each for each in sorted(expected) if each > 4)]
 
 
 def test_a_changed_recipe_is_the_recipe_that_says_so(recipe: MakeRecipe) -> None:
