@@ -139,8 +139,8 @@ LAYERS: Mapping[str, Layer] = {
     "exporting": Layer(("errors", "run", "exporting.*")),
     "exporting.*": Layer(
         (
-            *("errors", "recipe", "recipe.*", "unfinished", "runs", "plans", "pictures", "engine.*"),
-            *("evaluation.*", "run", "exporting.*"),
+            *("errors", "recipe", "recipe.*", "unfinished", "runs", "plans", "pictures"),
+            *("engine.*", "evaluation.*", "run", "exporting.*"),
         ),
         heavy=True,
     ),
