@@ -249,6 +249,15 @@ class TestFolders:
         assert last.status["state"] == "done"
         assert last.evaluation == measured.evaluation
 
+    def test_a_run_that_was_made_longer(self, tmp_path: Path) -> None:
+        run = make(tmp_path, VAE)
+        longer = ganzoo.resume(run.path, "train.iterations=40")
+        assert longer.snapshots()[0] < longer.snapshots()[-1] == 40
+        for name, each in (("end", longer), ("early", longer.at(longer.snapshots()[0]))):
+            loaded = ganzoo.load(ganzoo.export(each, tmp_path / name, "hub"))
+            assert is_same(each, loaded)
+            assert "earlier" not in json.loads(loaded.folder.environment.read_text())
+
     def test_a_run_that_is_not_done(
         self, measured: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -30,6 +30,7 @@ from ganzoo.plans import (
     earlier_plans,
     is_of_run,
     planned_snapshots,
+    run_fingerprint,
     written_iterations,
     written_tables,
 )
@@ -259,14 +260,16 @@ def copy_weights(run: RunFolder, recipe: Recipe, iteration: int | None, to: RunF
     and the priors, if they are fitted by now. Raises `RunError` where a file is missing or broken.
     """
     snapshot = None if iteration is None else _read_whole(run, run.snapshot(iteration))
+    # A snapshot may be older than the length that the run has now.
+    now = {"fingerprint": run_fingerprint(run) or ""}
     for name in _saved(recipe):
         tensors, notes = snapshot or _read_whole(run, run.weights(name))
-        _save(to, to.weights(name), {name: _own(tensors, name)}, notes)
+        _save(to, to.weights(name), {name: _own(tensors, name)}, {**notes, **now})
     for name in _fitted(recipe):
         if run.prior(name).exists():
-            tensors, notes = _read_whole(run, run.prior(name), finite=False)
+            tensors, notes = _read_whole(run, run.prior(name))
             part = f"priors.{name}"
-            _save(to, to.prior(name), {part: _own(tensors, part)}, notes)
+            _save(to, to.prior(name), {part: _own(tensors, part)}, {**notes, **now})
 
 
 def _saved(recipe: Recipe) -> list[str]:

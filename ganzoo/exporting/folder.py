@@ -83,8 +83,10 @@ def without_snapshots(folder: RunFolder) -> dict[str, Any]:
 
 
 def public_environment(folder: RunFolder) -> dict[str, Any]:
-    """The run's environment.json without the folders of the machine that it was made on."""
+    """The run's environment.json without the folders of the machine that it was made on, and
+    without the lengths that it had before, of which nothing is exported."""
     environment: dict[str, Any] = runs.read_json(folder.environment, runs.Environment)
+    environment.pop("earlier", None)
     files: Mapping[str, str] = environment.get("plugin_files", {})
     return {
         **environment,
