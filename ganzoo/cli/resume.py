@@ -7,7 +7,10 @@ from ganzoo.cli.output import warn_about_broken_plugins
 
 
 def resume(run: RunArgument, overrides: ResumeOverrides = None) -> None:
-    """Go on with a run from its newest whole checkpoint, also for longer. Prints its folder."""
+    """Go on with a run from its newest whole checkpoint.
+
+    Changed to more iterations, it is trained for longer. Prints its folder.
+    """
     from ganzoo import zoo
     from ganzoo.cli.progress import display, report
 

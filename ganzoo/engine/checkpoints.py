@@ -143,7 +143,7 @@ def load_weights(folder: RunFolder, networks: Mapping[str, nn.Module], warn: War
     missing = [path for path in paths.values() if not path.exists()]
     if not missing:
         for name, network in networks.items():
-            _load(network, _own(_read(folder, paths[name]), name), folder)
+            _load(network, _read_part(folder, paths[name], name), folder)
         return
     if done:
         raise RunError(f"{missing[0]} is not there, although the run is done", hint=_again(folder))
@@ -229,7 +229,7 @@ def load_prior(folder: RunFolder, name: str, prior: Prior) -> None:
             f"{folder.path} has no fitted prior '{name}'",
             hint="it is fitted at the end of a run whose loss knows the codes of real samples",
         )
-    state = _own(_read(folder, path), f"priors.{name}")
+    state = _read_part(folder, path, f"priors.{name}")
     own = prior.state_dict()  # type: ignore[attr-defined]
     for key in state.keys() & own.keys():
         if state[key].dtype != own[key].dtype:
@@ -300,6 +300,15 @@ def _own(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {
         key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
     }
+
+
+def _read_part(folder: RunFolder, path: Path, part: str) -> dict[str, Tensor]:
+    """The tensors of a file that holds one part, by its own names. Raises `RunError`."""
+    tensors = _read(folder, path)
+    own = _own(tensors, part)
+    if strange := set(tensors) - {f"{part}.{key}" for key in own}:
+        raise _does_not_fit(folder, f"'{min(strange)}' is unknown")
+    return own
 
 
 def _read(folder: RunFolder, path: Path, *, finite: bool = True) -> dict[str, Tensor]:

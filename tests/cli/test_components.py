@@ -213,8 +213,8 @@ def test_phases_and_further_networks_of_a_loss(
     ("arguments", "text"),
     [
         (
-            ["generators"],
-            "no kind of component is called 'generators'\n"
+            ["gizmos"],
+            "no kind of component is called 'gizmos'\n"
             "  = there is 'generator', 'discriminator', 'encoder', 'loss', 'regularizer', "
             "'augmentation', 'schedule', 'dataset', 'prior', 'extractor', 'metric', 'probe' or "
             "'listener'\n",
