@@ -17,6 +17,7 @@ from torchvision.utils import make_grid
 
 from ganzoo.data import Data, Samples, to_bytes
 from ganzoo.errors import RunError, UserError
+from ganzoo.files import read_regular
 from ganzoo.unfinished import whole_file
 
 GRID_PIXELS = 512
@@ -36,7 +37,7 @@ def save_png(image: Image.Image, path: Path) -> None:
 def open_png(path: Path) -> Image.Image:
     """A picture of a run, read completely. Raises `RunError` where it is damaged."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_regular(path, most=None))) as image:
             image.load()
             return image
     except (OSError, SyntaxError, ValueError) as error:  # all of which Pillow raises

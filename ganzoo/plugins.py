@@ -81,6 +81,20 @@ class Plugin:
         return f"plugin {self.name} ({self.version}) {self.error or self.notice}"
 
 
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks at no name of Python's own: objects of pydantic refuse some of them."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+
+def hook_manager() -> pluggy.PluginManager:
+    """A manager that knows the hooks and no plugin."""
+    manager = _Manager("ganzoo")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
 class Plugins:
     """All plugins of this process, and the calls of their lifecycle hooks."""
 
@@ -220,8 +234,7 @@ def load(
     Of installed plugins other than the core's own only the `allowed` are loaded, where that is
     given: names of distributions, or `distribution:entry point`.
     """
-    manager = pluggy.PluginManager("ganzoo")
-    manager.add_hookspecs(hookspecs)
+    manager = hook_manager()
     names = None if allowed is None else {normal(name) for name in (CORE, *allowed)}
     plugins = []
     taken: dict[str, set[tuple[str, str]]] = defaultdict(set)

@@ -89,7 +89,7 @@ LAYERS: Mapping[str, Layer] = {
     "builtin.tensorboard": DECLARATIONS,
     "digests": Layer(("errors", "files", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
-    "pictures": Layer(("errors", "data", "unfinished"), heavy=True),
+    "pictures": Layer(("errors", "files", "data", "unfinished"), heavy=True),
     "movies": Layer(("errors", "pictures", "runs", "unfinished"), heavy=True),
     "engine": Layer(("recipe.*", "folders", "data", "engine.*"), heavy=True),
     "engine.*": Layer(

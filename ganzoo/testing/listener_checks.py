@@ -10,8 +10,8 @@ from typing import Any
 import pluggy
 from PIL import Image
 
-from ganzoo import hookspecs
 from ganzoo.errors import describe
+from ganzoo.plugins import hook_manager
 from ganzoo.protocols import RunInfo
 from ganzoo.testing.bench import Bench
 from ganzoo.testing.benches import first
@@ -32,8 +32,7 @@ LIFECYCLE = (
 def lifecycle_hooks(listener: Any) -> dict[str, Any]:
     """The implementations of lifecycle hooks by name, in the order of a run; raises `Wrong` for
     what is marked as a hook and is none."""
-    manager = pluggy.PluginManager("ganzoo")
-    manager.add_hookspecs(hookspecs)
+    manager = hook_manager()
     try:
         manager.register(listener, name="listener")
         manager.check_pending()
