@@ -31,13 +31,14 @@ def check_movie(out: Path) -> None:
             ) from None
 
 
-def walk_frames(walks: Tensor) -> list[Image.Image]:
-    """A grid of images for each step of walks `(N, steps, C, H, W)`, images in [-1, 1].
-
-    Raises `UserError` for what has no picture.
-    """
-    if walks.ndim != 5 or walks.shape[2] not in (1, 3):
+def check_pictures(sample_shape: tuple[int, ...]) -> None:
+    """Raise `UserError` where samples of a shape are no grey or colour images."""
+    if len(sample_shape) != 3 or sample_shape[0] not in (1, 3):
         raise UserError("samples of this shape have no picture")
+
+
+def walk_frames(walks: Tensor) -> list[Image.Image]:
+    """A grid of images for each step of walks `(N, steps, C, H, W)`, images in [-1, 1]."""
     return [image_grid(frame) for frame in walks.unbind(1)]
 
 

@@ -4,7 +4,9 @@ further `@` one of its snapshots: `@4000`, `@best`."""
 from __future__ import annotations
 
 import difflib
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,8 +43,9 @@ def run_folders(runs: Path = RUNS) -> list[RunFolder]:
     for file in runs.glob("*/*/recipe.toml"):
         path = file.parent
         if not path.name.startswith("."):
-            # Written once, at the start; a folder's name may be anything.
-            begun.append((file.stat().st_mtime_ns, path))
+            with suppress(FileNotFoundError):  # a run that failed before it began is removed
+                # Written once, at the start; a folder's name may be anything.
+                begun.append((file.stat().st_mtime_ns, path))
     return [RunFolder(path) for _, path in sorted(begun)]
 
 
@@ -53,24 +56,31 @@ def find_run(reference: str | Path, runs: Path = RUNS) -> Reference:
     with those that there are.
     """
     text = str(reference)
-    if Path(text).is_dir():
+    if os.path.isdir(text):
         return Reference(find_run_folder(text))
     name, *suffixes = re.split(r"@(?=-?\d+$|-?\d+@|best$)", text)
-    number = suffixes.pop(0) if suffixes and suffixes[0].startswith("-") else "-1"
+    number = int(suffixes.pop(0)) if suffixes and suffixes[0].startswith("-") else None
     if len(suffixes) > 1 or (suffixes and suffixes[0].startswith("-")):
         raise UserError(
             f"'{text}' names no run",
             hint="write RUN@-2 for the run before the last, RUN@4000 or RUN@best for a snapshot",
         )
     snapshot = suffixes[0] if suffixes else None
-    folder = _named(name, int(number), text, runs)
+    folder = _named(name, number, text, runs)
     return Reference(folder, int(snapshot) if snapshot and snapshot.isdecimal() else snapshot)
 
 
-def _named(name: str, number: int, text: str, runs: Path) -> RunFolder:
-    """The run number -1, -2, ... of those with a name, from the newest on."""
-    if "/" in name or "\\" in name or Path(name).is_dir():
+def _named(name: str, number: int | None, text: str, runs: Path) -> RunFolder:
+    """The run number -1, -2, ... of those with a name, from the newest on; by default the newest,
+    or the run in a folder."""
+    if "/" in name or "\\" in name or os.path.isdir(name):
+        if number is not None:
+            raise UserError(
+                f"there is no run '{text}': {name} is a folder, which is one run",
+                hint="@-2 goes with the name of a recipe, @4000 and @best with a folder too",
+            )
         return find_run_folder(name)
+    number = -1 if number is None else number
     every = run_folders(runs)
     found = [each for each in every if name in (LATEST, each.path.parent.name)]
     if len(found) >= -number > 0:

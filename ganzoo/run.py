@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,13 @@ class Run:
         """
         return self._sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
 
+    def sample_each(
+        self, seeds: Sequence[int], *, prior: str | None = None, label: int | None = None
+    ) -> Tensor:
+        """One sample of each seed, float32 `(len(seeds), *sample_shape)` on the CPU: what
+        `sample(1, seed=...)` gives. Raises as `sample` does."""
+        return self._sampler.sample_each(seeds, prior=prior, label=label).cpu()
+
     def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """What the generator makes of latents `(N, latent_dim)` of one's choice.
 
@@ -197,9 +204,9 @@ def open_run(path: str | Path, *overrides: str) -> Run:
     """A run, finished or not: its folder, or `latest`, `NAME`, `NAME@-2`, and `@ITERATION` or
     `@best` after it for a snapshot. Names are those of recipes, below the folder `runs`.
 
-    Raises `UserError` for what means no run.
-    `overrides` say how it is computed here, such as `engine.device=cpu`; others raise `UserError`.
-    Raises `RunError` where the recipe in the folder is no longer the run's.
+    `overrides` say how it is computed here, such as `engine.device=cpu`. Raises `UserError` for
+    what means no run and for other overrides, `RunError` where the recipe in the folder is no
+    longer the run's.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")

@@ -28,6 +28,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -262,7 +263,7 @@ def create_run_folder(
 def find_run_folder(path: str | Path) -> RunFolder:
     """The run in a folder. Raises `UserError` if the folder holds none."""
     folder = RunFolder(Path(path))
-    if not folder.path.is_dir():
+    if not os.path.isdir(folder.path):  # False where a name is too long to be looked up
         raise UserError(f"{path} is not a folder", hint="give the folder that `ganzoo run` printed")
     if not folder.recipe.is_file():
         found = sorted(folder.path.glob("**/recipe.toml"), key=lambda file: file.stat().st_mtime)
@@ -281,14 +282,15 @@ def write_json(path: Path, value: Any) -> None:
 
     JSON knows no infinities and nothing that is not a number: they are written as null.
     """
-    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain data with None for numbers that are not finite, which JSON does not know."""
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -133,6 +133,19 @@ class Sampler:
         for label in labels.unique().tolist():
             self.labels(0, label=label)
 
+    def sample_each(
+        self, seeds: Sequence[int], *, prior: str | None = None, label: int | None = None
+    ) -> Tensor:
+        """One sample of each seed, as `sample` draws it: `(len(seeds), *sample_shape)`."""
+        self._check_room(len(seeds), "give fewer seeds")
+        return torch.cat([self.sample(1, seed=seed, prior=prior, label=label) for seed in seeds])
+
+    def _check_room(self, count: int, hint: str) -> None:
+        """Raise `UserError` where so many samples, with their latents, do not fit into memory."""
+        values = math.prod(self.recipe.data.spec.sample_shape) + self.recipe.latent.dim
+        what = f"{count} samples" if count < 10**18 else "so many samples"
+        check_fits(4 * values * count, what, hint)
+
     @torch.no_grad()
     def encode(self, x: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Codes `(N, latent_dim)` of samples `(N, *sample_shape)`, on the device.
@@ -169,12 +182,13 @@ class Sampler:
         label: int | None = None,
     ) -> Tensor:
         """Samples along closed walks through random latents: see `Run.interpolate`."""
+        self._check_room(count * stops * steps, "ask for fewer or shorter walks")
         z = self.draw(count * stops, seed=seed, prior=prior).unflatten(0, (count, stops))
         ends = z.roll(-1, 1).flatten(0, 1)
         share = torch.arange(steps) / steps
-        shape = prior or self.recipe.prior.spec.type
-        normal = shape == "normal" or (
-            shape == "latent" and self.recipe.latent.distribution == "normal"
+        drawn_from = prior or self.recipe.prior.spec.type
+        normal = drawn_from == "normal" or (
+            drawn_from == "latent" and self.recipe.latent.distribution == "normal"
         )
         path = (great_circles if normal else lines)(z.flatten(0, 1), ends, share).flatten(0, 1)
         labels = self.labels(count, seed=seed, label=label)
@@ -198,9 +212,7 @@ class Sampler:
         all with their shares in the data. Raises `RunError` where the prior was not fitted, and
         `UserError` where there is not enough memory.
         """
-        values = math.prod(self.recipe.data.spec.sample_shape) + self.recipe.latent.dim
-        what = f"{count} samples" if count < 10**18 else "so many samples"
-        check_fits(4 * values * count, what, "draw fewer, some at a time with seeds of their own")
+        self._check_room(count, "draw fewer, some at a time with seeds of their own")
         labels = self.labels(count, seed=seed, label=label)
         try:
             return self.decode(self.draw(count, seed=seed, prior=prior), labels, seed=seed)

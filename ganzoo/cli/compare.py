@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +61,7 @@ def compare(
     from ganzoo.comparison import parse_budget
 
     warn_about_broken_plugins()
-    overrides = [each for each in targets if "=" in each and not Path(each).exists()]
+    overrides = [each for each in targets if "=" in each and not os.path.exists(each)]
     comparison = compare_all(
         *(each for each in targets if each not in overrides),
         seeds=seeds,

@@ -30,12 +30,14 @@ def interpolate(
     ] = None,
 ) -> None:
     """Make a movie of closed walks through latents. Prints its path."""
-    from ganzoo.movies import check_movie, save_movie, walk_frames
+    from ganzoo.movies import check_movie, check_pictures, save_movie, walk_frames
     from ganzoo.run import open_run
 
     warn_about_broken_plugins()
     check_movie(out)
-    walks = open_run(run).interpolate(stops, steps, count=num, seed=seed, prior=prior, label=label)
+    opened = open_run(run)
+    check_pictures(opened.recipe.data.spec.sample_shape)
+    walks = opened.interpolate(stops, steps, count=num, seed=seed, prior=prior, label=label)
     with writing(out):
         save_movie(walk_frames(walks), out, rate=rate)
     print_place(out)

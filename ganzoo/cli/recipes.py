@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ def recipes(
     from ganzoo.recipe import RecipeError, load_recipe
     from ganzoo.recipe.shipped import shipped
 
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder", hint="`ganzoo recipes FOLDER` looks elsewhere")
     warn_about_broken_plugins()
     files = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganzoo.cli.arguments import RunArgument
-from ganzoo.cli.output import say, stdout, table, tell
+from ganzoo.cli.output import say, stdout, table, tell, warn
 
 if TYPE_CHECKING:
     from ganzoo.overview import Overview
@@ -33,10 +33,11 @@ def runs(
     if context.invoked_subcommand is not None:
         return
     from ganzoo.overview import overview
+    from ganzoo.runs import finite
 
     rows = overview(folder)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(finite(rows), indent=2, allow_nan=False))
         return
     if not rows:
         tell(f"there are no runs in {folder}: `ganzoo run RECIPE` makes one")
@@ -127,28 +128,37 @@ def prune(
     The last checkpoint of a run that is not done stays, and so does everything that is sampled,
     measured or shown.
     """
-    from ganzoo.errors import UserError
+    from ganzoo.errors import GanzooError
     from ganzoo.overview import size
-    from ganzoo.pruning import remove, superfluous
+    from ganzoo.pruning import in_training, superfluous
+    from ganzoo.pruning import prune as prune_run
     from ganzoo.references import find_run, run_folders
     from ganzoo.unfinished import is_locked
 
     named = [find_run(each, folder).whole() for each in chosen or ()]
-    for each in named:
+    found, total = [], 0
+    for each in named or run_folders(folder):
         if is_locked(each.lock):
-            raise UserError(f"{each.path} is in training: nothing of it can go")
-    found = {each.path: superfluous(each, last=last) for each in named or run_folders(folder)}
-    found = {path: files for path, files in found.items() if files}
+            if named:
+                raise in_training(each)
+            continue
+        try:
+            files = superfluous(each, last=last)
+        except GanzooError as error:
+            if named:
+                raise
+            warn(f"{each.path} is passed over: {error.message}")
+            continue
+        if files:
+            freed = sum(size(file) for file in files)
+            say(f"{each.path}: {len(files)} file{'s' * (len(files) != 1)}, {amount(freed)}")
+            found.append(each)
+            total += freed
     if not found:
         tell("there is nothing to remove")
         return
-    total = 0
-    for path, files in found.items():
-        freed = sum(size(file) for file in files)
-        total += freed
-        say(f"{path}: {len(files)} file{'s' * (len(files) != 1)}, {amount(freed)}")
     if not yes and not typer.confirm(f"Remove {amount(total)}?", err=True):
         raise typer.Exit(1)
-    for files in found.values():
-        remove(files)
+    for each in found:
+        prune_run(each, last=last)
     tell(f"{amount(total)} freed")

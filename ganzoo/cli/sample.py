@@ -40,8 +40,6 @@ def sample(
     ] = None,
 ) -> None:
     """Draw samples from the generator of a run. Prints the path of what it wrote."""
-    import torch
-
     from ganzoo.pictures import write_samples
     from ganzoo.run import open_run
 
@@ -52,9 +50,8 @@ def sample(
         samples = opened.sample(num, seed=seed, prior=prior, label=label)
     else:
         each = seed_range(seeds)
+        samples = opened.sample_each(each, prior=prior, label=label)
         names = [f"seed{number:06d}" for number in each]
-        drawn = [opened.sample(1, seed=number, prior=prior, label=label) for number in each]
-        samples = torch.cat(drawn)
     with writing(out):
         write_samples(samples, out, names)
     print_place(out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,8 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
     entrants: dict[str, Entrant] = {}
     for target in targets:
         path = Path(target)
-        if path.is_dir() or (not recipe_file(path).exists() and path.suffix != ".toml"):
+        there = os.path.exists(recipe_file(path))
+        if os.path.isdir(path) or (not there and path.suffix != ".toml"):
             enter_run(_find(target), entrants, overrides)
             continue
         recipe = load_recipe(path, *overrides)
@@ -83,7 +85,7 @@ def _find(target: str | Path) -> RunFolder:
     try:
         found = find_run(target)
     except UserError as error:
-        if Path(target).is_dir():
+        if os.path.isdir(target):
             raise
         raise UserError(f"there is no recipe and no run {target}", hint=error.hint) from error
     return found.whole()

@@ -194,9 +194,8 @@ def prepare(
 ) -> Session:
     """Build every part of a recipe's run; no network has moved yet.
 
-    `start` puts the weights of another run into the parts, from which a moving average starts too.
-
-    `warn` is called with a sentence for what goes wrong in training and is mended. torch's default
+    `warn` is called with a sentence for what goes wrong in training and is mended. `start` puts the
+    weights of another run into the parts, from which a moving average starts too. torch's default
     random streams are left at the start of the run's noise stream. Raises `UserError` where the
     data are not there, or the batch cannot be split or held in memory.
     """

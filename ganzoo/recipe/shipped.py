@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,4 +25,5 @@ def recipe_file(reference: str | Path, beside: Path = Path()) -> Path:
     A file of the user's is never shadowed. What means none is returned as a path.
     """
     file = beside / reference
-    return file if file.exists() else shipped().get(str(reference), file)
+    # os.path takes what the system cannot look up, such as a name that is too long, as not there.
+    return file if os.path.exists(file) else shipped().get(str(reference), file)

@@ -12,11 +12,11 @@ from ganzoo.errors import UserError
 
 def check_place(target: Path) -> None:
     """Raise `UserError` unless a folder can be made there, or is there and empty."""
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise UserError(
             f"there is no folder {target.parent}", hint=f"make it with: mkdir -p {target.parent}"
         )
-    empty = target.is_dir() and not target.is_symlink() and not any(target.iterdir())
+    empty = os.path.isdir(target) and not target.is_symlink() and not any(target.iterdir())
     if os.path.lexists(target) and not empty:
         raise UserError(
             f"{target} is there already, and nothing is overwritten",

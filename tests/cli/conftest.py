@@ -17,7 +17,9 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from sites import forget_modules
 
+from ganzoo import plugins, registry
 from ganzoo.cli import main
 
 Command = Callable[..., CompletedProcess[str]]
@@ -45,6 +47,46 @@ TABLES: Mapping[str, str] = {
     "checkpoint": "every = 2",
 }
 """The recipe of the tests, table by table; the first has no header."""
+
+COMMANDS = [
+    *("run", "resume", "check", "show", "compare", "sample", "recipes", "components", "plugins"),
+    *("init", "export", "measure", "interpolate", "timelapse", "runs diff", "runs prune"),
+    *("schema", "plugin new", "plugin check"),
+]
+"""All commands, those of groups with the name of the group."""
+
+MINE = '''
+from typing import ClassVar
+
+from pydantic import PositiveInt, Field
+
+from ganzoo.api import BuildContext, GeneratorSpec, hookimpl
+
+
+class Mine(GeneratorSpec):
+    """One layer."""
+
+    type: ClassVar[str] = "one-layer"
+
+    width: PositiveInt = Field(8, description="of nothing")
+
+    def build(self, context: BuildContext):
+        import math
+
+        from torch import nn
+
+        return nn.Sequential(
+            nn.Linear(context.latent_dim, math.prod(context.sample_shape)),
+            nn.Tanh(),
+            nn.Unflatten(1, context.sample_shape),
+        )
+
+
+@hookimpl
+def ganzoo_generators():
+    return [Mine]
+'''
+"""A plugin file that offers a generator."""
 
 POINTS: Mapping[str, str] = {
     "data": 'type = "ring"\nsamples = 200',
@@ -216,10 +258,44 @@ def _make_plain(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
     """The caches of plugins are empty, and are emptied after the test."""
-    from ganzoo import plugins, registry
-
     for scan in (plugins.installed, registry.installed):
         scan.cache_clear()
     yield
     for scan in (plugins.installed, registry.installed):
         scan.cache_clear()
+
+
+@pytest.fixture
+def anew(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_plugins: None
+) -> Iterator[Command]:
+    """A command in this process, which looks for plugins as if it were a new one.
+
+    It finds those of `pythonpath` too.
+    """
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def anew(*arguments: object, pythonpath: Path | None = None) -> CompletedProcess[str]:
+        plugins.installed.cache_clear()
+        registry.installed.cache_clear()
+        forget_modules(tmp_path)
+        with monkeypatch.context() as patch:
+            if pythonpath is not None:
+                patch.syspath_prepend(pythonpath)
+            return command(*arguments)
+
+    yield anew
+    forget_modules(tmp_path)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A plugin file that offers a generator."""
+    (tmp_path / "mine.py").write_text(MINE)
+    return Path("mine.py")
+
+
+@pytest.fixture
+def one_layer(write_recipe: Callable[..., Path]) -> Path:
+    """A recipe that needs the plugin file."""
+    return write_recipe({"generator": 'type = "one-layer"'}, "one-layer.toml")
