@@ -251,7 +251,7 @@ def create_run_folder(
                     empty.rmdir()
             new.rename(path)  # fails where there is anything but an empty folder
     except OSError as error:
-        if path.exists():
+        if os.path.exists(path):
             raise UserError(
                 f"the run folder {path} exists already",
                 hint=f"`ganzoo resume {path}` continues it; another --id starts a new one",

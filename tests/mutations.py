@@ -12,7 +12,27 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from ganzoo.errors import GanzooError
+
+SUITE = "GANZOO_FUZZ_EXAMPLES" not in os.environ
+
+
+def fuzzing(usual: int, part: int = 1, **more: Any) -> settings:
+    """Settings of a test on `usual / part` examples, in the suite always the same ones.
+
+    `GANZOO_FUZZ_EXAMPLES` is another number than the usual one; its examples are new each time.
+    """
+    return settings(
+        max_examples=int(os.environ.get("GANZOO_FUZZ_EXAMPLES", usual)) // part,
+        deadline=None,
+        derandomize=SUITE,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        **more,
+    )
+
 
 SECONDS = 60.0
 """A reader that takes longer than this waits for something that never comes."""

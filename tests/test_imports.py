@@ -52,6 +52,7 @@ LAYERS: Mapping[str, Layer] = {
     "protocols": Layer(()),
     "ramps": Layer(()),
     "synonyms": Layer(()),
+    "templates": Layer(()),
     "phases": Layer(()),
     "remarks": Layer(()),
     "specs": Layer(("phases", "protocols", "ramps", "remarks")),
@@ -106,7 +107,8 @@ LAYERS: Mapping[str, Layer] = {
     "evaluation.*": Layer(
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
-            *("folders", "digests", "data", "pictures", "engine.*", "sampling", "evaluation.*"),
+            *("folders", "digests", "data", "pictures", "templates", "engine.*", "sampling"),
+            "evaluation.*",
         ),
         heavy=True,
     ),
@@ -140,7 +142,7 @@ LAYERS: Mapping[str, Layer] = {
     "exporting.*": Layer(
         (
             *("errors", "recipe", "recipe.*", "unfinished", "runs", "plans", "pictures"),
-            *("engine.*", "evaluation.*", "run", "exporting.*"),
+            *("templates", "engine.*", "evaluation.*", "run", "exporting.*"),
         ),
         heavy=True,
     ),
@@ -150,7 +152,7 @@ LAYERS: Mapping[str, Layer] = {
             "evaluation.document",
         )
     ),
-    "pruning": Layer(("runs", "status", "unfinished")),
+    "pruning": Layer(("errors", "runs", "status", "unfinished", "digests")),
     "measuring": Layer(
         (
             *("errors", "interruption", "protocols", "plugins", "registry", "recipe", "runs"),
@@ -177,7 +179,7 @@ LAYERS: Mapping[str, Layer] = {
     "scaffold.*": Layer(
         (
             *("api", "errors", "specs", "hookspecs", "declarations", "distributions"),
-            *("registry", "recipe.*"),
+            *("registry", "recipe.*", "templates"),
             "scaffold.*",
         )
     ),
@@ -198,7 +200,7 @@ LAYERS: Mapping[str, Layer] = {
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("synonyms", "recipe", "recipe.*", "folders", "pictures", "engine.*"),
                 *("evaluation.document", "measuring"),
-                *("references", "run", "overview", "pruning", "unfinished", "movies"),
+                *("runs", "references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("zoo", "exporting", "comparison", "scaffold"),
                 *("cli", "cli.*"),
             )

@@ -66,6 +66,11 @@ def test_a_folder_is_meant_by_its_path_whatever_it_is_called() -> None:
         ("vae@-2", "there is no run 'vae@-2': 'vae' has 1 run", "see `ganzoo runs`"),
         ("gan@best@-2", "there is no run 'gan@best@-2'", None),
         ("gan@1@2", "'gan@1@2' names no run", None),
+        (
+            "runs/gan/a@-2",
+            "there is no run 'runs/gan/a@-2': runs/gan/a is a folder, which is one run",
+            "@-2 goes with the name of a recipe, @4000 and @best with a folder too",
+        ),
         ("runs/gan/q", "runs/gan/q is not a folder", None),
         ("runs/gan", "runs/gan is no run folder: it has no recipe.toml", None),
     ],

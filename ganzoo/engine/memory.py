@@ -44,7 +44,7 @@ def check_fits(size: int, what: str, hint: str) -> None:
     """Raise `UserError` where `size` bytes are more than there is."""
     if size > (total := total_memory()):
         raise UserError(
-            f"{what} takes {gib(size)} of memory, and there are {gib(total)}", hint=hint
+            f"{what} would take {gib(size)} of memory, and there are {gib(total)}", hint=hint
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ganzoo.evaluation import report_tables, report_text
@@ -22,8 +22,8 @@ from ganzoo.evaluation.curves import MARKERS, SERIES, Line, curve_chart
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.runs import write_text
+from ganzoo.templates import templates
 
-TEMPLATES = PackageLoader("ganzoo.evaluation")
 SCHEDULED = "scheduled values"
 """Title of the chart of values that the recipe changes over the run, such as learning rates."""
 
@@ -194,7 +194,7 @@ def _statistics_chart(
 
 def _page() -> Environment:
     """Templates of pages: whatever they print is escaped."""
-    page = _templates(autoescape=True)
+    page = templates("ganzoo.evaluation", autoescape=True)
     page.filters |= {"number": report_text.number, "value": report_text.value_text}
     page.filters |= {"listed": report_text.listed, "breakable": breakable}
     return page
@@ -202,19 +202,9 @@ def _page() -> Environment:
 
 def _markdown() -> Environment:
     """Templates of Markdown: whatever they print is escaped for Markdown."""
-    markdown = _templates(autoescape=False, finalize=escape_markdown)
+    markdown = templates("ganzoo.evaluation", autoescape=False, finalize=escape_markdown)
     markdown.filters |= {"value": report_text.value_text, "code": code_block}
     return markdown
-
-
-def _templates(**options: Any) -> Environment:
-    return Environment(
-        loader=TEMPLATES,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
-    )
 
 
 def escape_markdown(value: Any) -> str:

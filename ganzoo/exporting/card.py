@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ganzoo import runs
 from ganzoo.errors import RunError, UserError
 from ganzoo.evaluation.document import ComparisonDocument, ExtractorEntry, ModelEntry, Summary
@@ -17,6 +15,7 @@ from ganzoo.evaluation.report_text import number
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import deciding
 from ganzoo.run import Run
+from ganzoo.templates import templates
 
 
 class Value(NamedTuple):
@@ -48,13 +47,8 @@ def card(run: Run, *, license: str, picture: bool, comparison: ComparisonDocumen
         for name, version in made_with["plugins"].items()
         if name not in made_with.get("plugin_files", {})
     }
-    environment = Environment(
-        loader=PackageLoader("ganzoo.exporting"),
-        undefined=StrictUndefined,
-        finalize=escape_markdown,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
+    environment = templates(
+        "ganzoo.exporting", finalize=escape_markdown, keep_trailing_newline=True
     )
     environment.filters["number"] = number
     text = environment.get_template("README.md.jinja").render(

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 
 import tomli_w
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganzoo.distributions import CORE
 from ganzoo.hookspecs import COMPONENT_HOOKS
@@ -22,6 +21,7 @@ from ganzoo.scaffold.folder import check_place, write_folder
 from ganzoo.scaffold.imports import import_block
 from ganzoo.scaffold.names import check_kinds, check_name, package_of, type_of
 from ganzoo.specs import API_VERSION, KINDS
+from ganzoo.templates import templates
 
 GAME = frozenset({"discriminator", "loss", "regularizer", "augmentation", "schedule"})
 """Kinds whose examples take part in a game of generator and discriminator."""
@@ -172,13 +172,7 @@ def _toml(text: str) -> str:
     return tomli_w.dumps({"value": text}).partition(" = ")[2].strip()
 
 
-ENVIRONMENT = Environment(
-    loader=PackageLoader("ganzoo.scaffold"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+ENVIRONMENT = templates("ganzoo.scaffold", keep_trailing_newline=True)
 ENVIRONMENT.filters["toml"] = _toml
 
 

@@ -65,6 +65,13 @@ def test_mp4_without_its_library(
     assert 'pip install "ganzoo-core[video]", or write a .gif' in result.stderr
 
 
+def test_walks_beyond_memory(command: Command, finished_run: Path) -> None:
+    result = command("interpolate", finished_run, "--out", "x.gif", "--steps", str(10**12))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "of memory, and there are" in result.stderr
+    assert result.stderr.endswith("  = ask for fewer or shorter walks\n")
+
+
 def test_points_have_no_walk(command: Command, points: Path) -> None:
     run = command("run", points, "log.every=6").stdout.strip()
     result = command("interpolate", run, "--out", "x.gif")

@@ -136,3 +136,35 @@ def test_a_reader_that_has_gone_is_no_drama(recipe: Path, arguments: list[str]) 
     finally:
         os.close(writer)
     assert result.stderr == ""
+
+
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["check", LONG], ["run", LONG], ["show", f"{LONG}/x"], ["recipes", LONG]),
+        *(["resume", LONG], ["sample", LONG, "--out", "x.png"], ["compare", LONG]),
+        *(["init", LONG], ["init", f"{LONG}/x"], ["runs", "diff", LONG, LONG]),
+        *(["runs", "prune", LONG], ["measure", LONG], ["timelapse", LONG, "--out", "x.gif"]),
+        *(
+            ["export", LONG, "--format", "hub", "--out", "x"],
+            ["check", "tiny.toml", "--plugin", LONG],
+        ),
+        *(["run", "tiny.toml", "--from", LONG], ["run", "tiny.toml", "--runs", LONG]),
+        ["plugin", "new", LONG, "--kind", "loss"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(LONG, "LONG"),
+)
+def test_a_name_that_is_too_long(command: Command, recipe: Path, arguments: list[str]) -> None:
+    result = command(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_an_extended_name_that_is_too_long(command: Command) -> None:
+    Path("long.toml").write_text(f'name = "long"\nextends = "{LONG}"\n')
+    result = command("check", "long.toml")
+    assert result.returncode == 2
+    assert result.stderr.startswith("long.toml:2: extends: ")

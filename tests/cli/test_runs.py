@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from filelock import FileLock
 
+import ganzoo
 from ganzoo.cli.runs import age, amount
 from ganzoo.runs import RunFolder
 
@@ -57,11 +58,12 @@ def test_changes_of_a_shipped_recipe_are_shown(command: Command) -> None:
     quick = ("train.iterations=2", "evaluate.samples=20", "train.seed=3", "log.samples=4")
     command("run", "ring-mlp-gan", *quick)
     (row,) = json.loads(command("runs", "--json").stdout)
+    shipped = ganzoo.load_recipe("ring-mlp-gan")
     assert row["changes"] == {
         "train.iterations": [2, 8000],
         "train.seed": [3, 0],
-        "log.samples": [4, row["changes"]["log.samples"][1]],
-        "evaluate.samples": [20, row["changes"]["evaluate.samples"][1]],
+        "log.samples": [4, shipped.log.samples],
+        "evaluate.samples": [20, 2500],
     }
     line = command("runs").stdout.splitlines()[1]
     assert line.rstrip().endswith(", and 1 more")
@@ -82,6 +84,18 @@ def test_a_damaged_run_stops_no_list(command: Command, two_runs: list[RunFolder]
     two_runs[0].status.write_text("{")
     rows = json.loads(command("runs", "--json").stdout)
     assert [row["state"] for row in rows] == ["damaged", "done"]
+
+
+def test_a_headline_that_is_no_number_is_null_for_programs(
+    command: Command, two_runs: list[RunFolder]
+) -> None:
+    file = two_runs[0].evaluation
+    measures = json.loads(file.read_text())
+    measures["values"]["modes/covered"] = None
+    file.write_text(json.dumps(measures))
+    row, _ = json.loads(command("runs", "--json").stdout)
+    assert row["headline"] == {"name": "modes/covered", "value": None}
+    assert "modes/covered nan" in command("runs").stdout
 
 
 def test_where_there_are_none(command: Command) -> None:
@@ -128,6 +142,46 @@ class TestPruning:
         assert [each.checkpoints() for each in two_runs] == [[], []]
         assert [int(each.stem) for each in RunFolder(interrupted_run).checkpoints()] == [5]
         assert command("resume", interrupted_run).returncode == 0
+
+    def test_the_newest_checkpoint_that_is_whole_stays(
+        self, command: Command, two_runs: list[RunFolder]
+    ) -> None:
+        run = two_runs[1]
+        newest = run.checkpoints()[0]
+        newest.write_bytes(newest.read_bytes()[:-9])
+        command("runs", "prune", "--yes")
+        assert [int(each.stem) for each in run.checkpoints()] == [8, 6]
+        (run.path / "generator.safetensors").unlink()
+        assert command("resume", run.path).returncode == 0
+
+    def test_where_no_checkpoint_is_whole_all_stay(
+        self, command: Command, two_runs: list[RunFolder]
+    ) -> None:
+        run = two_runs[1]
+        for file in run.checkpoints():
+            file.write_bytes(b"")
+        command("runs", "prune", "--yes")
+        assert len(run.checkpoints()) == 4
+
+    def test_a_run_that_trains_again_before_the_answer_is_left_alone(
+        self, command: Command, two_runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock = FileLock(two_runs[1].lock)
+        monkeypatch.setattr("typer.confirm", lambda *text, **options: bool(lock.acquire()))
+        result = command("runs", "prune", "latest")
+        lock.release()
+        assert (result.returncode, len(two_runs[1].checkpoints())) == (2, 4)
+        assert result.stderr.endswith("is in training: nothing of it can go\n")
+
+    def test_a_damaged_run_stops_no_other(
+        self, command: Command, two_runs: list[RunFolder]
+    ) -> None:
+        two_runs[0].status.write_text("{")
+        result = command("runs", "prune", "--yes")
+        assert result.returncode == 0
+        assert result.stderr.startswith(f"warning: {two_runs[0].path} is passed over: ")
+        assert len(two_runs[1].checkpoints()) == 1
+        assert command("runs", "prune", two_runs[0].path, "--yes").returncode == 1
 
     def test_a_run_in_training_keeps_everything(
         self, command: Command, two_runs: list[RunFolder]

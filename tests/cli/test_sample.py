@@ -237,6 +237,13 @@ def test_one_sample_of_each_seed(command: Command, finished_run: Path) -> None:
     assert array.shape == (1, 1, 8, 8)
 
 
+def test_seeds_beyond_memory(command: Command, finished_run: Path) -> None:
+    result = command("sample", finished_run, "--out", "x", "--seeds", "0-999999999999")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.match(r"1000000000000 samples would take .* of memory, and there are", result.stderr)
+    assert result.stderr.endswith("  = give fewer seeds\n")
+
+
 @pytest.mark.parametrize("seeds", ["5-3", "a", "1-", "-1", "1e3"])
 def test_no_seeds(command: Command, finished_run: Path, seeds: str) -> None:
     result = command("sample", finished_run, "--out", "x.npy", f"--seeds={seeds}")

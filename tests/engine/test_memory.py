@@ -31,7 +31,7 @@ def recipe(folder: Path, *overrides: str, **changes: str) -> Recipe:
     ],
 )
 def test_a_network_that_is_too_large_names_its_key(override: str, key: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"with {key}\w* as it is, takes .* of memory") as caught:
+    with pytest.raises(UserError, match=rf"with {key}\w* as it is, would take .* of memory") as caught:
         train(recipe(tmp_path, override), tmp_path)
     assert str(caught.value.hint).startswith(f"make {key}")
 

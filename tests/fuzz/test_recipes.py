@@ -6,15 +6,15 @@ Most examples are valid. `make fuzz` tries many more of them, other ones each ti
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
+from mutations import fuzzing
 
 from ganzoo.errors import visible
 from ganzoo.recipe import Problem, Recipe, RecipeError, load_recipe
@@ -22,8 +22,8 @@ from ganzoo.recipe.source import COMMAND_LINE
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = {file.name: file.read_text() for file in sorted(FOLDER.glob("*.toml"))}
-EXAMPLES = int(os.environ.get("GANZOO_FUZZ_EXAMPLES", "500"))
-SUITE = "GANZOO_FUZZ_EXAMPLES" not in os.environ
+FUZZING = fuzzing(500)
+EXAMPLES = FUZZING.max_examples
 
 WITHOUT_LINE = ("missing table", "missing", "is not a text in UTF-8: it looks like")
 """What can be wrong with a file and stand on no line of it."""
@@ -191,13 +191,7 @@ def test_a_recipe_is_taken_or_refused_with_its_place(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)  # those that are extended
     counts: Counter[str] = Counter()
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=SUITE,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @FUZZING
     @given(case=cases())
     def example(case: tuple[str, bytes, list[str], str]) -> None:
         name, content, overrides, done = case

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,9 +17,17 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given
 from hypothesis import strategies as st
-from mutations import Damage, byte_damage, check_refusal, in_time, json_damage, place_damage
+from mutations import (
+    Damage,
+    byte_damage,
+    check_refusal,
+    fuzzing,
+    in_time,
+    json_damage,
+    place_damage,
+)
 
 from ganzoo import open_run, resume
 from ganzoo.cli import main
@@ -30,9 +37,9 @@ from ganzoo.runs import read_rows
 
 from .conftest import Runs
 
-EXAMPLES = int(os.environ.get("GANZOO_FUZZ_EXAMPLES", "800")) // 10
-"""A tenth of what recipes are tried with: many of these train or measure."""
-SUITE = "GANZOO_FUZZ_EXAMPLES" not in os.environ
+FUZZING = fuzzing(800, 10, phases=[Phase.generate])
+"""On a tenth of what recipes are tried with: many of these train or measure."""
+EXAMPLES = FUZZING.max_examples
 
 LEFT_ALONE = (".lock", "tensorboard")
 """Nothing reads what is in them."""
@@ -189,14 +196,7 @@ def test_a_damaged_run_is_read_or_named(runs: Runs, tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     numbers = itertools.count()
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=SUITE,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
+    @FUZZING
     @given(case=cases())
     def example(case: Case) -> None:
         place = tmp_path / str(next(numbers))

@@ -7,7 +7,6 @@ contents and a digest that fits: nothing of it is taken in silence.
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
 import zipfile
@@ -19,9 +18,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
-from mutations import check_refusal, in_time, paths_of
+from mutations import check_refusal, fuzzing, in_time, paths_of
 
 from ganzoo import open_run, resume
 from ganzoo.digests import BrokenFile, read_state, read_tensors, write_state, write_tensors
@@ -30,16 +29,9 @@ from ganzoo.sampling import Sampler
 
 from .conftest import Runs
 
-EXAMPLES = int(os.environ.get("GANZOO_FUZZ_EXAMPLES", "1000")) // 5
-"""A fifth of the recipes."""
-SUITE = "GANZOO_FUZZ_EXAMPLES" not in os.environ
-QUICK = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=SUITE,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = fuzzing(1000, 5)
+"""On a fifth of what recipes are tried with."""
+EXAMPLES = QUICK.max_examples
 
 WEIGHTS = ("generator", "encoder", "snapshots/000010", "snapshots/000020", "priors/mixture")
 """Files of tensors of the VAE."""
