@@ -70,6 +70,10 @@ every ramp is logged under its place, such as `optimizer.generator.lr`.
   and `[optimizer.NAME]` sets its optimizer. `ganzoo components loss TYPE` lists the names.
 - **`pack`**, a key of every discriminator, lets it judge so many samples together (PacGAN, Lin et
   al. 2018, arXiv:1712.04086). `train.batch_size` has to be a multiple of it.
+- **`train.accumulate`** cuts a batch into so many equal parts, whose gradients are taken one after
+  the other and averaged, for networks that a whole batch leaves no memory for. The result is that
+  of the whole batch, but for what depends on a batch as a whole, such as batch normalisation:
+  `ganzoo check` names it.
 - **`paired`**, a key of every augmentation, uses one draw for everything that the discriminator
   sees in a step, real and generated.
 

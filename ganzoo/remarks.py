@@ -32,7 +32,7 @@ class Surroundings(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Samples in a batch."""
+        """Samples that are computed at once: those of a batch, or of each of its parts."""
 
     def trait(self, word: str) -> str | None:
         """The key of the recipe to which a trait is due, such as `"loss.clip"` for

@@ -179,6 +179,10 @@ class LossSpec(ComponentSpec):
     """The phases by name; a schedule says when each runs."""
     networks: ClassVar[Mapping[str, Role]] = {}
     """Further networks that the loss needs, by name."""
+    terms: ClassVar[Mapping[str, str]] = {}
+    """What each term and statistic means and where its zero is, by phase and name:
+    `{"discriminator/real": "-E log D(x), log 2 where D does not know"}`. `ganzoo components loss`
+    prints them."""
 
     @property
     def has_weights(self) -> bool:
@@ -202,6 +206,8 @@ class RegularizerSpec(ComponentSpec):
     differentiates: ClassVar[frozenset[str]] = frozenset()
     """What the term differentiates with respect to: `x`, `z`, `fake`. The step's tensors of these
     names then require gradients before anything is computed from them."""
+    terms: ClassVar[Mapping[str, str]] = {}
+    """What each of its terms means, by name."""
 
     every: PositiveInt = Field(
         1,

@@ -149,9 +149,10 @@ def loss(
     has_weights: bool = False,
     needs: frozenset[str] = frozenset(),
     networks: Mapping[str, Role] | None = None,
+    meanings: Mapping[str, str] | None = None,
 ) -> type[LossSpec]:
     """A loss of a function of a step, or of what `build` gives."""
-    offered, owns, wanted, roles = phases, has_weights, needs, networks or {}
+    offered, owns, wanted, roles, said = phases, has_weights, needs, networks or {}, meanings or {}
 
     class Made(LossSpec):
         """A loss of a test."""
@@ -160,6 +161,7 @@ def loss(
         phases: ClassVar[Mapping[str, Phase]] = offered
         needs: ClassVar[frozenset[str]] = wanted
         networks: ClassVar[Mapping[str, Role]] = roles
+        terms: ClassVar[Mapping[str, str]] = said
 
         @property
         def has_weights(self) -> bool:

@@ -7,6 +7,14 @@ from typing import ClassVar
 
 from ganzoo.api import BuildContext, Loss, LossSpec, Phase, hookimpl
 
+DISCRIMINATOR_TERMS: Mapping[str, str] = {
+    "discriminator/real": "-E log D(x), in nats: log 2 = 0.693 where D does not know, 0 where it"
+    " is sure",
+    "discriminator/fake": "-E log(1 - D(G(z))), in nats: log 2 = 0.693 where D does not know",
+    "discriminator/D(x)": "mean probability that D gives real samples of being real",
+    "discriminator/D(G(z))": "mean probability that D gives generated samples of being real",
+}
+
 
 class MinimaxLoss(LossSpec):
     """The two-player game itself: G minimises E log(1 - D(G(z))), which D maximises.
@@ -21,6 +29,10 @@ class MinimaxLoss(LossSpec):
         "generator": Phase(trains={"generator"}, reads_data=False),
     }
     provides: ClassVar[frozenset[str]] = frozenset({"probabilities"})
+    terms: ClassVar[Mapping[str, str]] = {
+        **DISCRIMINATOR_TERMS,
+        "generator/loss": "E log(1 - D(G(z))), in nats: -log 2 = -0.693 where D does not know",
+    }
 
     def build(self, context: BuildContext) -> Loss:
         from ganzoo.builtin.adversarial import AdversarialLoss, minimax_generator_term
@@ -37,6 +49,10 @@ class NonSaturatingLoss(LossSpec):
     type: ClassVar[str] = "non-saturating"
     phases: ClassVar[Mapping[str, Phase]] = MinimaxLoss.phases
     provides: ClassVar[frozenset[str]] = MinimaxLoss.provides
+    terms: ClassVar[Mapping[str, str]] = {
+        **DISCRIMINATOR_TERMS,
+        "generator/loss": "-E log D(G(z)), in nats: log 2 = 0.693 where D does not know",
+    }
 
     def build(self, context: BuildContext) -> Loss:
         from ganzoo.builtin.adversarial import AdversarialLoss, non_saturating_generator_term

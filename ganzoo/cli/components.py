@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import say, stdout, table, warn_about_broken_plugins
+from ganzoo.cli.output import in_a_line, say, stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.registry import Entry
@@ -67,11 +67,17 @@ def _describe(entry: Entry, name: str) -> None:
     import inspect
 
     from ganzoo.recipe.keys import keys
+    from ganzoo.specs import RegularizerSpec
 
     say(f"{entry.kind} {name} ({entry.plugin.label})\n")
     say(inspect.cleandoc(entry.spec.__doc__ or ""))
     for label, words in _facts(entry.spec):
         say(f"\n{label}: {words}")
+    if terms := getattr(entry.spec, "terms", {}):
+        inside = f"{entry.spec.phase}/{name}/" if issubclass(entry.spec, RegularizerSpec) else ""
+        say("")
+        meanings = [[inside + key, in_a_line(inside + key), terms[key]] for key in terms]
+        stdout().print(table(("statistic", "while training", "meaning"), meanings))
     rows = list(keys(entry.spec))
     if rows:
         say("")

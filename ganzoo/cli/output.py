@@ -117,6 +117,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return result
 
 
+def in_a_line(statistic: str) -> str:
+    """The name of a statistic where there is little room: `discriminator/real` as `d/real`."""
+    phase, slash, name = statistic.partition("/")
+    return f"{visible(phase[:1])}{slash}{visible(name)}"
+
+
 def warn_about_broken_plugins() -> None:
     """One line on stderr for each plugin that could not be loaded, or will not be in future.
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.constrain import Constrain
-from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.measure import Measurement
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
 
-from ganzoo.cli.output import print_place, stderr, talks, tell, warn
+from ganzoo.cli.output import in_a_line, print_place, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
-from ganzoo.errors import visible
 from ganzoo.references import RUNS
 from ganzoo.run import Run
 from ganzoo.runs import RunFolder
 
 REFRESH_SECONDS = 0.2
+BAR_COLUMNS = 24
 ECHO_COLUMNS = 4
 """Columns to the right of the bar, where a terminal shows ^C, once or twice."""
 
@@ -76,7 +80,7 @@ class LineProgress(Listener):
         left = (last - session.iteration) / rate
         self._print(
             f"{session.iteration}/{last}  {_speed(rate, session)}  "
-            f"{left:.0f} s left  {_means(statistics)}"
+            f"{left:.0f} s left  {'  '.join(_means(statistics))}"
         )
 
     def warned(self, text: str) -> None:
@@ -91,18 +95,20 @@ class TerminalProgress(LineProgress):
     """A bar with the speed, the time left and the last means."""
 
     def __init__(self) -> None:
+        console = stderr()
+        bar = Column(min_width=min(BAR_COLUMNS, console.width // 6))
         self._bar = _OneLine(
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
-            TextColumn("{task.fields[speed]}", markup=False),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[means]}", markup=False),
-            console=stderr(),
+            BarColumn(bar_width=bar.min_width, table_column=bar),
+            _text("{task.completed:.0f}/{task.total:.0f}"),
+            _text("{task.fields[speed]}"),
+            TimeRemainingColumn(table_column=_whole()),
+            _MeansColumn(table_column=Column(ratio=1)),
+            console=console,
         )
 
     def _start(self, session: Session) -> None:
         last = session.recipe.train.iterations
-        self._task = self._bar.add_task("", total=last, speed="", means="")
+        self._task = self._bar.add_task("", total=last, speed="", means=[])
         self._bar.update(self._task, completed=session.iteration)
         self._bar.start()
         self._shown, self._mark = time.monotonic(), (session.iteration, time.monotonic())
@@ -137,10 +143,45 @@ class _OneLine(Bar):
 
     def __init__(self, *columns: ProgressColumn, console: Console) -> None:
         self._terminal = console
-        super().__init__(*columns, console=console, auto_refresh=False)
+        super().__init__(*columns, console=console, auto_refresh=False, expand=True)
 
     def get_renderable(self) -> RenderableType:
         return Constrain(super().get_renderable(), self._terminal.width - ECHO_COLUMNS)
+
+
+def _text(template: str) -> TextColumn:
+    return TextColumn(template, markup=False, table_column=_whole())
+
+
+def _whole() -> Column:
+    """A column that takes the room it needs."""
+    return Column(no_wrap=True, min_width=1)
+
+
+class _MeansColumn(ProgressColumn):
+    """The means, as many as there is room for: a narrow terminal shows the first of them."""
+
+    def render(self, task: Task) -> RenderableType:
+        return _AsManyAsFit(task.fields["means"])
+
+
+class _AsManyAsFit:
+    """Words in one line, without those at the end that would be cut."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = ""
+        for word in self._words:
+            longer = f"{text}  {word}" if text else word
+            if cell_len(longer) > options.max_width:
+                break
+            text = longer
+        yield Text(text, no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(0, options.max_width)
 
 
 def _speed(rate: float, session: Session) -> str:
@@ -148,13 +189,13 @@ def _speed(rate: float, session: Session) -> str:
     return f"{rate:.1f} it/s  {images:.0f} img/s"
 
 
-def _means(statistics: Mapping[str, float]) -> str:
-    """`discriminator/real` as `d/real`, and no sums, to fit a line."""
-    return "  ".join(
-        f"{visible(name)[0]}{visible(name[name.find('/') :])} {value:.3f}"
+def _means(statistics: Mapping[str, float]) -> list[str]:
+    """Names and values of all but sums, which are their terms."""
+    return [
+        f"{in_a_line(name)} {value:.3f}"
         for name, value in statistics.items()
         if "/" in name and not name.endswith("/total")
-    )
+    ]
 
 
 def _parameters(session: Session) -> str:

@@ -46,6 +46,7 @@ class Updater:
         self.backend, self.group, self.statistics = backend, group, statistics
         self.signs = signs
         self.loss, self.declared = parts.loss, parts.recipe.loss.spec
+        self.accumulate = parts.recipe.train.accumulate
         self.freezer = Freezer(parts.modules)
         self.trains = {name: self.declared.trains(name) for name in self.declared.phases}
         self.regularizers: dict[str, list[LazyRegularizer]] = {}
@@ -73,24 +74,59 @@ class Updater:
         self.optimizers.step(trained)
 
     def backward(self, phase: str, batch: Batch, iteration: int) -> None:
-        """Add the gradients of a phase's terms to those of the weights; move nothing."""
+        """Add the gradients of a phase's terms to those of the weights; move nothing.
+
+        Of a batch in k parts each adds a k-th of its own gradients, so that terms that are means
+        over samples have the gradients of the whole batch.
+        """
         trains = self.trains[phase]
         self.freezer.thaw_only(trains)
         lazy = self.regularizers.get(phase, [])
         due = [each for each in lazy if iteration % each.every == 0]
-        step = Step(
-            phase,
-            self.parts.networks,
-            batch,
-            trains=trains,
-            differentiates=self.declared.phases[phase].differentiates.union(
-                *(each.differentiates for each in due)
-            ),
-            view=self.parts.view,
+        differentiates = self.declared.phases[phase].differentiates.union(
+            *(each.differentiates for each in due)
         )
+        weights = [weight for name in trains for weight in self.freezer.trainable[name]]
+        judged: list[tuple[Tensor, Tensor]] = []
+        for part in batch.parts(self.accumulate):
+            step = Step(
+                phase,
+                self.parts.networks,
+                part,
+                trains=trains,
+                differentiates=differentiates,
+                view=self.parts.view,
+            )
+            terms, minimised = self.compute(step, due)
+            total = torch.stack(minimised).sum() if len(minimised) > 1 else minimised[0]
+            mean = total / self.accumulate if self.accumulate > 1 else total
+            # Samples that are differentiated need no gradients of the total themselves.
+            mean.backward(inputs=weights if differentiates else None)
+            if lazy or len(minimised) > 1:
+                terms["total"] = total
+            named = {f"{phase}/{name}": term for name, term in terms.items()}
+            for statistics in self.statistics:
+                statistics.add(named)
+            with torch.no_grad():
+                for observe in self.observers:
+                    observe(step)
+            computed = vars(step)  # no forward pass is made for this
+            if "discriminator" in trains and {"real_logits", "fake_logits"} <= set(computed):
+                judged.append((step.real_logits.detach(), step.fake_logits.detach()))
+        if judged and self.signs.due(iteration):
+            real, fake = zip(*judged, strict=True)
+            self.signs.add_logits(torch.cat(real), torch.cat(fake))
+
+    def compute(
+        self, step: Step, due: Sequence[LazyRegularizer]
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The terms of a phase by name, 0-d, and what of them is minimised.
+
+        Raises `RunError` where none carries a gradient.
+        """
         # Derivatives of derivatives lose too much in bfloat16, and share their forward passes.
         with nullcontext() if due else self.backend.autocast():
-            terms = named_terms(f"terms of phase '{phase}'", self.loss.compute(step))
+            terms = named_terms(f"terms of phase '{step.phase}'", self.loss.compute(step))
             minimised = [term for term in terms.values() if term.requires_grad]
             for each in due:
                 where = f"terms of regularizer '{each.name}'"
@@ -100,26 +136,11 @@ class Updater:
                         minimised.append(term * each.every if each.every > 1 else term)
         if not minimised:
             raise RunError(
-                f"phase '{phase}': none of the terms {', '.join(terms)} carries a gradient"
-                f" to {', '.join(sorted(trains))}",
+                f"phase '{step.phase}': none of the terms {', '.join(terms)} carries a gradient"
+                f" to {', '.join(sorted(step.trains))}",
                 hint="a loss must not detach what it minimises",
             )
-        total = torch.stack(minimised).sum() if len(minimised) > 1 else minimised[0]
-        # Samples that are differentiated need no gradients of the total themselves.
-        inputs = [weight for name in trains for weight in self.freezer.trainable[name]]
-        total.backward(inputs=inputs if step.differentiates else None)
-        if lazy or len(minimised) > 1:
-            terms["total"] = total
-        named = {f"{phase}/{name}": term for name, term in terms.items()}
-        for statistics in self.statistics:
-            statistics.add(named)
-        with torch.no_grad():
-            for observe in self.observers:
-                observe(step)
-            computed = vars(step)  # no forward pass is made for this
-            judged = "discriminator" in trains and {"real_logits", "fake_logits"} <= set(computed)
-            if judged and self.signs.due(iteration):
-                self.signs.add_logits(step.real_logits, step.fake_logits)
+        return terms, minimised
 
 
 def named_terms(where: str, terms: object) -> dict[str, Tensor]:

@@ -99,9 +99,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(recipe: Recipe, doing: str, device: object, key: str | None = None) -> RunError:
     """The error that says which key of the recipe asked for most."""
     key, value = next(pair for pair in demands(recipe) if key in (None, pair[0]))
+    parts = ", or train.accumulate greater" if key == "train.batch_size" else ""
     return RunError(
         f"there is not enough memory on {device} {doing}: {key} = {value} asks for most of it",
-        hint=f"make {key} smaller",
+        hint=f"make {key} smaller{parts}",
     )
 
 

@@ -200,11 +200,13 @@ def prepare(
     data are not there, or the batch cannot be split or held in memory.
     """
     pack = 1 if recipe.discriminator is None else recipe.discriminator.spec.pack
-    if recipe.train.batch_size % (group.size * pack):
+    train = recipe.train
+    if train.batch_size % (group.size * train.accumulate * pack):
+        each = f", in {train.accumulate} parts each" if train.accumulate > 1 else ""
         packs = f", in packs of {pack}" if pack > 1 else ""
         raise UserError(
-            f"train.batch_size = {recipe.train.batch_size} cannot be split evenly "
-            f"between {group.size} processes{packs}"
+            f"train.batch_size = {train.batch_size} cannot be split evenly "
+            f"between {group.size} processes{each}{packs}"
         )
     check_training(recipe)
     with group.first_before_others():

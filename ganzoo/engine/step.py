@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,23 @@ class Batch:
     """Positions of the real samples in the training set, int64 `(N,)`."""
     iteration: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Completed iterations, 0-d float32."""
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """The batch in `count` equal parts, which share its memory."""
+        if count == 1:
+            yield self
+            return
+        size = len(self.x) // count
+        for start in range(0, size * count, size):
+            part = slice(start, start + size)
+            yield Batch(
+                x=self.x[part],
+                z=self.z[part],
+                labels=None if self.labels is None else self.labels[part],
+                fake_labels=None if self.fake_labels is None else self.fake_labels[part],
+                indices=self.indices[part],
+                iteration=self.iteration,
+            )
 
 
 @dataclass(frozen=True)

@@ -193,9 +193,11 @@ class Checks:
         if not isinstance(spec, DiscriminatorSpec) or spec.pack == 1:
             return
         path = ("discriminator", "pack")
-        if train is not None and train.batch_size % spec.pack:
+        if train is not None and train.batch_size % (train.accumulate * spec.pack):
+            parts = f"{train.accumulate} parts of " if train.accumulate > 1 else ""
             message = (
-                f"train.batch_size = {train.batch_size} cannot be cut into packs of {spec.pack}"
+                f"train.batch_size = {train.batch_size} cannot be cut into {parts}packs of "
+                f"{spec.pack}"
             )
             self.problem(path, message, "make one a multiple of the other")
         if self.parts["condition"] is not None:

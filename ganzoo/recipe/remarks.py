@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
 from ganzoo.errors import describe
+from ganzoo.recipe.keys import toml_value
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component
+from ganzoo.recipe.settings import OPTIMIZERS, Train
+from ganzoo.recipe.source import Source
 from ganzoo.remarks import Remark
 from ganzoo.specs import NETWORKS
 
@@ -17,31 +23,40 @@ Place = tuple[Path, Component[Any]]
 class Surroundings:
     """What `ganzoo.remarks.Surroundings` promises, of the parts of a recipe."""
 
-    def __init__(self, places: list[Place], iterations: int, batch_size: int) -> None:
+    def __init__(self, places: list[Place], train: Train) -> None:
         self._places = places
-        self.iterations, self.batch_size = iterations, batch_size
+        self.iterations, self.batch_size = train.iterations, train.batch_size // train.accumulate
 
     def trait(self, word: str) -> str | None:
         table, _, trait = word.partition(".")
+        return next(self.due_to(trait, [table]), None)
+
+    def due_to(self, trait: str, tables: Collection[str]) -> Iterator[str]:
+        """The keys, in these tables and arrays, to which a trait is due."""
         for path, component in self._places:
-            if path[0] == table and (key := component.spec.traits.get(trait)):
-                return ".".join(map(str, (*path, key)))
-        return None
+            if path[0] in tables and (key := component.spec.traits.get(trait)):
+                yield ".".join(map(str, (*path, key)))
 
 
-def remarks(parts: Mapping[str, Any], report: Callable[[Path, Remark], None]) -> None:
-    """Report all that is to be said of the parts of a recipe without any problem."""
+def remarks(
+    parts: Mapping[str, Any], source: Source, report: Callable[[Path, Remark], None]
+) -> None:
+    """Report all that is to be said of the parts, made from `source`, of a valid recipe."""
     places: list[Place] = [((slot,), parts[slot]) for slot in SLOTS if parts[slot] is not None]
     places += [(("networks", name), each) for name, each in parts["further_networks"].items()]
     places += [
         ((array, index), each) for array in ARRAYS for index, each in enumerate(parts[array])
     ]
     train = parts["train"]
-    surroundings = Surroundings(places, train.iterations, train.batch_size)
+    surroundings = Surroundings(places, train)
     for path, component in places:
         for remark in _checked(component, surroundings):
             report((*path, *remark.key.split(".")), remark)
-    for path, remark in (*_training(parts), *_periods(places, train.iterations)):
+    whole = [*_training(parts), *_periods(places, train.iterations), *_measured(parts)]
+    whole += _dropped(source, dict(places))
+    if train.accumulate > 1:
+        whole += _accumulated(surroundings)
+    for path, remark in whole:
         report(path, remark)
 
 
@@ -95,3 +110,45 @@ def _periods(places: list[Place], iterations: int) -> Iterator[tuple[Path, Remar
                 f"{often} in a run of {iterations}"
             )
             yield (*path, "every"), Remark(message)
+
+
+def _accumulated(surroundings: Surroundings) -> Iterator[tuple[Path, Remark]]:
+    """What of a batch that is computed in parts is not what it would be of the whole."""
+    tables = (*NETWORKS, "networks", "loss", "regularizers", "augmentations")
+    if keys := list(surroundings.due_to("batch-statistics", tables)):
+        message = (
+            f"{', '.join(keys)}: what depends on the batch as a whole depends on each part of "
+            f"{surroundings.batch_size} samples"
+        )
+        yield ("train", "accumulate"), Remark(message)
+
+
+def _measured(parts: Mapping[str, Any]) -> Iterator[tuple[Path, Remark]]:
+    """Metrics for which too few samples are generated."""
+    count = parts["evaluate"].samples
+    for index, metric in enumerate(parts["metrics"]):
+        if count < (least := metric.spec.least_samples):
+            message = f"it needs {least} samples and is left out: evaluate.samples = {count}"
+            yield ("metrics", index, "type"), Remark(message)
+
+
+def _dropped(
+    source: Source, components: Mapping[Path, Component[Any]]
+) -> Iterator[tuple[Path, Remark]]:
+    """Keys that were inherited and went with another type, though the new one has them too."""
+    for path, keys in source.dropped.items():
+        table = source.value(path)
+        spec: type[BaseModel] | None = None
+        if path[0] == "optimizer":
+            spec = OPTIMIZERS[table["type"]]
+        elif path in components:
+            spec = type(components[path].spec)
+        fields = {} if spec is None else spec.model_fields
+        again = [
+            f"{key} = {toml_value(keys[key])}"
+            for key in fields
+            if key in keys.keys() - table and keys[key] != to_jsonable_python(fields[key].default)
+        ]
+        if again:
+            message = f"another type than '{keys['type']}' does not inherit its {', '.join(again)}"
+            yield (*path, "type"), Remark(message, hint="write it again where it is meant")

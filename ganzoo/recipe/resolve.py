@@ -46,7 +46,7 @@ def resolve(source: Source, registry: Registry) -> Recipe:
     resolver = _Resolver(source, registry)
     parts = resolver.parts()
     if not resolver.problems:
-        remarks(parts, resolver.remark)
+        remarks(parts, source, resolver.remark)
     if resolver.problems:
         raise RecipeError(sorted(dict.fromkeys(resolver.problems), key=_position))
     return Recipe(**parts, notes=tuple(resolver.notes))

@@ -42,7 +42,19 @@ class Train(Settings):
     batch_size: PositiveInt = Field(
         64, le=1_000_000, description="samples in a batch, over all devices together"
     )
+    accumulate: PositiveInt = Field(
+        1, description="parts of a batch that are computed one after the other, to save memory"
+    )
     seed: NonNegativeInt = Field(0, description="fixes every random number of the run")
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size = {self.batch_size} cannot be cut into accumulate = "
+                f"{self.accumulate} parts"
+            )
+        return self
 
 
 class Ema(Settings):

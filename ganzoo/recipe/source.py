@@ -31,6 +31,15 @@ class Source:
     file: str
     table: dict[str, Any]
     origins: Origins = field(default_factory=Origins)
+    dropped: dict[KeyPath, dict[str, Any]] = field(default_factory=dict)
+    """By table, the keys that were inherited and went when its `type` was changed."""
+
+    def value(self, path: KeyPath) -> Any:
+        """What is written at `path`. Raises `KeyError` or `IndexError` where there is nothing."""
+        value: Any = self.table
+        for key in path:
+            value = value[key]
+        return value
 
     def origin(self, path: KeyPath) -> Origin:
         """Origin of the value at `path`, or of the nearest table around it."""
@@ -64,7 +73,7 @@ def _read(file: Path, descendants: tuple[Path, ...], named_at: Origin | None) ->
     for own in ("name", "summary"):
         parent.table.pop(own, None)
         parent.origins.drop((own,))
-    merged = Source(str(file), parent.table, parent.origins)
+    merged = Source(str(file), parent.table, parent.origins, parent.dropped)
     _merge(merged, merged.table, source.table, (), source.origins)
     return merged
 
@@ -73,7 +82,9 @@ def override(source: Source, assignments: Iterable[str]) -> Source:
     """Lay `key=value` assignments over a source, in order, as if each were a file that extends
     it; `regularizers.0.gamma=2` reaches into an array. Raises `RecipeError`.
     """
-    result = Source(source.file, deepcopy(source.table), source.origins.copy())
+    result = Source(
+        source.file, deepcopy(source.table), source.origins.copy(), dict(source.dropped)
+    )
     problems: list[Problem] = []
     for assignment in assignments:
         origin = Origin(COMMAND_LINE, None, assignment)
@@ -154,9 +165,11 @@ def _merge(
     if path and "type" in child and child["type"] != table.get("type"):
         # [optimizer.generator] stands inside [optimizer] but is no key of its type.
         kept = () if path != ("optimizer",) else set(table) - OPTIONS
-        for key in [key for key in table if key not in kept]:
-            del table[key]
+        gone = {key: table.pop(key) for key in [key for key in table if key not in kept]}
+        for key in gone:
             source.origins.drop((*path, key))
+        if "type" in gone:
+            source.dropped[path] = {**source.dropped.get(path, {}), **gone}
         if origin := origins.nearest(path):
             source.origins.put(path, origin)
     for key, value in child.items():

@@ -52,6 +52,11 @@ def named_terms(bench: Bench) -> None:
             raise Wrong(f"{where}: '{name}' is {term.item()} for an ordinary batch")
         if name == "total" and isinstance(bench.spec, LossSpec):
             raise Wrong(f"{where}: the engine calls the sum 'total'; take another name")
+        assert isinstance(bench.spec, LossSpec | RegularizerSpec)
+        full = f"{bench.phase}/{name}" if isinstance(bench.spec, LossSpec) else name
+        if (declared := bench.spec.terms) and full not in declared:
+            problem = f"{where}: nothing is said of '{full}' in `terms`"
+            raise Wrong(f"{problem}; say what it means there")
 
 
 @check("loss", on=benches.first)

@@ -246,3 +246,24 @@ def test_a_type_can_be_named_with_its_distribution(command: Command) -> None:
     stdout = command("components", "generator", "ganzoo-mlp:mlp").stdout
     assert stdout.startswith("generator ganzoo-mlp:mlp (ganzoo-mlp ")
     assert 'type = "ganzoo-mlp:mlp"\n' in pasted(stdout)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "row"),
+    [
+        ("loss", "non-saturating", r"discriminator/real +d/real +-E log D\(x\), in nats"),
+        ("loss", "elbo", r"joint/elbo +j/elbo +minus the sum of both: higher is better"),
+        ("regularizer", "r1", r"discriminator/r1/penalty +d/r1/penalty +gamma / 2"),
+    ],
+)
+def test_the_terms_of_a_loss_are_explained(
+    kind: str, name: str, row: str, command: Command
+) -> None:
+    assert re.search(row, command("components", kind, name).stdout)
+
+
+@pytest.mark.parametrize("kind", ["loss", "regularizer"])
+def test_every_loss_and_regularizer_explains_its_terms(kind: str) -> None:
+    """The conformance kit compares the names with what is computed."""
+    for entry in registry.installed().entries(kind):
+        assert entry.spec.terms, entry.qualified

@@ -8,7 +8,15 @@ from typing import ClassVar
 import pytest
 from components import REGISTRY, Buildable, WriteFile, plugin, recipe_text
 
-from ganzoo.api import LossSpec, Phase, RegularizerSpec, Remark, Surroundings
+from ganzoo.api import (
+    GeneratorSpec,
+    LossSpec,
+    MetricSpec,
+    Phase,
+    RegularizerSpec,
+    Remark,
+    Surroundings,
+)
 from ganzoo.builtin.losses import MinimaxLoss
 from ganzoo.recipe import RecipeError, load_recipe
 from ganzoo.registry import Registry
@@ -70,10 +78,52 @@ class Mistaken(Buildable, RegularizerSpec):
         yield "unwise"  # type: ignore[misc]
 
 
+class Keyed(Buildable, GeneratorSpec):
+    """A generator with a key."""
+
+    type: ClassVar[str] = "keyed"
+
+    width: int = 3
+
+
+class Other(Buildable, GeneratorSpec):
+    """Another one with a key of that name."""
+
+    type: ClassVar[str] = "other"
+
+    width: int = 4
+
+
+class Whole(Buildable, LossSpec):
+    """A loss of a batch as a whole."""
+
+    type: ClassVar[str] = "whole"
+    phases: ClassVar[Mapping[str, Phase]] = MinimaxLoss.phases
+
+    width: int = 1
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "width"}
+
+
+class Many(Buildable, MetricSpec):
+    """A metric of ten samples at least."""
+
+    type: ClassVar[str] = "many"
+
+    @property
+    def least_samples(self) -> int:
+        return 10
+
+
 STRANGERS = Registry(
     [
         *REGISTRY.plugins,
-        plugin(ClippedLoss, Slope, Lonely, Broken, Mistaken, distribution="stranger"),
+        plugin(
+            *(ClippedLoss, Slope, Lonely, Broken, Mistaken, Keyed, Other, Whole, Many),
+            distribution="stranger",
+        ),
     ]
 )
 
@@ -205,3 +255,69 @@ def test_a_schedule_that_trains_nothing(write: WriteFile) -> None:
     file = write(recipe_text({"loss": 'type = "idle"', "schedule": 'type = "joint"'}))
     with pytest.raises(RecipeError, match="'joint' runs no phase that trains anything"):
         load_recipe(file, registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "note"),
+    [
+        (
+            'type = "adam"\nlr = 1e-3\nbetas = [0.5, 0.999]',
+            ["optimizer.type=adamw", "optimizer.lr=1e-3"],
+            "optimizer.type: another type than 'adam' does not inherit its betas = [0.5, 0.999]; "
+            "write it again where it is meant",
+        ),
+        ('type = "adam"\nlr = 1e-3', ["optimizer.type=adamw", "optimizer.lr=1e-3"], None),
+        (
+            'type = "adam"\nlr = 1e-3\nbetas = [0.5, 0.999]',
+            ["optimizer.type=adamw", "optimizer.lr=1e-3", "optimizer.betas=[0.5, 0.9]"],
+            None,
+        ),
+        (
+            'type = "adam"\nlr = 1e-3\nbetas = [0.5, 0.999]',
+            ["optimizer.type=sgd", "optimizer.lr=1e-3"],
+            None,
+        ),
+        (
+            'type = "adam"\nlr = 1e-3\nbetas = [0.9, 0.999]',
+            ["optimizer.type=adamw", "optimizer.lr=1e-3"],
+            None,
+        ),
+    ],
+    ids=["dropped", "none was there", "written again", "unknown to the new type", "its default"],
+)
+def test_keys_that_went_with_another_type(
+    text: str, overrides: list[str], note: str | None, write: WriteFile
+) -> None:
+    content = recipe_text({"optimizer": text})
+    notes = load_recipe(write(content), *overrides, registry=STRANGERS).notes
+    assert [each.removeprefix("command line: ") for each in notes] == ([note] if note else [])
+
+
+def test_keys_that_went_in_a_file_that_extends(write: WriteFile) -> None:
+    write(recipe_text({"generator": 'type = "keyed"\nwidth = 7'}), "base.toml")
+    child = 'extends = "base.toml"\n[generator]\ntype = "other"\n'
+    (note,) = load_recipe(write(child, "child.toml"), registry=STRANGERS).notes
+    assert "child.toml:3: generator.type: another type than 'keyed'" in note
+    assert "width = 7" in note
+
+
+def test_what_depends_on_the_whole_batch_is_named_where_it_is_cut(write: WriteFile) -> None:
+    notes = load_recipe(
+        write(text("lonely")), "train.accumulate=2", "loss.type=whole", registry=STRANGERS
+    ).notes
+    size = load_recipe(write(recipe_text()), registry=STRANGERS).train.batch_size // 2
+    assert (
+        "command line: train.accumulate: loss.width: what depends on the batch as a whole depends "
+        f"on each part of {size} samples"
+    ) in notes
+
+
+def test_metrics_that_will_be_short_of_samples(write: WriteFile) -> None:
+    metrics = "metrics=[{type='many'}]"
+    recipe = load_recipe(write(recipe_text()), metrics, "evaluate.samples=9", registry=STRANGERS)
+    assert recipe.notes == (
+        "command line: metrics.0.type: it needs 10 samples and is left out: evaluate.samples = 9",
+    )
+    assert not load_recipe(
+        write(recipe_text()), metrics, "evaluate.samples=10", registry=STRANGERS
+    ).notes

@@ -234,6 +234,11 @@ WRONG: list[tuple[str, type[ComponentSpec], str]] = [
     ),
     (
         "named-terms",
+        loss(game, meanings={"generator/loss": "-E log D", "discriminator/loss": "the rest"}),
+        "nothing is said of 'discriminator/D' in `terms`; say what it means there",
+    ),
+    (
+        "named-terms",
         paired(lambda x, step: squares(x, step) + step.code.mean()),
         "; if it uses another network than generator, name that in `needs`, or in `trains` of the",
     ),

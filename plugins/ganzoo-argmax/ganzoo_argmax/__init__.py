@@ -154,6 +154,13 @@ class ArgmaxLoss(LossSpec):
     phases: ClassVar[Mapping[str, Phase]] = {
         "discriminator": Phase(trains=frozenset({"discriminator"}))
     }
+    terms: ClassVar[Mapping[str, str]] = {
+        "discriminator/real": "E softplus(-D(x)), in nats: log 2 = 0.693 where D does not know",
+        "discriminator/fake": "E softplus(D(G(z))) at D's own maxima, in nats",
+        "discriminator/logits": "logit_weight (E D(x)^2 + E D(G(z))^2)",
+        "discriminator/D(x)": "mean probability that D gives real samples of being real",
+        "discriminator/D(G(z))": "mean probability that D gives its own maxima of being real",
+    }
 
     logit_weight: NonNegativeFloat = Field(0.01, description="weight of the squared logits")
 

@@ -8,7 +8,7 @@ batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -20,6 +20,8 @@ from ganzoo.api import (
     Metric,
     MetricSpec,
     Phase,
+    Remark,
+    Surroundings,
     UserError,
     Value,
     hookimpl,
@@ -48,6 +50,9 @@ class ReconstructionLoss(LossSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"encoder"})
     provides: ClassVar[frozenset[str]] = CODES
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+    terms: ClassVar[Mapping[str, str]] = {
+        "joint/reconstruction": "distance of x and G(E(x)), summed over the values of a sample",
+    }
 
     distance: Distance = Field("l2", description=DISTANCE)
 
@@ -78,6 +83,12 @@ class ElboLoss(LossSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"encoder.variance"})
     provides: ClassVar[frozenset[str]] = CODES | {"likelihood"}
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+    terms: ClassVar[Mapping[str, str]] = {
+        "joint/loss": "what is minimised: reconstruction + beta kl, with free bits",
+        "joint/reconstruction": "E -log p(x | z), in nats per sample",
+        "joint/kl": "KL(q(z | x) || p(z)), in nats per sample: 0 where codes say nothing of x",
+        "joint/elbo": "minus the sum of both: higher is better",
+    }
 
     likelihood: Literal["bernoulli", "gaussian"] = Field(
         "bernoulli", description="distribution of x given z; bernoulli is for images only"
@@ -90,6 +101,10 @@ class ElboLoss(LossSpec):
         0.0,
         description="nats of KL, mean over the batch, up to which a latent dimension costs nothing",
     )
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "free_bits"} if self.free_bits else {}
 
     def build(self, context: BuildContext) -> Loss:
         if context.latent_distribution != "normal":
@@ -124,9 +139,24 @@ class MmdLoss(LossSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"encoder"})
     provides: ClassVar[frozenset[str]] = CODES
     phases: ClassVar[Mapping[str, Phase]] = AUTOENCODER
+    terms: ClassVar[Mapping[str, str]] = {
+        "joint/loss": "what is minimised: reconstruction + weight mmd",
+        "joint/reconstruction": "distance of x and G(E(x)), summed over the values of a sample",
+        "joint/mmd": "squared discrepancy of codes and latents: about 0 where they are alike",
+    }
 
     distance: Distance = Field("l2", description=DISTANCE)
     weight: Value = Field(10.0, ge=0, description="weight of the discrepancy")
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "type"}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        if recipe.batch_size == 1:
+            message = "the codes of a batch are compared with each other, and it has one sample"
+            hint = "make train.batch_size greater, or train.accumulate smaller"
+            yield Remark(message, hint=hint, fatal=True)
 
     def build(self, context: BuildContext) -> Loss:
         _check_bernoulli(self.type, "distance", self.distance, context)
@@ -155,6 +185,9 @@ class PairedCodesLoss(LossSpec):
     type: ClassVar[str] = "paired-codes"
     provides: ClassVar[frozenset[str]] = CODES
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
+    terms: ClassVar[Mapping[str, str]] = {
+        "joint/reconstruction": "distance of x and the sample of its code, summed over its values",
+    }
 
     learned: bool = Field(
         False, description="train the codes too (GLO), by the optimizer of [optimizer.loss]"

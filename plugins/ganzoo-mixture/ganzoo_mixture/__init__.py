@@ -91,6 +91,10 @@ class LikelihoodLoss(LossSpec):
     type: ClassVar[str] = "likelihood"
     needs: ClassVar[frozenset[str]] = frozenset({"generator.log_prob", "data"})
     phases: ClassVar[Mapping[str, Phase]] = {"joint": Phase(trains=frozenset({"generator"}))}
+    terms: ClassVar[Mapping[str, str]] = {
+        "joint/negative log-likelihood": "-E log p_G(x), in nats per sample",
+        "joint/KL(data||G)": "E [log p(x) - log p_G(x)], where p is known: near 0 at the end",
+    }
 
     def build(self, context: BuildContext) -> Loss:
         """The loss, with the density of the data where it is known."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field, PositiveInt
 
-from ganzoo.api import BuildContext, DiscriminatorSpec, EncoderSpec, GeneratorSpec, hookimpl
+from ganzoo.api import (
+    BuildContext,
+    DiscriminatorSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    Remark,
+    Surroundings,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +37,16 @@ class _Layers(BaseModel):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout after each hidden layer")
     normalization: Normalization = Field("none", description="normalisation before each activation")
+
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "normalization"} if self.normalization == "batch" else {}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        if self.normalization == "batch" and recipe.batch_size // getattr(self, "pack", 1) == 1:
+            message = "batch normalisation of a single sample has no variance"
+            hint = "make train.batch_size greater, train.accumulate smaller, or take 'layer'"
+            yield Remark(message, key="normalization", hint=hint, fatal=True)
 
 
 class MLPGenerator(_Layers, GeneratorSpec):
@@ -67,10 +85,6 @@ class MLPDiscriminator(_Layers, DiscriminatorSpec):
     hidden: tuple[PositiveInt, ...] = Field(
         (1024, 512, 256), description="widths of the hidden layers, from input to output"
     )
-
-    @property
-    def traits(self) -> Mapping[str, str]:
-        return {"batch-statistics": "normalization"} if self.normalization == "batch" else {}
 
     def build(self, context: BuildContext) -> nn.Module:
         from .networks import Discriminator
