@@ -4,12 +4,15 @@
     run = ganzoo.train(recipe)
     images = ganzoo.open_run(run.path).sample(64)
 
+`@ganzoo.loss`, and likewise for every kind of component, registers a class for this process.
 Importing ganzoo does not import torch; training and sampling do.
 """
 
 TYPE_CHECKING = False  # as in typing, which takes its time to be imported
 
 if TYPE_CHECKING:
+    from typing import Protocol, TypeVar
+
     from ganzoo.comparison import Budget, Comparison, compare
     from ganzoo.errors import GanzooError, RunError, UserError
     from ganzoo.exporting import export
@@ -17,6 +20,25 @@ if TYPE_CHECKING:
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
     from ganzoo.run import Run, load, open_run
     from ganzoo.zoo import components, resume, train
+
+    _Class = TypeVar("_Class", bound=type)
+
+    class _Decorator(Protocol):
+        def __call__(self, declared: _Class, /) -> _Class: ...
+
+    generator: _Decorator
+    discriminator: _Decorator
+    encoder: _Decorator
+    loss: _Decorator
+    regularizer: _Decorator
+    augmentation: _Decorator
+    schedule: _Decorator
+    dataset: _Decorator
+    prior: _Decorator
+    extractor: _Decorator
+    metric: _Decorator
+    probe: _Decorator
+    listener: _Decorator
 
 __all__ = [
     "Budget",
@@ -46,10 +68,18 @@ _MODULES = (
 """Where the names are; imported when one is first used, so that the command line can take charge
 of signals before anything slow is imported."""
 
+_KINDS = (
+    *("generator", "discriminator", "encoder", "loss", "regularizer", "augmentation", "schedule"),
+    *("dataset", "prior", "extractor", "metric", "probe", "listener"),
+)
+"""Decorators that register a component of a kind; see `ganzoo.inline`."""
+
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
+    if name in _KINDS:
+        return globals().setdefault(name, import_module("ganzoo.inline").decorator(name))
     if name in __all__:
         for module in map(import_module, _MODULES):
             if hasattr(module, name):
@@ -58,4 +88,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_KINDS})

@@ -29,7 +29,7 @@ def measure(
     path: str | Path,
     metrics: Sequence[str] = (),
     *overrides: str,
-    progress: Listener | None = None,
+    progress: Listener | bool = False,
 ) -> Run:
     """Measure a run that is done, and put the values into its `evaluation.json`.
 
@@ -46,6 +46,8 @@ def measure(
     >>> list(run.evaluation["values"])
     ['sharpness', 'sharpness/relative']
     """
+    from ganzoo.display import shown
+
     folder = find_run(path).whole()
     hint = "evaluate.*, extractor.* and engine.* say how it is measured"
     refuse_overrides(overrides, folder.path, lambda override: table_of(override) in TABLES, hint)
@@ -59,7 +61,7 @@ def measure(
     check_done(folder, "measured")
     recipe = _with_metrics(folder, own, metrics, overrides)
     order = [each.spec.type for each in own.metrics]
-    measure_run(recipe, folder, progress, order=order, merging=True)
+    measure_run(recipe, folder, shown(progress), order=order, merging=True)
     return Run(folder, own)
 
 
@@ -91,7 +93,7 @@ def _with_metrics(
 def measure_run(
     recipe: Recipe,
     folder: RunFolder,
-    progress: Listener | None,
+    progress: Listener,
     *,
     order: Sequence[str] = (),
     merging: bool = False,
@@ -100,11 +102,10 @@ def measure_run(
 
     With `merging`, what was measured before stays; values of the types in `order` come first.
     """
-    from ganzoo.engine.events import Listener
     from ganzoo.engine.memory import is_out_of_memory, out_of_memory
     from ganzoo.evaluation.measure import measure
 
-    warn = (progress or Listener()).warned
+    warn = progress.warned
     try:
         with handled("raise"):
             measures = measure(recipe, folder, recipe.metrics, warn=warn)
@@ -140,10 +141,9 @@ def measure_run(
 
 
 def _merge(
-    folder: RunFolder, measures: Measures, order: Sequence[str], progress: Listener | None
+    folder: RunFolder, measures: Measures, order: Sequence[str], progress: Listener
 ) -> Measures:
     """Put measures into evaluation.json; what it then holds."""
-    from ganzoo.engine.events import Listener
     from ganzoo.engine.training import locked
     from ganzoo.evaluation import document
     from ganzoo.evaluation.merging import difference, merged
@@ -156,7 +156,7 @@ def _merge(
             result = measures
         elif text := difference(before, measures):
             result = measures
-            (progress or Listener()).warned(
+            progress.warned(
                 f"the values in {folder.evaluation} were measured in another way ({text}): "
                 "those of now replace them all"
             )

@@ -151,6 +151,21 @@ def _densities(
     axes.set(xlim=(low, high), xlabel="x")
 
 
+def drawable(samples: Tensor) -> bool:
+    """Whether there is a picture of samples `(N, C, H, W)` or `(N, D)`."""
+    return samples.shape[1] in (1, 3) if samples.ndim == 4 else samples.shape[1] <= 2
+
+
+def picture_of(samples: Tensor) -> Image.Image:
+    """A picture of images `(N, C, H, W)` in [-1, 1], in a grid, or of points `(N, D)`.
+
+    Raises `UserError` where `drawable` says that there is none.
+    """
+    if not drawable(samples):
+        raise UserError(f"samples {tuple(samples.shape[1:])} have no picture")
+    return image_grid(samples) if samples.ndim == 4 else point_plot(samples).convert("RGB")
+
+
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pictures by the ending of their files."""
 
@@ -171,9 +186,7 @@ def write_samples(samples: Tensor, out: Path, names: Sequence[str] | None = None
             hint="a .png, .jpg or .webp is a grid, a .npy an array, "
             "a name without an ending a folder of PNGs",
         )
-    if suffix != ".npy" and (
-        samples.shape[1] > 2 if not images else samples.shape[1] not in (1, 3)
-    ):
+    if suffix != ".npy" and not drawable(samples):
         raise UserError(f"{out}: samples of this shape have no picture", hint="a .npy takes any")
     if suffix == "" and not images:
         raise UserError(f"{out}: points have no PNG each", hint="write a .png or a .npy")
@@ -185,7 +198,7 @@ def write_samples(samples: Tensor, out: Path, names: Sequence[str] | None = None
         with whole_file(out) as file:
             np.save(file, array)
     elif suffix:
-        picture = image_grid(samples) if images else point_plot(samples).convert("RGB")
+        picture = picture_of(samples)
         with whole_file(out) as file:
             picture.save(file, format=FORMATS[suffix], quality=95)
     else:

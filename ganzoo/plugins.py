@@ -63,6 +63,8 @@ class Plugin:
     can be imported in every process that inherits the environment."""
     file: str = ""
     """Absolute path of a plugin file; empty for an installed plugin."""
+    source: str = ""
+    """The source of a component of this process alone; empty for any other plugin."""
     left_out: bool = False
     """Whether `GANZOO_PLUGINS` keeps it from being imported."""
     imports_torch: bool | None = None
@@ -138,6 +140,10 @@ class Plugins:
         if self.refused:
             complaints = [plugin.complaint for plugin in self.refused]
             raise UserError("\n".join(complaints), hint="\n".join(hints))
+
+    def offer(self, plugin: Plugin) -> None:
+        """Take in a plugin that is no module, in place of one of the same name."""
+        self.all = (*(each for each in self.all if each.name != plugin.name), plugin)
 
     @contextmanager
     def listening(self, listeners: Mapping[str, Any]) -> Iterator[None]:

@@ -16,6 +16,7 @@ from ganzoo.runs import RunFolder
 from ganzoo.status import Status, read_status
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor, nn
 
     from ganzoo.sampling import Sampler
@@ -113,6 +114,25 @@ class Run:
         a prior that the run does not have.
         """
         return self._sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
+
+    def picture(
+        self, num: int = 64, *, seed: int = 0, prior: str | None = None, label: int | None = None
+    ) -> Image:
+        """A picture of `num` samples, which a notebook shows: images in a grid, points in a plot.
+
+        The arguments are those of `sample`. Raises as it does, and `UserError` for samples that
+        have no picture.
+        """
+        from ganzoo.pictures import picture_of
+
+        return picture_of(self.sample(num, seed=seed, prior=prior, label=label))
+
+    def _repr_png_(self) -> bytes | None:
+        """The last picture of the run, for a notebook."""
+        pictures = sorted(self.folder.samples(0).parent.glob("*.png"), key=lambda path: path.name)
+        if self.iteration is not None:
+            pictures = [self.folder.samples(self.iteration)]
+        return pictures[-1].read_bytes() if pictures and pictures[-1].exists() else None
 
     def sample_each(
         self, seeds: Sequence[int], *, prior: str | None = None, label: int | None = None

@@ -125,6 +125,10 @@ class RunFolder:
         """Signs that training goes wrong."""
         return self.path / "warnings.jsonl"
 
+    def source(self, kind: str, name: str) -> Path:
+        """Source of a component that no installed plugin offers."""
+        return self.path / "sources" / f"{kind}-{name}.py"
+
     def probe(self, name: str) -> Path:
         """Values of a probe by iteration."""
         return self.path / "probes" / f"{name}.jsonl"

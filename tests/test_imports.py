@@ -68,6 +68,7 @@ LAYERS: Mapping[str, Layer] = {
         ("errors", "streams", "local", "distributions", "hookspecs", "offers", "specs")
     ),
     "registry": Layer(("errors", "plugins", "specs", "synonyms")),
+    "inline": Layer(("errors", "declarations", "plugins", "registry", "specs")),
     "recipe": Layer(("files", "local", "registry", "recipe.*")),
     "recipe.*": Layer(
         (
@@ -75,6 +76,7 @@ LAYERS: Mapping[str, Layer] = {
             "recipe.*",
         )
     ),
+    "output": Layer(("errors", "streams", "recipe", "plugins")),
     "unfinished": Layer(("errors",)),
     "runs": Layer(("errors", "files", "unfinished")),
     "plans": Layer(("errors", "files", "recipe.*", "runs")),
@@ -135,9 +137,10 @@ LAYERS: Mapping[str, Layer] = {
     "run": Layer(
         (
             *("errors", "recipe", "runs", "plans", "status", "references", "sampling"),
-            "evaluation.document",
+            *("evaluation.document", "pictures"),
         )
     ),
+    "display": Layer(("errors", "output", "runs", "references", "engine.*", "run"), heavy=True),
     "exporting": Layer(("errors", "run", "exporting.*")),
     "exporting.*": Layer(
         (
@@ -156,13 +159,24 @@ LAYERS: Mapping[str, Layer] = {
     "measuring": Layer(
         (
             *("errors", "interruption", "protocols", "plugins", "registry", "recipe", "runs"),
-            *("references", "run", "engine.*", "evaluation.*"),
+            *("references", "run", "display", "engine.*", "evaluation.*"),
         )
     ),
     "zoo": Layer(
         (
-            *("errors", "interruption", "specs", "plugins", "registry", "measuring", "plans"),
-            *("recipe", "runs", "references", "run", "folders", "digests", "engine.*"),
+            *("errors", "interruption", "api", "specs", "hookspecs", "plugins", "registry"),
+            *(
+                "measuring",
+                "plans",
+                "display",
+                "recipe",
+                "runs",
+                "references",
+                "run",
+                "folders",
+                "digests",
+                "engine.*",
+            ),
         )
     ),
     "comparison": Layer(("comparison.*",)),
@@ -174,7 +188,7 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "exporting", "measuring", "recipe", "run", "zoo")),
+    "": Layer(("comparison", "errors", "exporting", "inline", "measuring", "recipe", "run", "zoo")),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -183,14 +197,11 @@ LAYERS: Mapping[str, Layer] = {
             "scaffold.*",
         )
     ),
-    "cli": Layer(("errors", "interruption", "streams", "cli.*")),
-    "cli.plugin_check": Layer(("errors", "testing.*", "cli.*")),
-    "cli.progress": Layer(
-        ("errors", "recipe", "runs", "references", "engine.*", "run", "cli.output"), heavy=True
-    ),
+    "cli": Layer(("errors", "interruption", "streams", "output", "cli.*")),
+    "cli.plugin_check": Layer(("errors", "testing.*", "output", "cli.*")),
     **dict.fromkeys(
         (
-            *("cli.app", "cli.arguments", "cli.output"),
+            *("cli.app", "cli.arguments"),
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
             *("cli.export", "cli.init", "cli.measure", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
@@ -198,7 +209,7 @@ LAYERS: Mapping[str, Layer] = {
         Layer(
             (
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-                *("synonyms", "recipe", "recipe.*", "folders", "pictures", "engine.*"),
+                *("output", "display", "synonyms", "recipe", "recipe.*", "folders", "pictures"),
                 *("evaluation.document", "measuring"),
                 *("runs", "references", "run", "overview", "pruning", "unfinished", "movies"),
                 *("zoo", "exporting", "comparison", "scaffold"),

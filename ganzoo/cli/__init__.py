@@ -27,7 +27,7 @@ def _run() -> int:
     """Run the command that the arguments name; its exit code."""
     from ganzoo import streams
     from ganzoo.cli.app import app
-    from ganzoo.cli.output import complain, show_warning, unwritten
+    from ganzoo.output import complain, show_warning, unwritten
 
     streams.outlast_readers()
     try:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import note, say, warn_about_broken_plugins
 from ganzoo.errors import UserError
+from ganzoo.output import note, say, warn_about_broken_plugins
 
 
 def check(

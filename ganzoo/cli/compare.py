@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import (
+from ganzoo.output import (
     print_place,
     stderr,
     table,
@@ -56,9 +56,9 @@ def compare(
 
     Trains what is not trained yet, measures all runs in one way and prints the path of the report.
     """
-    from ganzoo.cli.progress import display
     from ganzoo.comparison import compare as compare_all
     from ganzoo.comparison import parse_budget
+    from ganzoo.display import display
 
     warn_about_broken_plugins()
     overrides = [each for each in targets if "=" in each and not os.path.exists(each)]

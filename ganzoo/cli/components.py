@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import in_a_line, say, stdout, table, warn_about_broken_plugins
+from ganzoo.output import in_a_line, say, stdout, table, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.registry import Entry

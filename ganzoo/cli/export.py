@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import EngineOverrides, SnapshotArgument
-from ganzoo.cli.output import print_place, warn_about_broken_plugins, writing
 from ganzoo.exporting import Format
+from ganzoo.output import print_place, warn_about_broken_plugins, writing
 
 
 def export(

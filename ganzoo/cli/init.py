@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import print_place, tell, warn_about_broken_plugins
+from ganzoo.output import print_place, tell, warn_about_broken_plugins
 
 
 def init(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import RunArgument
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.output import warn_about_broken_plugins
 
 
 def measure(
@@ -23,7 +23,7 @@ def measure(
 ) -> None:
     """Measure a run that is done, by any installed metrics. Prints the run's folder."""
     from ganzoo import measuring
-    from ganzoo.cli.progress import display, report
+    from ganzoo.display import display, report
 
     warn_about_broken_plugins()
     names = [each for each in metrics or () if "=" not in each]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import RunArgument, SnapshotArgument
-from ganzoo.cli.output import print_place, warn_about_broken_plugins, writing
+from ganzoo.output import print_place, warn_about_broken_plugins, writing
 
 OutOption = Annotated[Path, typer.Option(help="A .gif or an .mp4.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganzoo.cli.arguments import name_plugins
-from ganzoo.cli.output import say, tell, warn_about_broken_plugins
+from ganzoo.output import say, tell, warn_about_broken_plugins
 
 if TYPE_CHECKING:
     from ganzoo.testing.collection import Outcome

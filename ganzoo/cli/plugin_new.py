@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import complain, print_place, tell
 from ganzoo.errors import UserError
 from ganzoo.interruption import handled
+from ganzoo.output import complain, print_place, tell
 from ganzoo.specs import KINDS
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import stdout, table, warn
+from ganzoo.output import stdout, table, warn
 
 if TYPE_CHECKING:
     from ganzoo.plugins import Plugin

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import stdout, table, warn_about_broken_plugins
+from ganzoo.output import stdout, table, warn_about_broken_plugins
 
 
 def recipes(

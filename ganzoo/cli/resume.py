@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganzoo.cli.arguments import ResumeOverrides, RunArgument
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.output import warn_about_broken_plugins
 
 
 def resume(run: RunArgument, overrides: ResumeOverrides = None) -> None:
@@ -12,7 +12,7 @@ def resume(run: RunArgument, overrides: ResumeOverrides = None) -> None:
     Changed to more iterations, it is trained for longer. Prints its folder.
     """
     from ganzoo import zoo
-    from ganzoo.cli.progress import display, report
+    from ganzoo.display import display, report
 
     warn_about_broken_plugins()
     report(zoo.resume(run, *(overrides or ()), progress=display()))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.arguments import Overrides, RecipeArgument
-from ganzoo.cli.output import note, warn_about_broken_plugins
+from ganzoo.output import note, warn_about_broken_plugins
 
 
 def run(
@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Check a recipe, train it and measure the result. Prints the run's folder."""
     from ganzoo import zoo
-    from ganzoo.cli.progress import display, report
+    from ganzoo.display import display, report
     from ganzoo.recipe import load_recipe
 
     warn_about_broken_plugins()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganzoo.cli.arguments import RunArgument
-from ganzoo.cli.output import say, stdout, table, tell, warn
+from ganzoo.output import say, stdout, table, tell, warn
 
 if TYPE_CHECKING:
     from ganzoo.overview import Overview

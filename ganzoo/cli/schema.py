@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ganzoo.cli.output import warn_about_broken_plugins
+from ganzoo.output import warn_about_broken_plugins
 
 
 def schema() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganzoo.cli.arguments import Overrides, RecipeArgument
-from ganzoo.cli.output import say, warn_about_broken_plugins
+from ganzoo.output import say, warn_about_broken_plugins
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:

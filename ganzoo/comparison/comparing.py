@@ -51,6 +51,10 @@ class Comparison:
     out: Path
     """Folder of report.html, comparison.json and comparison.md."""
 
+    def _repr_markdown_(self) -> str:
+        """The tables, for a notebook."""
+        return (self.out / "comparison.md").read_text(encoding="utf-8")
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -103,6 +107,7 @@ def compare(
     entrants = enter(targets, overrides)
     check_options_apply(entrants, seeds, budget, overrides)
     check_same_data(entrants)
+    check_found_elsewhere(entrants)
     protocol = choose_protocol(entrants)
     check_cache(entrants, protocol)
     try:
@@ -134,6 +139,19 @@ def compare(
             number=number_of(stop),
         ) from None
     return Comparison(data, out)
+
+
+def check_found_elsewhere(entrants: Sequence[Entrant]) -> None:
+    """Raise `UserError` for a component that only this process knows: runs have others."""
+    for entrant in entrants:
+        for place, component in entrant.recipe.components():
+            if component.plugin.source:
+                raise UserError(
+                    f"{entrant.recipe.name}: {place}: '{component.spec.type}' was registered in "
+                    "this process, and the runs of a comparison have processes of their own",
+                    hint="put the class into a file that implements a hook, and name it in the "
+                    "environment variable GANZOO_PLUGIN_FILES or with --plugin",
+                )
 
 
 def check_cache(entrants: Sequence[Entrant], protocol: Protocol) -> None:

@@ -108,7 +108,7 @@ def train_if_needed(job: Job) -> RunFolder:
     from ganzoo import zoo
     from ganzoo.run import check_own
 
-    progress = job.display() if job.display else None
+    progress = job.display() if job.display else False
     path = Path(job.folder)
     if not (path / "recipe.toml").exists():
         recipe = load_text(job.recipe)

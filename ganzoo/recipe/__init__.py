@@ -20,8 +20,10 @@ from ganzoo.registry import Registry
 __all__ = ["Component", "Problem", "Recipe", "RecipeError", "load_component", "load_recipe"]
 
 
-def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = None) -> Recipe:
-    """Read and check a recipe: a file, or a recipe of ganzoo's own by its name.
+def load_recipe(
+    recipe: str | Path | Mapping[str, Any], *overrides: str, registry: Registry | None = None
+) -> Recipe:
+    """Read and check a recipe: a file, a recipe of ganzoo's own by its name, or its tables.
 
     `overrides` are `key=value` texts as on the command line, the value in TOML. `registry`
     says which components there are: by default those of the installed plugins. Raises
@@ -31,12 +33,16 @@ def load_recipe(file: str | Path, *overrides: str, registry: Registry | None = N
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "loss.type=minimax")
     >>> recipe.loss.name, recipe.train.batch_size
     ('minimax', 64)
+    >>> tables = {"extends": "digits-mlp-gan", "name": "wide", "generator": {"hidden": [512]}}
+    >>> ganzoo.load_recipe(tables).generator.spec.hidden
+    (512,)
     """
-    source = override(read(file), overrides)
+    source = override(read(recipe), overrides)
     try:
         return resolve(source, registries.installed() if registry is None else registry)
     except RecipeError as error:
-        error.hint = _plugin_files_hint(Path(file).with_name("environment.json"))
+        if not isinstance(recipe, Mapping):
+            error.hint = _made_with(Path(recipe).parent)
         raise
 
 
@@ -50,17 +56,22 @@ def load_component(kind: str, table: Mapping[str, Any]) -> Component[Any]:
     return Component(table["type"], entry.spec.model_validate_json(json.dumps(keys)), entry.plugin)
 
 
-def _plugin_files_hint(environment: Path) -> str | None:
+def _made_with(run: Path) -> str | None:
     """Where a recipe is that of a run: the plugin files that it was made with and that are not
-    named now."""
+    named now, and the sources of components that no plugin had."""
     try:
-        files = json.loads(read_regular(environment))["plugin_files"]
+        files = json.loads(read_regular(run / "environment.json"))["plugin_files"]
         made_with = {str(name): str(path) for name, path in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None  # no environment of ours
     here = {plugin.name for plugin in local.named()}
-    return "\n".join(
+    hints = [
         f"the run was made with the plugin file {name}: add --plugin {shlex.quote(path)}"
         for name, path in made_with.items()
         if name not in here
-    )
+    ]
+    hints += [
+        f"the run was made with the {path.stem.replace('-', ' ', 1)} of {path}: register it again"
+        for path in sorted((run / "sources").glob("*.py"))
+    ]
+    return "\n".join(hints)

@@ -16,7 +16,7 @@ from ganzoo.recipe.origins import Origin, Origins
 from ganzoo.recipe.problems import Problem, RecipeError
 from ganzoo.recipe.settings import OPTIONS
 from ganzoo.recipe.shipped import recipe_file
-from ganzoo.recipe.toml import faults, parse, without_place
+from ganzoo.recipe.toml import faults, parse, plain, without_place
 
 COMMAND_LINE = "command line"
 
@@ -46,9 +46,27 @@ class Source:
         return self.origins.nearest(path) or Origin(self.file, None, "")
 
 
-def read(file: str | Path) -> Source:
-    """Read a recipe, by its file or its name, and those that it extends. Raises `RecipeError`."""
-    return _read(recipe_file(file), (), None)
+TABLES = "recipe"
+"""What stands for the file of a recipe that is none."""
+
+
+def read(recipe: str | Path | Mapping[str, Any]) -> Source:
+    """Read a recipe, by its file, its name or its tables, and those that it extends.
+
+    Raises `RecipeError`.
+    """
+    if not isinstance(recipe, Mapping):
+        return _read(recipe_file(recipe), (), None)
+    origin = Origin(TABLES, None, "")
+    table = plain(recipe)
+    if wrong := list(faults(table)):
+        raise RecipeError(
+            [Problem(".".join(map(str, path)), message, origin) for path, message in wrong]
+        )
+    origins = Origins()
+    for key in table:
+        origins.put((key,), origin)
+    return _extended(Source(TABLES, table, origins), Path(), ())
 
 
 def _read(file: Path, descendants: tuple[Path, ...], named_at: Origin | None) -> Source:
@@ -60,20 +78,24 @@ def _read(file: Path, descendants: tuple[Path, ...], named_at: Origin | None) ->
     if named_at and len(descendants) == LONGEST_CHAIN:
         message = f"more than {LONGEST_CHAIN} files extend one another"
         raise RecipeError([Problem("extends", message, named_at)])
-    source = Source(str(file), table, origins)
-    base = table.pop("extends", None)
+    return _extended(Source(str(file), table, origins), file.parent, (*descendants, identity))
+
+
+def _extended(source: Source, folder: Path, descendants: tuple[Path, ...]) -> Source:
+    """What `source`, which stands in `folder`, makes of the recipe that it extends, if it does."""
+    base = source.table.pop("extends", None)
     if base is None:
         return source
     if not isinstance(base, str):
         raise RecipeError(
             [Problem("extends", "must be the path of a recipe", source.origin(("extends",)))]
         )
-    base = recipe_file(base, file.parent)
-    parent = _read(base, (*descendants, identity), source.origin(("extends",)))
+    base = recipe_file(base, folder)
+    parent = _read(base, descendants, source.origin(("extends",)))
     for own in ("name", "summary"):
         parent.table.pop(own, None)
         parent.origins.drop((own,))
-    merged = Source(str(file), parent.table, parent.origins, parent.dropped)
+    merged = Source(source.file, parent.table, parent.origins, parent.dropped)
     _merge(merged, merged.table, source.table, (), source.origins)
     return merged
 

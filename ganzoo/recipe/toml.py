@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
+from numbers import Integral, Real
+from pathlib import Path, PurePath
 from typing import Any
 
 from ganzoo.files import read_regular
@@ -81,6 +83,8 @@ def faults(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
             return
         for part, each in value.items() if isinstance(value, dict) else enumerate(value):
             yield from faults(each, (*path, part))
+    elif not isinstance(value, bool | int | float | str | date | time):
+        yield path, f"is of {type(value).__name__}, which TOML does not have"
     elif isinstance(value, int) and value not in INTEGERS:
         yield path, "is a number beyond the 64 bits of a TOML integer"
     elif isinstance(value, str) and not value.isascii():
@@ -88,6 +92,21 @@ def faults(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
             value.encode()
         except UnicodeEncodeError:
             yield path, "is not a text in UTF-8"
+
+
+def plain(value: Any) -> Any:
+    """Python's mappings, sequences, paths and numbers as those of TOML; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(each) for each in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def without_place(message: str) -> str:

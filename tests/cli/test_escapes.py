@@ -8,9 +8,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from ganzoo.cli.output import table
-from ganzoo.cli.progress import LineProgress
+from ganzoo.display import LineProgress
 from ganzoo.errors import visible
+from ganzoo.output import table
 
 Command = Callable[..., CompletedProcess[str]]
 WriteRecipe = Callable[..., Path]
@@ -96,7 +96,7 @@ def test_a_plugin_file(command: Command, tmp_path: Path, name: str) -> None:
 
 
 def test_tables_and_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    from ganzoo.cli.output import stdout
+    from ganzoo.output import stdout
 
     stdout().print(table([ESCAPE], [[ESCAPE]]))
     LineProgress().warned(ESCAPE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from tiny import tiny, train
 
-from ganzoo.cli import progress
+from ganzoo import display as progress
 from ganzoo.recipe import load_recipe
 
 
@@ -22,8 +23,8 @@ def last_line(width: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
     file = folder / "tiny.toml"
     file.write_text(tiny())
     train(load_recipe(file), folder, progress.TerminalProgress())
-    lines = [line for line in terminal.getvalue().replace("\r", "\n").split("\n") if "it/s" in line]
-    return lines[-1]
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", terminal.getvalue()))
+    return next(line for line in reversed(lines) if "it/s" in line)
 
 
 def test_the_bar_stays_and_statistics_that_would_be_cut_are_left_out(

@@ -69,7 +69,7 @@ def test_a_signal_ends_the_run_after_the_iteration(
 
     before = signal.signal(number, signal.SIG_DFL)  # ignored, perhaps, where the tests were started
     with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        patch.setattr("ganzoo.display.LineProgress.advanced", advanced)
         result = command("run", recipe, "--id", "one")
     signal.signal(number, before)
     assert (result.returncode, result.stdout) == (128 + number, "")
@@ -94,7 +94,7 @@ def test_a_second_ctrl_c_ends_the_run_at_once(
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        patch.setattr("ganzoo.display.LineProgress.advanced", advanced)
         result = command("run", recipe, "--id", "one")
     assert (result.returncode, result.stdout) == (130, "")
     assert result.stderr.endswith(

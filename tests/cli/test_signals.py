@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_is_replaced(
                 worker.kill()
                 worker.join()
 
-    monkeypatch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+    monkeypatch.setattr("ganzoo.display.LineProgress.advanced", advanced)
     result = command("run", *streamed, "--id", "one")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count(f"warning: {KILLED}; it is replaced\n") == 2
@@ -322,9 +322,9 @@ def test_a_hook_that_fails_when_a_run_is_stopped_costs_nothing(
         if session.iteration == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+    monkeypatch.setattr("ganzoo.display.LineProgress.advanced", advanced)
     monkeypatch.setattr(
-        "ganzoo.cli.progress.LineProgress.ended", lambda display, *end: ended.append(end[0])
+        "ganzoo.display.LineProgress.ended", lambda display, *end: ended.append(end[0])
     )
     monkeypatch.setenv("GANZOO_STRICT_PLUGINS", strict)
     result = command("run", recipe, "--id", "one", "--plugin", "failing.py")
@@ -342,7 +342,7 @@ def test_a_signal_in_the_last_iteration_leaves_the_rest_to_resume(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganzoo.cli.progress.LineProgress.advanced", advanced)
+        patch.setattr("ganzoo.display.LineProgress.advanced", advanced)
         assert command("run", points, "--id", "one").returncode == 143
     assert status()["state"] == "interrupted"
     assert command("resume", RUN).returncode == 0
@@ -373,7 +373,7 @@ def test_a_terminal_that_is_gone_is_ignored_where_it_was_at_the_start(
 ) -> None:
     """As under `nohup`."""
     monkeypatch.setattr(
-        "ganzoo.cli.progress.LineProgress.advanced",
+        "ganzoo.display.LineProgress.advanced",
         lambda display, session: os.kill(os.getpid(), signal.SIGHUP),
     )
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

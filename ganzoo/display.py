@@ -1,11 +1,17 @@
-"""Shows the progress of a run: a bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: a bar on a terminal, a bar and the newest picture in a notebook,
+plain lines elsewhere."""
 
 from __future__ import annotations
 
+import base64
+import html
 import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -16,9 +22,9 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from ganzoo.cli.output import in_a_line, print_place, stderr, talks, tell, warn
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
+from ganzoo.output import in_a_line, print_place, stderr, talks, tell, warn
 from ganzoo.references import RUNS
 from ganzoo.run import Run
 from ganzoo.runs import RunFolder
@@ -33,7 +39,23 @@ def display() -> Listener:
     """The display that suits this process."""
     if not talks():
         return Listener()
+    if in_notebook():
+        return NotebookProgress()
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def shown(progress: Listener | bool) -> Listener:
+    """What `progress` of a function means: a listener, True for a display, False for nothing."""
+    if isinstance(progress, Listener):
+        return progress
+    return display() if progress else Listener()
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if "IPython" not in sys.modules:
+        return False
+    return hasattr(sys.modules["IPython"].get_ipython(), "kernel")
 
 
 def report(run: Run) -> None:
@@ -133,6 +155,55 @@ class TerminalProgress(LineProgress):
     def ended(self, state: str, message: str | None, traceback: str | None) -> None:
         """Leave the bar as it stands."""
         self._bar.stop()
+
+
+class NotebookProgress(LineProgress):
+    """A bar, the last means and the newest picture below the cell, in one place."""
+
+    def __init__(self) -> None:
+        self._ipython: Any = import_module("IPython.display")
+        self._handle: Any = None
+        # The first picture is drawn before the display starts.
+        self._picture, self._means, self._time = "", "", 0.0
+
+    def _start(self, session: Session) -> None:
+        self._mark = (session.iteration, time.monotonic())
+        self._handle = self._ipython.display(self._page(session), display_id=True)
+
+    def advanced(self, session: Session) -> None:
+        """Move the bar, a few times a second."""
+        if time.monotonic() - self._time >= REFRESH_SECONDS:
+            self._update(session)
+
+    def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
+        """Show the means of the interval, and measure the speed anew."""
+        self._means = html.escape("  ".join(_means(statistics)))
+        self._update(session)
+        self._mark = (session.iteration, time.monotonic())
+
+    def drew(self, session: Session, picture: Path) -> None:
+        """Show a picture in place of the last one."""
+        content = base64.b64encode(picture.read_bytes()).decode()
+        self._picture = f'<br><img src="data:image/png;base64,{content}" alt="samples">'
+        self._update(session)
+
+    def finished(self, session: Session) -> None:
+        """The bar at its end."""
+        self._update(session)
+
+    def _update(self, session: Session) -> None:
+        if self._handle is not None:
+            self._time = time.monotonic()
+            self._handle.update(self._page(session))
+
+    def _page(self, session: Session) -> Any:
+        now, last = session.iteration, session.recipe.train.iterations
+        iteration, then = self._mark
+        passed = time.monotonic() - then
+        speed = _speed((now - iteration) / passed, session) if now > iteration else ""
+        bar = f'<progress value="{now}" max="{last}"></progress>'
+        words = f"{bar} {now}/{last}&ensp;{speed}&ensp;{self._means}{self._picture}"
+        return self._ipython.HTML(words)
 
 
 class _OneLine(Bar):
