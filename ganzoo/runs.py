@@ -56,6 +56,7 @@ class KnownData(TypedDict):
     class_shares: tuple[float, ...] | None
     digest: str
     source: str
+    class_names: NotRequired[tuple[str, ...]]
 
 
 class Plan(TypedDict):

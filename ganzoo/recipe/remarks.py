@@ -17,9 +17,11 @@ Place = tuple[Path, Component[Any]]
 class Surroundings:
     """What `ganzoo.remarks.Surroundings` promises, of the parts of a recipe."""
 
-    def __init__(self, places: list[Place], iterations: int, batch_size: int) -> None:
+    def __init__(self, places: list[Place], parts: Mapping[str, Any]) -> None:
         self._places = places
-        self.iterations, self.batch_size = iterations, batch_size
+        self.iterations: int = parts["train"].iterations
+        self.batch_size: int = parts["train"].batch_size
+        self.sample_shape: tuple[int, ...] = parts["data"].spec.sample_shape
 
     def trait(self, word: str) -> str | None:
         table, _, trait = word.partition(".")
@@ -37,7 +39,7 @@ def remarks(parts: Mapping[str, Any], report: Callable[[Path, Remark], None]) ->
         ((array, index), each) for array in ARRAYS for index, each in enumerate(parts[array])
     ]
     train = parts["train"]
-    surroundings = Surroundings(places, train.iterations, train.batch_size)
+    surroundings = Surroundings(places, parts)
     for path, component in places:
         for remark in _checked(component, surroundings):
             report((*path, *remark.key.split(".")), remark)
