@@ -1,40 +1,30 @@
-"""The user's own folder of pictures."""
+"""One's own pictures: split, labelled, loaded, and what is said of them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from ganzoo.api import UserError
-from ganzoo.engine import Data
+from ganzoo.engine import Data, Samples
 
+from . import huggingface
 from .catalogue import Catalogue
-from .messages import announce, reason
-from .pictures import PictureReader, describe_failures, load_parts
-
-NAME = "image-folder"
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-OURS = ({"recipe.toml", "status.json"}, {"recipe.toml", "environment.json"}, {"comparison.json"})
-"""Files by which the folder of a run or of a comparison is known."""
-
-
-@dataclass
-class Listing:
-    """What lies in a folder and its sub-folders."""
-
-    pictures: list[str] = field(default_factory=list)
-    """Names of pictures relative to the folder, sorted."""
-    left: Counter[str] = field(default_factory=Counter)
-    """How many files or folders were left out, by what they are."""
+from .labels import Labels, label_pictures, list_source, number, some
+from .messages import announce
+from .pictures import PictureReader, PictureStream, describe_failures, load_parts
+from .sources import NAME, Source
 
 
 def load_folder(
     path: str,
+    classes: str | None,
+    class_names: Sequence[str] | None,
     data_root: Path,
     cache_root: Path,
     reader: PictureReader,
@@ -42,34 +32,142 @@ def load_folder(
     held_out: float,
     limit: int | None,
     in_memory: Literal["auto"] | bool,
+    mirror: bool,
 ) -> Data:
-    """Pictures below `path`, of which about the share `held_out` is held out.
+    """Pictures below a folder or in an archive, of which about the share `held_out` is held out.
 
     Whether a picture is held out, and whether it is among the first `limit`, depends on its own
     name alone: no other file can move it into the other part. One line on stderr says what was
     taken and what was left.
 
     Raises:
-        UserError: there is no such folder, no picture in it, or none that can be read.
+        UserError: see `list_source`, `label_pictures` and `load`.
     """
-    folder = find_folder(path, data_root)
-    listing = list_pictures(folder)
-    names, left = listing.pictures, listing.left
-    catalogue = Catalogue(folder, cache_root, NAME)
+    source, listing = list_source(path, data_root)
+    labels, names = None, listing.pictures
+    if classes is not None:
+        labels = label_pictures(classes, class_names, source, listing, data_root)
+        names = [name for name in names if name in labels.numbers]
     failures: dict[str, str] = {}
+    catalogue = Catalogue(source, cache_root, NAME)
     if limit is not None:
         found = len(names)
-        names, failures = catalogue.first_readable(sorted(names, key=_place), limit)
-        left["beyond the limit"] = found - len(names) - len(failures)
+        names, failures = catalogue.first_readable(sorted(names, key=place_of), limit)
+        listing.left["beyond the limit"] = found - len(names) - len(failures)
     parts = split(sorted(names), held_out)
-    (train, rest), unreadable = load_parts(NAME, catalogue, parts, reader, in_memory)
-    failures |= unreadable
-    counts = f"{len(train) + len(rest)} pictures from {folder}, {len(rest)} of them held out"
+    return load(catalogue, parts, reader, in_memory, labels, listing.left, failures, mirror)
+
+
+def load_rows(
+    place: huggingface.Place,
+    class_names: Sequence[str] | None,
+    cache_root: Path,
+    reader: PictureReader,
+    *,
+    held_out: float | str,
+    limit: int | None,
+    in_memory: Literal["auto"] | bool,
+    mirror: bool,
+) -> Data:
+    """The pictures of a split, and those held out: a share of its rows, or another split.
+
+    Whether a row is held out, and whether it is among the first `limit`, depends on its number
+    alone.
+
+    Raises:
+        UserError: see `read_split`, `picture_column`, `read_classes` and `load`.
+    """
+    announce(f"huggingface: opening {place.where}")
+    wanted = [place.split, held_out] if isinstance(held_out, str) else [place.split]
+    splits = {each: huggingface.read_split(place, each) for each in wanted}
+    column = huggingface.picture_column(place, splits[place.split])
+    source = huggingface.Rows(
+        place.where,
+        column,
+        {each: huggingface.undecoded(place, rows, column) for each, rows in splits.items()},
+    )
+    names = {each: [f"{each}/{row}" for row in range(len(splits[each]))] for each in wanted}
+    labels, left = None, Counter[str]()
+    if place.label_column is not None:
+        labels = _labels(place, splits, class_names, left)
+        names = {each: [name for name in names[each] if name in labels.numbers] for each in wanted}
+    failures: dict[str, str] = {}
+    catalogue = Catalogue(source, cache_root, huggingface.NAME)
+    if limit is not None:
+        found = names[place.split]
+        chosen, failures = catalogue.first_readable(sorted(found, key=place_of), limit)
+        left["beyond the limit"] = len(found) - len(chosen) - len(failures)
+        kept = set(chosen)
+        names[place.split] = [name for name in found if name in kept]
+    train = names[place.split]
+    parts = (train, names[held_out]) if isinstance(held_out, str) else split(train, held_out)
+    return load(catalogue, parts, reader, in_memory, labels, left, failures, mirror)
+
+
+def _labels(
+    place: huggingface.Place,
+    splits: dict[str, Any],
+    class_names: Sequence[str] | None,
+    left: Counter[str],
+) -> Labels:
+    """Classes of the rows of all splits; those without one are counted in `left`."""
+    found: dict[str, str] = {}
+    for each, rows in splits.items():
+        found |= huggingface.read_classes(place, rows, each)[1]
+    left["without a class"] = sum(map(len, splits.values())) - len(found)
+    return number(huggingface.NAME, found, class_names, place.where, left)
+
+
+def load(
+    catalogue: Catalogue,
+    parts: Sequence[Sequence[str]],
+    reader: PictureReader,
+    in_memory: Literal["auto"] | bool,
+    labels: Labels | None,
+    left: Mapping[str, int],
+    failures: Mapping[str, str],
+    mirror: bool,
+) -> Data:
+    """The pictures to train on and those held out, by their names in the catalogue's source.
+
+    `left` and `failures` are what was left out so far, for the line that says so.
+
+    Raises:
+        UserError: nothing to train on can be read, or nothing of a class.
+    """
+    numbers = None if labels is None else labels.numbers
+    name, source = catalogue.name, catalogue.source
+    (train, rest), unreadable = load_parts(name, catalogue, parts, reader, in_memory, numbers)
+    counts = f"{len(train) + len(rest)} pictures from {source.where}, {len(rest)} of them held out"
     others = [f"{count} {what}" for what, count in sorted(left.items()) if count > 0]
-    if failures:
-        others.append(f"{len(failures)} that cannot be read: {describe_failures(failures)}")
-    announce(f"{NAME}: {counts}" + (f"; left out {', '.join(others)}" if others else ""))
-    return Data(train=train, held_out=rest if len(rest) else None, source=str(folder))
+    if failed := {**failures, **unreadable}:
+        others.append(f"{len(failed)} that cannot be read: {describe_failures(failed)}")
+    if labels is not None:
+        counts += f", {len(labels.names)} classes"
+        check_classes(name, train, labels.names, source)
+    announce(f"{name}: {counts}" + (f"; left out {', '.join(others)}" if others else ""))
+    return Data(
+        train=train,
+        held_out=rest if len(rest) else None,
+        source=source.where,
+        class_names=() if labels is None else labels.names,
+        mirror=mirror,
+    )
+
+
+def check_classes(
+    kind: str, train: Samples | PictureStream, names: Sequence[str], source: Source
+) -> None:
+    """Raise `UserError` where nothing of a class is left to train on."""
+    assert train.labels is not None
+    counts = torch.bincount(train.labels, minlength=len(names)).tolist()
+    if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
+        raise UserError(
+            f"{kind}: no picture to train on of the class {some(empty)} in {source.where}: all "
+            "of it are held out, beyond the limit or cannot be read",
+            hint="add pictures of it, change data.held_out or data.limit, or leave it out of "
+            "data.class_names",
+        )
 
 
 def split(names: list[str], held_out: float) -> tuple[list[str], list[str]]:
@@ -88,88 +186,6 @@ def _fraction(text: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{NAME}/{text}".encode()).digest()[:6]) / 2**48
 
 
-def _place(name: str) -> float:
+def place_of(name: str) -> float:
     """Where a picture stands in the order by which a limit chooses."""
     return _fraction(f"limit/{name}")
-
-
-def find_folder(path: str, data_root: Path) -> Path:
-    """The folder that `path` means, absolute.
-
-    Raises:
-        UserError: it is in neither place, or is a file.
-    """
-    places = [Path.cwd(), data_root.absolute()]
-    candidates = list(dict.fromkeys(place / os.path.expanduser(path) for place in places))
-    folder = next((candidate for candidate in candidates if candidate.exists()), None)
-    if folder is None:
-        raise UserError(
-            f"{NAME}: there is no folder {' nor '.join(map(str, candidates))}",
-            hint="set data.path to a folder of pictures: an absolute path, or one relative to "
-            "the working directory or to GANZOO_DATA",
-        )
-    if not folder.is_dir():
-        raise UserError(
-            f"{NAME}: {folder} is a file", hint="set data.path to the folder that holds it"
-        )
-    return folder
-
-
-def list_pictures(folder: Path) -> Listing:
-    """The pictures below `folder`.
-
-    Links are followed, each folder once. Hidden files and folders, and the folders of ganzoo's own
-    runs and comparisons, are left out.
-
-    Raises:
-        UserError: there is none, or a folder cannot be listed.
-    """
-    listing = Listing()
-    for file in _files(folder, listing.left):
-        suffix = os.path.splitext(file)[1].lower()
-        if suffix in EXTENSIONS and os.path.isfile(file):
-            listing.pictures.append(Path(file).relative_to(folder).as_posix())
-        elif suffix in EXTENSIONS:
-            listing.left["links to nothing or no files"] += 1
-        else:
-            listing.left["other files"] += 1
-    if not listing.pictures:
-        raise UserError(
-            f"{NAME}: no picture in {folder} or its sub-folders (looked for "
-            f"{', '.join(EXTENSIONS)})",
-            hint="set data.path to a folder that holds pictures of one of these kinds",
-        )
-    listing.pictures.sort()
-    return listing
-
-
-def _files(folder: Path, left: Counter[str]) -> Iterator[str]:
-    """Paths of all files below a folder that are not left out."""
-
-    def refuse(error: OSError) -> None:
-        raise UserError(
-            f"{NAME}: cannot list {error.filename}: {reason(error)}",
-            hint="make the folder readable, or set data.path to another one",
-        )
-
-    visited = {_identity(folder)}
-    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        hidden = [name for name in (*folders, *files) if name.startswith(".")]
-        left["hidden files and folders"] += len(hidden)
-        below = []
-        for name in sorted(set(folders) - set(hidden)):
-            path = Path(parent, name)
-            if any(all((path / file).is_file() for file in ours) for ours in OURS):
-                left["folders of runs"] += 1
-            elif (identity := _identity(path)) in visited:
-                left["links to folders that are there already"] += 1
-            else:
-                visited.add(identity)
-                below.append(name)
-        folders[:] = below
-        yield from (os.path.join(parent, name) for name in set(files) - set(hidden))
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
