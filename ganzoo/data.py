@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +71,10 @@ class Data:
     """The distribution itself, where it is known."""
     source: str = ""
     """Where the samples were read from, an absolute path; nothing where they were computed."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes in the order of their numbers, where they have any."""
+    mirror: bool = False
+    """Whether images are mirrored, left to right, in half of all places of a training batch."""
 
 
 def to_unit(values: Tensor) -> Tensor:
@@ -91,9 +96,12 @@ class DataDescription:
     class_shares: tuple[float, ...] | None = None
     """Share of each class in the training samples, for conditional runs."""
     digest: str = ""
-    """Hash of all samples, training and held-out ones, in their order."""
+    """Hash of all samples, training and held-out ones, in their order, and of what classes are
+    called."""
     source: str = ""
     """See `Data.source`."""
+    class_names: tuple[str, ...] = ()
+    """See `Data.class_names`."""
 
     @property
     def real_samples(self) -> int:
@@ -127,8 +135,9 @@ def describe_data(recipe: Recipe, data: Data) -> DataDescription:
         shares = tuple((counts / counts.sum()).tolist())
     held_out = 0 if data.held_out is None else len(data.held_out)
     digests = "".join(digest_of(part) for part in parts.values() if part is not None)
-    digest = hashlib.sha256(digests.encode()).hexdigest()[:16]
-    return DataDescription(len(data.train), held_out, shares, digest, data.source)
+    names = json.dumps(data.class_names) if data.class_names else ""
+    digest = hashlib.sha256((digests + names).encode()).hexdigest()[:16]
+    return DataDescription(len(data.train), held_out, shares, digest, data.source, data.class_names)
 
 
 def check_finite(where: str, values: Tensor, first: int = 0) -> None:

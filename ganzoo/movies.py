@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganzoo.errors import UserError
-from ganzoo.pictures import image_grid, open_png
+from ganzoo.pictures import has_picture, image_grid, opaque, open_png
 from ganzoo.runs import RunFolder
 from ganzoo.unfinished import whole_file
 
@@ -32,14 +32,14 @@ def check_movie(out: Path) -> None:
 
 
 def check_pictures(sample_shape: tuple[int, ...]) -> None:
-    """Raise `UserError` where samples of a shape are no grey or colour images."""
-    if len(sample_shape) != 3 or sample_shape[0] not in (1, 3):
+    """Raise `UserError` where samples of a shape are no images."""
+    if not has_picture(sample_shape):
         raise UserError("samples of this shape have no picture")
 
 
 def walk_frames(walks: Tensor) -> list[Image.Image]:
     """A grid of images for each step of walks `(N, steps, C, H, W)`, images in [-1, 1]."""
-    return [image_grid(frame) for frame in walks.unbind(1)]
+    return [opaque(image_grid(frame)) for frame in walks.unbind(1)]
 
 
 def training_frames(folder: RunFolder) -> list[Image.Image]:
@@ -51,7 +51,7 @@ def training_frames(folder: RunFolder) -> list[Image.Image]:
     if len(files) < 2:
         count = f"{len(files)} picture{'s' * (len(files) != 1)}"
         raise UserError(f"{folder.path} has {count} of its training, too few for a movie")
-    return [open_png(file).convert("RGB") for file in files]
+    return [opaque(open_png(file)).convert("RGB") for file in files]
 
 
 def save_movie(frames: Sequence[Image.Image], out: Path, *, rate: int) -> None:

@@ -23,6 +23,8 @@ from ganzoo.unfinished import whole_file
 GRID_PIXELS = 512
 """Grids of small images are enlarged to about this width."""
 CURVE_POINTS = 400
+GROUND = 64
+"""Grey between the images of a grid."""
 DATA_COLOUR, GENERATED_COLOUR = "#8c8c8c", "#1f8fd6"
 """Colours of points: 3:1 or more against both a white page and a nearly black one."""
 
@@ -51,23 +53,44 @@ def save_animation(frames: Sequence[Path], path: Path) -> None:
     if not frames:
         return
     first, *others = (
-        open_png(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames
+        opaque(open_png(frame)).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames
     )
     with whole_file(path) as file:
         first.save(file, format="GIF", save_all=True, append_images=others, duration=200, loop=0)
 
 
+def has_picture(sample_shape: tuple[int, ...]) -> bool:
+    """Whether samples of a shape are images: grey, in colours, or in colours with transparency."""
+    return len(sample_shape) == 3 and sample_shape[0] in (1, 3, 4)
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """A picture without transparency: what is behind it is white."""
+    if not image.has_transparency_data:
+        return image
+    ground = Image.new("RGBA", image.size, "white")
+    ground.alpha_composite(image.convert("RGBA"))
+    return ground.convert("RGB")
+
+
 def image_grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """A grid of images float `(N, C, H, W)` in [-1, 1], C being 1 or 3; square by default."""
+    """A grid of images float `(N, C, H, W)` in [-1, 1], square by default.
+
+    C is 1 or 3, or 4 with opacity as the last channel, which the picture then has as well.
+    """
     columns = columns or max(1, int(np.ceil(np.sqrt(len(images)))))
-    grid = make_grid(to_bytes(images.float().cpu()), nrow=columns, padding=1, pad_value=64)
+    pixels = to_bytes(images.float().cpu())
+    grid = make_grid(pixels[:, :3], nrow=columns, padding=1, pad_value=GROUND)
+    if pixels.shape[1] == 4:
+        opacity = make_grid(pixels[:, 3:], nrow=columns, padding=1, pad_value=255)
+        grid = torch.cat([grid, opacity[:1]])
     picture = Image.fromarray(grid.permute(1, 2, 0).numpy())
     scale = max(1, round(GRID_PIXELS / picture.width))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
 def single_image(image: Tensor) -> Image.Image:
-    """One image, float `(C, H, W)` in [-1, 1], C being 1 or 3."""
+    """One image, float `(C, H, W)` in [-1, 1], C being 1, 3 or 4."""
     array = to_bytes(image.float().cpu()).permute(1, 2, 0).numpy()
     return Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array)
 
@@ -153,7 +176,8 @@ def _densities(
 
 def drawable(samples: Tensor) -> bool:
     """Whether there is a picture of samples `(N, C, H, W)` or `(N, D)`."""
-    return samples.shape[1] in (1, 3) if samples.ndim == 4 else samples.shape[1] <= 2
+    shape = tuple(samples.shape[1:])
+    return has_picture(shape) if len(shape) == 3 else shape[0] <= 2
 
 
 def picture_of(samples: Tensor) -> Image.Image:
@@ -175,8 +199,8 @@ def write_samples(samples: Tensor, out: Path, names: Sequence[str] | None = None
 
     `.npy` takes uint8 `(N, C, H, W)` or float32 `(N, D)`, `.png`, `.jpg` and `.webp` one picture of
     all samples, a name without an ending a new or empty folder of one PNG each, by default called
-    by their numbers. Raises `UserError` for other endings, for pictures of what has none, and for
-    a folder that holds anything.
+    by their numbers. In a `.jpg`, what is behind transparent images is white. Raises `UserError`
+    for other endings, for pictures of what has none, and for a folder that holds anything.
     """
     suffix = out.suffix.lower()
     images = samples.ndim == 4
@@ -199,8 +223,9 @@ def write_samples(samples: Tensor, out: Path, names: Sequence[str] | None = None
             np.save(file, array)
     elif suffix:
         picture = picture_of(samples)
+        kind = FORMATS[suffix]
         with whole_file(out) as file:
-            picture.save(file, format=FORMATS[suffix], quality=95)
+            (opaque(picture) if kind == "JPEG" else picture).save(file, format=kind, quality=95)
     else:
         out.mkdir(exist_ok=True)
         names = names or [f"{number:06d}" for number in range(len(samples))]

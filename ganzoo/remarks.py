@@ -34,6 +34,10 @@ class Surroundings(Protocol):
     def batch_size(self) -> int:
         """Samples that are computed at once: those of a batch, or of each of its parts."""
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """`(C, H, W)` of the data's images, or `(D,)` of points."""
+
     def trait(self, word: str) -> str | None:
         """The key of the recipe to which a trait is due, such as `"loss.clip"` for
         `"loss.weight-clipping"`; None where no component in that table, or array, has it."""

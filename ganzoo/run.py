@@ -103,15 +103,15 @@ class Run:
         return self.at(best[named[0]]["iteration"])
 
     def sample(
-        self, num: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
+        self, num: int, *, seed: int = 0, prior: str | None = None, label: int | str | None = None
     ) -> Tensor:
         """Samples float32 `(num, *sample_shape)` on the CPU, images in [-1, 1].
 
         The same seed gives the same samples, however many are drawn. `prior` is the type of one of
-        the recipe's priors, by default the one that it samples from; `label` a class of a
-        conditional run, by default all classes with their shares in the data. Raises `RunError`
-        before the first checkpoint and for a prior that was not fitted, `UserError` for a class or
-        a prior that the run does not have.
+        the recipe's priors, by default the one that it samples from; `label` the number or the name
+        of a class of a conditional run, by default all with their shares in the data. Raises
+        `RunError` before the first checkpoint and for a prior that was not fitted, `UserError` for
+        a class or a prior that the run does not have.
         """
         return self._sampler.sample(num, seed=seed, prior=prior, label=label).cpu()
 
@@ -135,7 +135,7 @@ class Run:
         return pictures[-1].read_bytes() if pictures and pictures[-1].exists() else None
 
     def sample_each(
-        self, seeds: Sequence[int], *, prior: str | None = None, label: int | None = None
+        self, seeds: Sequence[int], *, prior: str | None = None, label: int | str | None = None
     ) -> Tensor:
         """One sample of each seed, float32 `(len(seeds), *sample_shape)` on the CPU: what
         `sample(1, seed=...)` gives. Raises as `sample` does."""
@@ -184,7 +184,7 @@ class Run:
         count: int = 1,
         seed: int = 0,
         prior: str | None = None,
-        label: int | None = None,
+        label: int | str | None = None,
     ) -> Tensor:
         """Samples along closed walks through latents, on the CPU, images in [-1, 1].
 

@@ -1,8 +1,8 @@
 """The folder of a run: its files, written completely or not at all, and read back.
 
 recipe.toml             the resolved recipe; running it again is the same run
-environment.json        versions, device, choices of `auto`, the recipe's fingerprint; what is known
-                        of the data: how many samples, the shares of the classes, a hash, where
+environment.json        versions, device, choices of `auto`, fingerprints of the recipe and the data
+sources/<component>.py  of a component that a notebook or a script registered
 statistics.jsonl        statistics by iteration, the same bytes for the same seed
 timing.jsonl            wall-clock seconds by iteration
 warnings.jsonl          signs that training goes wrong: `iteration`, `name`, `text`; each name once
@@ -11,8 +11,7 @@ checkpoints/<iteration>.pt
 snapshots/<iteration>.safetensors weights on the way, for measuring
 probes/<probe>.jsonl    values of a probe by iteration
 probes/<probe>/<iteration>.png, probes/<probe>.gif its pictures, and all of them as an animation
-<network>.safetensors   weights at the end; those that are sampled from are the moving average. As
-                        in snapshots and priors, keys begin with the part: generator.layers.0.weight
+<network>.safetensors   weights at the end, as they are sampled from: generator.layers.0.weight
 start/weights.safetensors weights of another run that it started from: `ganzoo run --from`
 priors/<prior>.safetensors priors fitted to the codes of real samples, where the loss knows codes
 pictures/<name>.png     of those codes: reconstructions, lines from one to another, fitted priors
@@ -34,6 +33,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -56,6 +56,7 @@ class KnownData(TypedDict):
     class_shares: tuple[float, ...] | None
     digest: str
     source: str
+    class_names: NotRequired[tuple[str, ...]]
 
 
 class Plan(TypedDict):
@@ -125,9 +126,9 @@ class RunFolder:
         """Signs that training goes wrong."""
         return self.path / "warnings.jsonl"
 
-    def source(self, kind: str, name: str) -> Path:
-        """Source of a component that no installed plugin offers."""
-        return self.path / "sources" / f"{kind}-{name}.py"
+    def source(self, component: str) -> Path:
+        """Source of a component, `loss-mine`, that no plugin offers."""
+        return self.path / "sources" / f"{component}.py"
 
     def probe(self, name: str) -> Path:
         """Values of a probe by iteration."""
@@ -213,8 +214,8 @@ class RunFolder:
     def made_at_the_end(self) -> list[Path]:
         """Weights, priors, pictures and values of metrics, which a longer run makes anew."""
         patterns = ("*.safetensors", "priors/*", "pictures/*", "measures/*", "evaluation.json")
-        found = [path for pattern in patterns for path in self.path.glob(pattern)]
-        return sorted(path for path in found if path.is_file())
+        found = chain.from_iterable(map(self.path.glob, patterns))
+        return sorted(filter(Path.is_file, found))
 
 
 FOLDERS = ("samples", "checkpoints", "snapshots", "pictures")

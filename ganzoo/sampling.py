@@ -19,10 +19,26 @@ from ganzoo.engine.memory import check_fits, is_out_of_memory
 from ganzoo.engine.networks import CHUNK, generate
 from ganzoo.engine.parts import Parts
 from ganzoo.engine.random import draw_labels, rows, seeded
-from ganzoo.errors import GanzooWarning, UserError
+from ganzoo.errors import GanzooWarning, UserError, shortened
 from ganzoo.protocols import Networks, Prior
 from ganzoo.recipe import Recipe
 from ganzoo.runs import RunFolder
+
+Label = int | str
+"""A class by its number, or by its name; a text of digits may be either, and is a name first."""
+
+
+def number_of(label: Label, classes: int, names: Sequence[str]) -> int:
+    """The number of a class. Raises `UserError` for a class that is not there."""
+    if isinstance(label, str) and label in names:
+        return names.index(label)
+    digits = isinstance(label, str) and label.isascii() and label.isdigit() and len(label) < 10
+    number = int(label) if digits or isinstance(label, int) else -1
+    if not 0 <= number < classes:
+        called = f", called {shortened(', '.join(names), 200)}" if names else ""
+        what = shortened(str(label), 60)
+        raise UserError(f"there is no class {what}", hint=f"classes are 0 to {classes - 1}{called}")
+    return number
 
 
 def _warn(text: str) -> None:
@@ -85,7 +101,7 @@ class Sampler:
             raise UserError(f"{self.folder.path} has no prior '{name}'", hint=f"it has {known}")
         return rows(count, self.priors[name].sample, seed, "samples")
 
-    def labels(self, count: int, *, seed: int = 0, label: int | None = None) -> Tensor | None:
+    def labels(self, count: int, *, seed: int = 0, label: Label | None = None) -> Tensor | None:
         """Classes `(count,)` on the CPU for a conditional run: `label`, or with the data's shares.
 
         None for a run that is not conditional. Raises `UserError` for a class that is not there.
@@ -100,11 +116,12 @@ class Sampler:
         shares = self.parts.description.class_shares or ()
         if label is None:
             return draw_labels(shares, count, seed, "samples")
-        if not 0 <= label < len(shares):
-            raise UserError(
-                f"there is no class {label}", hint=f"classes are 0 to {len(shares) - 1}"
-            )
-        return torch.full((count,), label)
+        return torch.full((count,), number_of(label, len(shares), self.class_names))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their numbers, where the data have any."""
+        return tuple(self.parts.description.class_names)
 
     def decode(self, z: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """What the generator makes of latents `(N, latent_dim)`, float32 on the device.
@@ -134,7 +151,7 @@ class Sampler:
             self.labels(0, label=label)
 
     def sample_each(
-        self, seeds: Sequence[int], *, prior: str | None = None, label: int | None = None
+        self, seeds: Sequence[int], *, prior: str | None = None, label: Label | None = None
     ) -> Tensor:
         """One sample of each seed, as `sample` draws it: `(len(seeds), *sample_shape)`."""
         self._check_room(len(seeds), "give fewer seeds")
@@ -153,7 +170,7 @@ class Sampler:
         Raises `UserError` where the loss knows none, or only those of what it was trained on, and
         for samples of another shape.
         """
-        if "codes" not in self.recipe.loss.spec.provides or self.recipe.encoder is None:
+        if "codes" not in self.recipe.loss.spec.capabilities or self.recipe.encoder is None:
             raise UserError(
                 f"{self.folder.path} has no encoder: it knows no codes of samples",
                 hint="an autoencoder or a VAE does",
@@ -179,7 +196,7 @@ class Sampler:
         *,
         seed: int = 0,
         prior: str | None = None,
-        label: int | None = None,
+        label: Label | None = None,
     ) -> Tensor:
         """Samples along closed walks through random latents: see `Run.interpolate`."""
         self._check_room(count * stops * steps, "ask for fewer or shorter walks")
@@ -203,7 +220,7 @@ class Sampler:
         return generator.requires_grad_(False)
 
     def sample(
-        self, count: int, *, seed: int = 0, prior: str | None = None, label: int | None = None
+        self, count: int, *, seed: int = 0, prior: str | None = None, label: Label | None = None
     ) -> Tensor:
         """Samples float32 `(count, *sample_shape)` on the device.
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveInt
 
@@ -92,7 +92,8 @@ class ComponentSpec(BaseModel):
     able to do (`"generator.log_prob"`, `"data.images"`). Plugins may coin capabilities of their
     own, and call what they promise."""
     provides: ClassVar[frozenset[str]] = frozenset()
-    """What this component is able to do, in the words that others write after the dot."""
+    """What this component is able to do, in the words that others write after the dot; see
+    `capabilities`."""
     examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Settings with which the conformance kit tests the component besides its defaults. One that
     has keys without a default is tested with these alone."""
@@ -101,6 +102,11 @@ class ComponentSpec(BaseModel):
     def build(self, context: BuildContext) -> Any:
         """Make the working object. Heavy imports belong here."""
         raise NotImplementedError
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What of `provides` it is able to do with the keys that it has."""
+        return self.provides
 
     @property
     def traits(self) -> Mapping[str, str]:
@@ -272,6 +278,11 @@ class DatasetSpec(ComponentSpec):
     def num_classes(self) -> int | None:
         """Number of classes, or None for data without labels."""
         return None
+
+    def completed(self, data_root: Path) -> Self:
+        """The data set with the keys that were left out and follow from its files, such as names
+        of classes. A recipe holds this one. Raises `UserError` where the files do not suit."""
+        return self
 
     @abstractmethod
     def build(self, context: BuildContext) -> Any: ...

@@ -91,7 +91,7 @@ def _fill(
     def write_sources(folder: RunFolder) -> None:
         for _, each in recipe.components():
             if each.plugin.source:
-                path = folder.source(each.spec.kind, each.spec.type)
+                path = folder.source(f"{each.spec.kind}-{each.spec.type}")
                 path.parent.mkdir(exist_ok=True)
                 write_text(path, each.plugin.source)
 

@@ -72,8 +72,8 @@ LAYERS: Mapping[str, Layer] = {
     "recipe": Layer(("files", "local", "registry", "recipe.*")),
     "recipe.*": Layer(
         (
-            *("errors", "files", "plugins", "ramps", "registry", "remarks", "specs", "synonyms"),
-            "recipe.*",
+            *("errors", "files", "folders", "plugins", "ramps", "registry", "remarks", "specs"),
+            *("synonyms", "recipe.*"),
         )
     ),
     "output": Layer(("errors", "streams", "recipe", "plugins")),

@@ -111,7 +111,7 @@ def test_a_loss_of_a_cell_is_used_and_its_source_kept(tmp_path: Path) -> None:
     run_cell(CELL)
     run = ganzoo.train(ganzoo.load_recipe({**SHORT, "loss": {"type": "squares"}}), runs=tmp_path)
     assert run.statistics[-1]["statistics"].keys() >= {"discriminator/real", "generator/loss"}
-    source = run.folder.source("loss", "squares")
+    source = run.folder.source("loss-squares")
     assert source.read_text() == CELL
     # The version is that of the source.
     first = ganzoo.load_recipe({**SHORT, "loss": {"type": "squares"}})
@@ -131,7 +131,7 @@ def test_a_run_whose_component_is_not_registered_any_more_says_where_its_source_
     registry.installed.cache_clear()
     with pytest.raises(RecipeError) as caught:
         ganzoo.open_run(run.path)
-    source = run.folder.source("loss", "squares")
+    source = run.folder.source("loss-squares")
     assert f"the run was made with the loss squares of {source}: register it again" in str(
         caught.value
     )

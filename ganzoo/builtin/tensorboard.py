@@ -35,7 +35,7 @@ def ganzoo_samples_drawn(run: RunInfo, iteration: int, picture: Path) -> None:
     from PIL import Image
 
     with Image.open(picture) as image:
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image if image.mode == "RGBA" else image.convert("RGB"))
     _writers[run.folder].add_image("samples", pixels, iteration, dataformats="HWC")
 
 

@@ -26,7 +26,8 @@ def interpolate(
         typer.Option(metavar="TYPE", help="One of the recipe's priors; by default its [prior]."),
     ] = None,
     label: Annotated[
-        int | None, typer.Option("--class", metavar="INTEGER", help="A class, from 0.")
+        str | None,
+        typer.Option("--class", metavar="CLASS", help="The name of a class, or its number from 0."),
     ] = None,
 ) -> None:
     """Make a movie of closed walks through latents. Prints its path."""

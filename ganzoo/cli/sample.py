@@ -31,11 +31,11 @@ def sample(
         typer.Option(metavar="TYPE", help="One of the recipe's priors; by default its [prior]."),
     ] = None,
     label: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--class",
-            metavar="INTEGER",
-            help="A class, from 0; by default all, with their shares in the data.",
+            metavar="CLASS",
+            help="A name or a number from 0; by default all, with their shares in the data.",
         ),
     ] = None,
 ) -> None:

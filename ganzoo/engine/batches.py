@@ -39,6 +39,7 @@ class Batches:
             rank=group.rank,
             world_size=group.size,
             labelled=spec.num_classes is not None,
+            mirror=data.mirror,
             memory_format=memory_format,
         )
         # All processes draw for the whole batch and use their share.

@@ -279,7 +279,7 @@ def _saved(recipe: Recipe) -> list[str]:
 
 def _fitted(recipe: Recipe) -> list[str]:
     """The priors that a run fits at its end."""
-    if "codes" not in recipe.loss.spec.provides:
+    if "codes" not in recipe.loss.spec.capabilities:
         return []
     return [name for name, each in recipe.all_priors.items() if each.spec.fitted]
 

@@ -12,7 +12,7 @@ from ganzoo.engine.loader import BatchOrder
 from ganzoo.engine.networks import generate
 from ganzoo.engine.random import rows, seeded
 from ganzoo.engine.session import Session
-from ganzoo.pictures import image_grid, save_png
+from ganzoo.pictures import has_picture, image_grid, save_png
 from ganzoo.runs import RunFolder
 
 FITTED = 10_000
@@ -54,7 +54,7 @@ def finish_codes(session: Session, folder: RunFolder, notes: Mapping[str, str]) 
         with seeded(seed, "priors", name, device=device):
             session.parts.priors[name].fit(codes)
         save_prior(folder, name, session.parts.priors[name], notes)
-    if samples.ndim != 4 or samples.shape[1] not in (1, 3) or len(samples) < 2 * LINES:
+    if not has_picture(tuple(samples.shape[1:])) or len(samples) < 2 * LINES:
         return
     generator = session.sampled_networks().generator
     conditional = "generator" in session.parts.plain_view.conditional

@@ -238,7 +238,7 @@ class Health(Listener):
         signs, data, network = session.signs, self._reference, session.parts.networks
         if session.iteration == 0:
             signs.first = samples[:FIRST].clone()
-        provides = session.recipe.loss.spec.provides
+        provides = session.recipe.loss.spec.capabilities
         if signs.streak >= WINS and ("probabilities" in provides or self._unmoved(signs, samples)):
             text = (
                 f"D told all real samples from all generated ones in the last {signs.streak} steps"

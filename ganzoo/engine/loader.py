@@ -42,6 +42,12 @@ class BatchOrder:
             start += len(parts[-1])
         return torch.cat(parts)
 
+    def mirrored(self, number: int) -> Tensor:
+        """Which places of batch `number` are mirrored, where the data are: bool `(batch_size,)`,
+        on the CPU, each with probability 1/2."""
+        stream = generator_for(self.seed, "mirror", number)
+        return torch.rand(self.batch_size, generator=stream) < 0.5
+
 
 @lru_cache(maxsize=2)
 def _permutation(length: int, seed: int, epoch: int) -> Tensor:
@@ -67,12 +73,13 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
         labelled: bool = False,
+        mirror: bool = False,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         share = batch_size // world_size
         self.order = BatchOrder(len(data), batch_size, seed)
         self._share = slice(rank * share, (rank + 1) * share)
-        self._device, self._data = device, data
+        self._device, self._data, self._mirror = device, data, mirror
         self.x = torch.zeros(share, *sample_shape, device=device)
         if len(sample_shape) == 3:
             self.x = self.x.to(memory_format=memory_format)
@@ -94,10 +101,7 @@ class BatchLoader:
     def fill(self, number: int) -> None:
         """Put batch `number` into `x`, `indices` and `labels`."""
         indices = self.order.batch(number)[self._share]
-        # pin_memory makes the copy asynchronous: the host does not wait for the device.
-        self.indices.copy_(
-            indices.pin_memory() if self._device.type == "cuda" else indices, non_blocking=True
-        )
+        self.indices.copy_(self._on_device(indices), non_blocking=True)
         if isinstance(self._data, Samples):
             # Gathered straight into the layout of `x`, then converted in place.
             torch.index_select(self._data.values, 0, self.indices, out=self._gathered)
@@ -111,6 +115,15 @@ class BatchLoader:
         self.x.copy_(values, non_blocking=True)
         if values.dtype == torch.uint8:
             self.x.div_(127.5).sub_(1)
+        if self._mirror:
+            flipped = self._on_device(self.order.mirrored(number)[self._share])
+            self.x.copy_(torch.where(flipped[:, None, None, None], self.x.flip(-1), self.x))
+
+    def _on_device(self, small: Tensor) -> Tensor:
+        """A tensor of the CPU on the device."""
+        # pin_memory makes the copy asynchronous: the host does not wait for the device.
+        pinned = small.pin_memory() if self._device.type == "cuda" else small
+        return pinned.to(self._device, non_blocking=True)
 
     def close(self) -> None:
         """End the processes that read a stream, if there are any."""

@@ -172,7 +172,7 @@ class Parts:
     def is_conditional(self, name: str, spec: ComponentSpec) -> bool:
         """Whether a network is called with labels. Losses call further networks without them."""
         conditional = self.recipe.condition is not None and name in NETWORKS
-        return conditional and "classes" in spec.provides
+        return conditional and "classes" in spec.capabilities
 
     def context_for(self, place: str, spec: ComponentSpec, **more: Any) -> BuildContext:
         """The context of the component at a place of the recipe, with all that it needs."""

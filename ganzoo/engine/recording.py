@@ -19,7 +19,7 @@ from ganzoo.engine.networks import evaluating
 from ganzoo.engine.session import Session
 from ganzoo.engine.start import read_start
 from ganzoo.errors import RunError
-from ganzoo.pictures import image_grid, point_plot, save_animation, save_png
+from ganzoo.pictures import has_picture, image_grid, point_plot, save_animation, save_png
 from ganzoo.plugins import Plugins
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe
@@ -130,7 +130,7 @@ class Weights(Listener):
         """Write the weights that are sampled from, and fit priors to codes where there are any."""
         for name, module in {**session.parts.modules, **session.sampled_networks()}.items():
             save_weights(self.folder, name, module, self._notes)
-        if "codes" in self.recipe.loss.spec.provides:
+        if "codes" in self.recipe.loss.spec.capabilities:
             finish_codes(session, self.folder, self._notes)
 
 
@@ -161,15 +161,16 @@ class Pictures(Listener):
 
 
 def draw(session: Session, samples: Tensor, labels: Tensor | None) -> Image.Image | None:
-    """A picture of samples `(N, *sample_shape)`; None of points in three or more dimensions.
+    """A picture of samples `(N, *sample_shape)`; None of points in three or more dimensions, and
+    of images with channels that have no colours.
 
     Images of a conditional run stand in rows of one class.
     """
-    shape = samples.shape[1:]
-    if len(shape) == 3:
+    shape = tuple(samples.shape[1:])
+    if has_picture(shape):
         columns = None if labels is None else int((labels == labels[0]).sum())
         return image_grid(samples, columns)
-    if shape[0] > 2:
+    if len(shape) == 3 or shape[0] > 2:
         return None
     discriminator = session.parts.networks.get("discriminator")
     view = session.parts.plain_view

@@ -157,7 +157,7 @@ class Session:
         places = torch.randint(len(self.data.train), (count,), generator=stream)
         for batch in torch.arange(count).chunk(REFRESHED):
             inputs = [z[batch], labels[batch]]
-            if "codes" in recipe.loss.spec.provides:
+            if "codes" in recipe.loss.spec.capabilities:
                 inputs = list(self.codes(places[batch])[:2])
             yield tuple(each.to(self.backend.device) for each in inputs[: 1 + bool(shares)])
 

@@ -19,7 +19,6 @@ from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
     Picture,
     arc_between,
-    can_be_shown,
     columns_for,
     line_between,
     picture,
@@ -27,7 +26,7 @@ from ganzoo.evaluation.panels import (
     strongest_dimensions,
     tile,
 )
-from ganzoo.pictures import open_png, point_plot
+from ganzoo.pictures import has_picture, open_png, point_plot
 from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import RunFolder, find_run_folder
 from ganzoo.sampling import Sampler
@@ -182,7 +181,7 @@ class Gallery:
     def __init__(self, comparison: ComparisonDocument) -> None:
         self.comparison = comparison
         self.shape = tuple(comparison["data"]["sample_shape"])
-        self.images = can_be_shown(self.shape)
+        self.images = has_picture(self.shape)
         """Whether samples are shown as images."""
         self.points = self.shape in ((1,), (2,))
         """Whether samples are shown as points."""

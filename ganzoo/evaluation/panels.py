@@ -48,21 +48,18 @@ class Picture:
     height: int
 
 
-def can_be_shown(sample_shape: tuple[int, ...]) -> bool:
-    """Whether samples of a shape are images, grey or in colour."""
-    return len(sample_shape) == 3 and sample_shape[0] in (1, 3)
-
-
 def tile(images: Tensor, columns: int) -> Image.Image:
-    """Images float `(N, C, H, W)` in [-1, 1], C being 1 or 3, in rows of `columns`.
+    """Images float `(N, C, H, W)` in [-1, 1], C being 1, 3 or 4, in rows of `columns`.
 
     Has an alpha channel: gaps, and the places after the last image, are transparent.
     """
     pixels = to_bytes(_resized(images.float().cpu()))
+    if pixels.shape[1] < 4:
+        pixels = torch.cat([pixels, torch.full_like(pixels[:, :1], 255)], dim=1)
     count, channels, height, width = pixels.shape
     rows = math.ceil(count / columns)
     canvas = torch.zeros(
-        channels + 1,
+        channels,
         rows * (height + GAP) - GAP,
         columns * (width + GAP) - GAP,
         dtype=torch.uint8,
@@ -70,9 +67,8 @@ def tile(images: Tensor, columns: int) -> Image.Image:
     for number, image in enumerate(pixels):
         row, column = divmod(number, columns)
         top, left = row * (height + GAP), column * (width + GAP)
-        canvas[:channels, top : top + height, left : left + width] = image
-        canvas[channels, top : top + height, left : left + width] = 255
-    return Image.fromarray(canvas.permute(1, 2, 0).numpy(), "LA" if channels == 1 else "RGBA")
+        canvas[:, top : top + height, left : left + width] = image
+    return Image.fromarray(canvas.permute(1, 2, 0).numpy(), "LA" if channels == 2 else "RGBA")
 
 
 def _resized(images: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def summary(comparison: ComparisonDocument) -> str:
 def _data(data: DataEntry) -> str:
     shape = data["sample_shape"]
     if len(shape) == 3:
-        colours = {1: "grey ", 3: "colour "}.get(shape[0], "")
+        colours = {1: "grey ", 3: "colour ", 4: "RGBA "}.get(shape[0], "")
         kind = f"{shape[2]}{TIMES}{shape[1]} {colours}images"
     else:
         kind = f"points in {counted(shape[0], 'dimension')}"

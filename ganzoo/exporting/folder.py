@@ -12,7 +12,7 @@ from ganzoo import runs
 from ganzoo.engine.checkpoints import copy_weights
 from ganzoo.errors import UserError
 from ganzoo.exporting.card import card, read_comparison
-from ganzoo.pictures import write_samples
+from ganzoo.pictures import has_picture, write_samples
 from ganzoo.plans import written_tables
 from ganzoo.run import Run
 from ganzoo.runs import RunFolder
@@ -127,7 +127,7 @@ def measures_at(run: Run) -> dict[str, Any]:
 def draw(run: Run, path: Path) -> bool:
     """Draw samples as one picture, if samples of their shape have one."""
     shape = run.recipe.data.spec.sample_shape
-    if not (shape[0] in (1, 3) if len(shape) == 3 else shape[0] <= 2):
+    if not (has_picture(shape) if len(shape) == 3 else shape[0] <= 2):
         return False
     write_samples(run.sample(SHOWN if len(shape) == 3 else 32 * SHOWN), path)
     return True

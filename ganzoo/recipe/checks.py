@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from ganzoo.errors import one_of
+from ganzoo.errors import UserError, describe, one_of
+from ganzoo.folders import data_root
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component
 from ganzoo.recipe.source import Source
@@ -13,12 +14,15 @@ from ganzoo.registry import Registry
 from ganzoo.specs import (
     NETWORKS,
     ComponentSpec,
+    DatasetSpec,
     DiscriminatorSpec,
     LossSpec,
     PriorSpec,
     Role,
     ScheduleSpec,
 )
+
+Spec = TypeVar("Spec", bound=ComponentSpec)
 
 POINTS = frozenset({"points"})
 """What the data can do that a network of codes sees."""
@@ -112,7 +116,7 @@ class Checks:
                     f"'{path[-1]}' sees {role.sees}, which are points"
                 )
                 self.problem((*path, "type"), message, self.suitable(component.spec, need))
-        elif capability and capability not in other.spec.provides:
+        elif capability and capability not in other.spec.capabilities:
             message = f"{what} with {capability}; {SLOTS[table]} '{other.name}' has none"
             able = self.providers(SLOTS[table], capability)
             would = f"{one_of(able)} would do" if able else None
@@ -149,10 +153,13 @@ class Checks:
         if data is not None and data.spec.num_classes is None:
             message = f"dataset '{data.name}' has no classes"
             able = self.providers("dataset", "labels")
-            self.problem(("condition",), message, f"{one_of(able)} has" if able else None)
+            hint = f"{one_of(able)} has" if able else None
+            if "labels" in data.spec.provides:
+                hint = f"its keys can give it classes: ganzoo components dataset {data.name}"
+            self.problem(("condition",), message, hint)
         for slot in NETWORKS:
             network = self.parts[slot]
-            if network is not None and "classes" not in network.spec.provides:
+            if network is not None and "classes" not in network.spec.capabilities:
                 message = f"{slot} '{network.name}' cannot be conditioned on classes"
                 able = self.providers(slot, "classes")
                 self.problem((slot, "type"), message, f"{one_of(able)} can" if able else None)
@@ -212,7 +219,7 @@ class Checks:
 
     def check_priors(self) -> None:
         """A prior can be fitted where the loss knows codes."""
-        if self.loss is None or "codes" in self.loss.spec.provides:
+        if self.loss is None or "codes" in self.loss.spec.capabilities:
             return
         able = self.providers("loss", "codes")
         named: list[tuple[Path, Component[PriorSpec] | None]] = []
@@ -238,6 +245,21 @@ def trained_networks(
         return frozenset()
     phases: Iterable[str] = schedule.spec.runs & set(loss.spec.phases)
     return frozenset().union(*(loss.spec.trains(phase) for phase in phases))
+
+
+def completed(
+    spec: Spec | None, what: str, path: Path, problem: Callable[..., None]
+) -> Spec | None:
+    """A component with all its keys; None where its files do not suit, which `problem` is told."""
+    if not isinstance(spec, DatasetSpec):
+        return spec
+    try:
+        return spec.completed(data_root())
+    except UserError as error:
+        problem(path, error.message, error.hint)
+    except Exception as error:
+        problem(path, f"{what} fails when it reads its files: {describe(error)}")
+    return None
 
 
 def article(noun: str) -> str:

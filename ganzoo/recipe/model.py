@@ -166,7 +166,7 @@ class Recipe:
                 return self.condition is not None
             component: Component[ComponentSpec] | None = getattr(self, table)
             return component is not None and (
-                not capability or capability in component.spec.provides
+                not capability or capability in component.spec.capabilities
             )
 
         return all(met(need) for need in needs)

@@ -12,7 +12,7 @@ from ganzoo.errors import describe
 from ganzoo.recipe.keys import toml_value
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component
-from ganzoo.recipe.settings import OPTIMIZERS, Train
+from ganzoo.recipe.settings import OPTIMIZERS
 from ganzoo.recipe.source import Source
 from ganzoo.remarks import Remark
 from ganzoo.specs import NETWORKS
@@ -23,9 +23,11 @@ Place = tuple[Path, Component[Any]]
 class Surroundings:
     """What `ganzoo.remarks.Surroundings` promises, of the parts of a recipe."""
 
-    def __init__(self, places: list[Place], train: Train) -> None:
+    def __init__(self, places: list[Place], parts: Mapping[str, Any]) -> None:
         self._places = places
-        self.iterations, self.batch_size = train.iterations, train.batch_size // train.accumulate
+        self.iterations: int = parts["train"].iterations
+        self.batch_size: int = parts["train"].batch_size // parts["train"].accumulate
+        self.sample_shape: tuple[int, ...] = parts["data"].spec.sample_shape
 
     def trait(self, word: str) -> str | None:
         table, _, trait = word.partition(".")
@@ -48,7 +50,7 @@ def remarks(
         ((array, index), each) for array in ARRAYS for index, each in enumerate(parts[array])
     ]
     train = parts["train"]
-    surroundings = Surroundings(places, train)
+    surroundings = Surroundings(places, parts)
     for path, component in places:
         for remark in _checked(component, surroundings):
             report((*path, *remark.key.split(".")), remark)

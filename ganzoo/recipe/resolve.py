@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ganzoo.errors import UserError, one_of, shortened, visible
-from ganzoo.recipe.checks import Checks, article, trained_networks
+from ganzoo.recipe.checks import Checks, article, completed, trained_networks
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component, Recipe
 from ganzoo.recipe.problems import Problem, RecipeError
@@ -159,7 +159,7 @@ class _Resolver:
         loss, prior = parts["loss"], parts["prior"]
         if "priors" in self.source.table or loss is None or prior is None:
             return
-        if "codes" in loss.spec.provides:
+        if "codes" in loss.spec.capabilities:
             other = LATENT_PRIOR if prior.spec.fitted else FITTED_PRIOR
             standard = self.standard_prior(other)
             parts["priors"] = () if standard is None else (standard,)
@@ -237,7 +237,7 @@ class _Resolver:
             return None
         keys = {key: value for key, value in table.items() if key != "type"}
         what = f"{kind} '{name}' ({entry.plugin.label})"
-        spec = self.settings(path, entry.spec, keys, what)
+        spec = completed(self.settings(path, entry.spec, keys, what), what, path, self.problem)
         return None if spec is None else Component(name, spec, entry.plugin)
 
     def settings(
@@ -334,7 +334,7 @@ def _complaint(
     location: Path = tuple(detail["loc"])
     if detail["type"] == "extra_forbidden":
         location = _written(table, location)
-        names = [*_fields(model, location[:-1])]
+        names = list(_fields(model, location[:-1]))
         others = f"it has {', '.join(names)}" if names else None
         near = partial(_did_you_mean, str(location[-1]), names, others)
         return location, f"unknown key for {what}", near

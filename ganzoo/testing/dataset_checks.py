@@ -77,9 +77,9 @@ def data_capabilities(bench: Bench) -> None:
         "density": data.density is not None,
     }
     for capability, is_there in there.items():
-        if is_there and capability not in spec.provides:
+        if is_there and capability not in spec.capabilities:
             raise Wrong(f"it has {capability} and does not say so; add it to `provides`")
-        if not is_there and capability in spec.provides:
+        if not is_there and capability in spec.capabilities:
             raise Wrong(f"it provides '{capability}', and has none; take it out of `provides`")
     if data.density is not None:
         points = _read(data.train).values[:READ]

@@ -114,6 +114,45 @@ def test_ranks_share_one_batch(samples: Samples) -> None:
     assert torch.equal(whole.x, torch.cat([share.x for share in shares]))
 
 
+@given(batch=st.integers(1, 70), number=st.integers(0, 100))
+def test_which_places_are_mirrored_depends_on_the_number_of_the_batch(
+    batch: int, number: int
+) -> None:
+    places = BatchOrder(10, batch, seed=3).mirrored(number)
+    used = BatchOrder(10, batch, seed=3)
+    used.mirrored(number + 7)
+    assert torch.equal(used.mirrored(number), places)
+    assert places.shape == (batch,)
+
+
+def test_half_of_all_places_are_mirrored() -> None:
+    order = BatchOrder(10, 1000, seed=0)
+    assert 400 < int(order.mirrored(0).sum()) < 600
+    assert not torch.equal(order.mirrored(0), order.mirrored(1))
+    assert not torch.equal(order.mirrored(0), BatchOrder(10, 1000, seed=1).mirrored(0))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_mirrored_pictures(samples: Samples, streamed: bool, layout: torch.memory_format) -> None:
+    data = Listed(samples) if streamed else samples
+    plain, mirrored = loader(data), loader(data, mirror=True, memory_format=layout)
+    shares = [loader(data, mirror=True, rank=rank, world_size=2) for rank in range(2)]
+    before, buffer = torch.get_rng_state(), mirrored.x
+    for number in range(6):
+        for part in (plain, mirrored, *shares):
+            part.fill(number)
+        flipped = plain.order.mirrored(number)
+        assert torch.equal(mirrored.x[flipped], plain.x[flipped].flip(-1))
+        assert torch.equal(mirrored.x[~flipped], plain.x[~flipped])
+        assert torch.equal(mirrored.x, torch.cat([share.x for share in shares]))
+    assert mirrored.x is buffer
+    assert mirrored.x.is_contiguous(memory_format=layout)
+    assert torch.equal(before, torch.get_rng_state())
+    for part in (plain, mirrored, *shares):
+        part.close()
+
+
 def test_channels_last_changes_the_layout_and_not_the_values() -> None:
     values = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
     options = {"seed": 1, "device": CPU}

@@ -12,6 +12,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from ganzoo.api import BuildContext, DatasetSpec, Metric, MetricSpec, hookimpl
 
+from .declared import IN_MEMORY, MIRROR, SIZE, HuggingFace, ImageFolder, Size, sides
+
 GANZOO_API_VERSION = 1
 
 LABELLED_IMAGES = frozenset({"images", "labels"})
@@ -110,37 +112,44 @@ class Cifar10(Mnist):
     type: ClassVar[str] = "cifar10"
     hub_id: ClassVar[str] = "uoft-cs/cifar10"
 
+    mirror: bool = Field(False, description=MIRROR)
+
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """`(3, 32, 32)`."""
         return (3, 32, 32)
 
+    def build(self, context: BuildContext) -> Any:
+        """Read both splits, as `mnist` does."""
+        from .torchvision_sets import load_labelled
+
+        shape, root = self.sample_shape, context.data_root
+        return load_labelled(self.type, root, shape, self.download, self.mirror)
+
 
 class CelebA(TorchvisionSpec):
     """CelebA: 182,637 aligned faces of celebrities, and 19,962 held out.
 
-    Images uint8 `(M, 3, size, size)` without labels: the centre square of 178 pixels, scaled
-    (bicubic, antialiased). The splits "train" and "valid" are trained on, "test" is held out.
-    Source: Liu et al. 2015, "Deep Learning Face Attributes in the Wild". The download needs the
-    package gdown. Raises `UserError` as `mnist` does.
+    Images uint8 `(M, 3, height, width)` without labels: the largest centre of that shape, for a
+    square 178 pixels wide, scaled (bicubic, antialiased). The splits "train" and "valid" are
+    trained on, "test" is held out. Source: Liu et al. 2015, "Deep Learning Face Attributes in the
+    Wild". The download needs the package gdown. Raises `UserError` as `mnist` does.
     """
 
     type: ClassVar[str] = "celeba"
     provides: ClassVar[frozenset[str]] = frozenset({"images"})
 
-    size: PositiveInt = Field(64, description="side of the square pictures, in pixels")
+    size: Size = Field(64, description=SIZE)
     limit: PositiveInt | None = Field(
         None, description="train on the first so many pictures only; all if left out"
     )
-    in_memory: Literal["auto"] | bool = Field(
-        "auto",
-        description="decode all pictures before training; auto: if they take less than 4 GiB",
-    )
+    in_memory: Literal["auto"] | bool = Field("auto", description=IN_MEMORY)
+    mirror: bool = Field(False, description=MIRROR)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """`(3, size, size)`."""
-        return (3, self.size, self.size)
+        """`(3, height, width)`."""
+        return (3, *sides(self.size))
 
     def build(self, context: BuildContext) -> Any:
         """Both parts, in memory or streamed; unreadable files are skipped and named."""
@@ -153,68 +162,7 @@ class CelebA(TorchvisionSpec):
             size=self.size,
             limit=self.limit,
             in_memory=self.in_memory,
-        )
-
-
-class ImageFolder(DatasetSpec):
-    """Every picture in a folder and its sub-folders (png, jpg, jpeg, webp, bmp, gif).
-
-    Images uint8 `(M, channels, size, size)` without labels. A picture is turned as its EXIF
-    orientation says, transparency becomes white, an animation gives its first frame, and
-    scaling is bicubic and antialiased. Of pictures with 16 bits a value, the bits that the
-    brightest of them needs are used. Links to folders are followed; hidden files, files that
-    cannot be read and the folders of runs are left out, which one line says. Whether a picture is
-    held out depends on its own name alone. Before a stream is used, every file is decoded once,
-    and what came of it is kept in the cache.
-    Raises `UserError` where there is no such folder, no picture in it, or none that can be read.
-    """
-
-    type: ClassVar[str] = "image-folder"
-    provides: ClassVar[frozenset[str]] = frozenset({"images"})
-    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"path": "pictures", "size": 16},
-        {"path": "pictures", "size": 16, "channels": 1, "crop": "none", "in_memory": False},
-    )
-
-    path: str = Field(
-        min_length=1,
-        description="the folder; a relative one is looked for in the working directory, "
-        "then in GANZOO_DATA",
-    )
-    size: PositiveInt = Field(description="side of the square pictures, in pixels")
-    crop: Literal["center", "none"] = Field(
-        "center", description="center: cut the long side to a square; none: squash"
-    )
-    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
-    held_out: float = Field(
-        0.05, ge=0, lt=1, description="about this share of the pictures is never trained on"
-    )
-    limit: PositiveInt | None = Field(
-        None, description="use a fixed choice of so many pictures only; all if left out"
-    )
-    in_memory: Literal["auto"] | bool = Field(
-        "auto",
-        description="decode all pictures before training; auto: if they take less than 4 GiB",
-    )
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """`(channels, size, size)`."""
-        return (self.channels, self.size, self.size)
-
-    def build(self, context: BuildContext) -> Any:
-        """Find the pictures, split them and decode them, or check those of a stream."""
-        from .folder import load_folder
-        from .pictures import PictureReader
-
-        return load_folder(
-            self.path,
-            context.data_root,
-            context.cache_root,
-            PictureReader(size=self.size, channels=self.channels, crop=self.crop),
-            held_out=self.held_out,
-            limit=self.limit,
-            in_memory=self.in_memory,
+            mirror=self.mirror,
         )
 
 
@@ -344,7 +292,8 @@ class Modes(MetricSpec):
 @hookimpl
 def ganzoo_datasets() -> Sequence[type[DatasetSpec]]:
     """The data sets of this plugin."""
-    return [Digits, Mnist, FashionMnist, Cifar10, CelebA, ImageFolder, Gaussian1D, Ring, Grid]
+    pictures: list[type[DatasetSpec]] = [Digits, Mnist, FashionMnist, Cifar10, CelebA]
+    return [*pictures, ImageFolder, HuggingFace, Gaussian1D, Ring, Grid]
 
 
 @hookimpl

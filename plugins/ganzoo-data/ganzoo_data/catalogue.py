@@ -1,31 +1,35 @@
-"""What is known of the files in a folder of pictures: whether they can be read, and their hashes.
+"""What is known of the files of a source of pictures: whether they can be read, and their hashes.
 
 Every file is decoded once. What came of it is kept in the cache, and holds as long as the file has
-the same size and time.
+the same size and time, or the same checksum where the source has them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import posixpath
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from .deep import peak_of
 from .messages import announce, reason
+from .sources import Source
 
 T = TypeVar("T")
 
 MANY = 20_000
 """Number of pictures above which reading them is announced, because it takes a while."""
-LARGEST = 2**29
-"""Bytes of a file beyond which it is not read as a picture."""
+DECODERS = {".avif": "avif", ".jp2": "jpg_2000", ".webp": "webp"}
+"""Kinds of pictures that not every Pillow reads, and what Pillow calls their decoders."""
 VERSION = 1
 """Increased when entries have another meaning, so that old ones are not used."""
 
@@ -35,8 +39,8 @@ class Entry(NamedTuple):
 
     size: int
     """In bytes."""
-    time: int
-    """When it was changed, in nanoseconds."""
+    mark: int
+    """Changes with its content: when it was changed, in nanoseconds, or a checksum."""
     digest: str
     """Hash of its bytes, 16 hexadecimal digits."""
     failure: str
@@ -46,21 +50,21 @@ class Entry(NamedTuple):
 
 
 class Catalogue:
-    """The entries of the files in one folder, by their names relative to it."""
+    """The entries of the files of a source, by their names."""
 
-    def __init__(self, folder: Path, cache_root: Path, name: str) -> None:
+    def __init__(self, source: Source, cache_root: Path, name: str) -> None:
         """`name` stands before messages."""
-        self.folder, self.name = folder, name
-        place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        self.source, self.name = source, name
+        place = hashlib.sha256(source.where.encode()).hexdigest()[:16]
         self._file = cache_root / f"pictures-{place}-v{VERSION}.json"
 
     def entries(self, names: Sequence[str]) -> Mapping[str, Entry]:
         """The entries of some files; those of new and changed files are made."""
         known = self._read()
-        status = with_threads(self._status, names)
+        status = with_threads(self.source.status, names)
         missing = [name for name in names if known.get(name, ())[:2] != status[name]]
         if len(missing) > MANY:
-            announce(f"{self.name}: checking {len(missing)} pictures in {self.folder}")
+            announce(f"{self.name}: checking {len(missing)} pictures in {self.source.where}")
         if missing:
             known |= with_threads(self._check, missing)
             self._write(known)
@@ -86,25 +90,17 @@ class Catalogue:
         lines = (f"{name} {entry.digest}" for name, entry in self.entries(names).items())
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def _status(self, name: str) -> tuple[int, int]:
-        with suppress(OSError):
-            status = os.stat(self.folder / name)
-            return status.st_size, status.st_mtime_ns
-        return -1, -1
-
     def _check(self, name: str) -> Entry:
-        size, time = self._status(name)
-        file = self.folder / name
-        if size > LARGEST:
-            return Entry(size, time, "", f"larger than {LARGEST // 2**20} MiB")
+        size, mark = self.source.status(name)
         try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-            with Image.open(file) as image:
+            content = self.source.read(name)
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            with Image.open(io.BytesIO(content)) as image:
                 image.load()
-            peak = peak_of(file)
+            peak = peak_of(content)
         except Exception as error:  # Pillow's decoders raise errors of any type
-            return Entry(size, time, "", picture_reason(error))
-        return Entry(size, time, digest, "", peak)
+            return Entry(size, mark, "", picture_reason(error, name))
+        return Entry(size, mark, digest, "", peak)
 
     def _read(self) -> dict[str, Entry]:
         """What is kept; nothing where the file is not there or damaged."""
@@ -137,8 +133,14 @@ def with_threads(action: Callable[[str], T], names: Sequence[str]) -> dict[str, 
         return dict(zip(names, pool.map(action, names), strict=True))
 
 
-def picture_reason(error: Exception) -> str:
-    """Why a file could not be read as a picture."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
-    return reason(error)
+def picture_reason(error: Exception, name: str) -> str:
+    """Why a file of a name could not be read as a picture."""
+    if not isinstance(error, UnidentifiedImageError):
+        return reason(error)
+    ending = posixpath.splitext(name)[1].lower()
+    decoder = DECODERS.get(ending)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an older Pillow does not know the name
+        if decoder is not None and not features.check(decoder):
+            return f"this Pillow reads no {ending}"
+    return "not a picture"

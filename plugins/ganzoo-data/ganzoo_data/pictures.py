@@ -1,10 +1,11 @@
-"""Picture files as tensors: all at once in memory, or one by one from disk."""
+"""Picture files as tensors: all at once in memory, or one by one from where they are."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,50 +19,68 @@ from ganzoo.engine import Samples
 from .catalogue import MANY, Catalogue, picture_reason, with_threads
 from .deep import bits_of, deep_pixels, peak_of, shallow
 from .messages import announce
+from .sources import Source
 
 MEMORY_LIMIT = 4 * 2**30
 """Decoded bytes below which `in_memory = "auto"` means yes."""
 NAMED = 10
 """How many unreadable files a message names."""
 
+Size = int | tuple[int, int]
+"""Height and width in pixels, or the side of a square."""
 Parts = list[Samples] | list["PictureStream"]
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""What Pillow calls pictures by their number of channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureReader:
-    """Reads one file into uint8 `(channels, size, size)`."""
+    """Makes uint8 `(channels, height, width)` of the bytes of a file."""
 
-    size: int
+    size: Size
     channels: int = 3
     crop: str = "center"
-    """`"center"` cuts the long side to a square, `"none"` squashes."""
+    """`"center"` cuts what is too long at both ends, `"none"` squashes."""
     bits: int = 16
     """Bits that are used of the 16 of a deep picture."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of what is read."""
-        return (self.channels, self.size, self.size)
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return (self.channels, height, width)
 
-    def __call__(self, file: Path) -> Tensor:
-        """Decode, apply the orientation, fill transparency with white, crop and resize."""
-        with Image.open(file) as opened:
-            pixels = deep_pixels(opened, file)
+    def __call__(self, content: bytes) -> Tensor:
+        """Decode, apply the orientation, fill transparency with white, crop and resize.
+
+        With four channels transparency is kept, as opacity in [0, 255]; what cannot be seen at all
+        is black.
+        """
+        with Image.open(io.BytesIO(content)) as opened:
+            pixels = deep_pixels(opened, content)
             picture = opened if pixels is None else shallow(pixels, self.bits)
             picture.info.setdefault("exif", opened.info.get("exif", b""))
             image = ImageOps.exif_transpose(picture)
-        image = _opaque(image, "L" if self.channels == 1 else "RGB")
-        width, height = image.size
-        if self.crop == "center":
-            side = min(width, height)
-            left, top = (width - side) // 2, (height - side) // 2
-            box = (left, top, left + side, top + side)
-        else:
-            box = (0, 0, width, height)
+        mode = MODES[self.channels]
+        image = image.convert(mode) if mode == "RGBA" else _opaque(image, mode)
+        _, height, width = self.shape
         # Pillow's bicubic widens its kernel when it shrinks, so it is antialiased.
-        image = image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
-        rows = np.array(image).reshape(self.size, self.size, self.channels)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=self._box(image.size))
+        rows = np.array(image).reshape(height, width, self.channels)
+        if mode == "RGBA":
+            rows[rows[..., 3] == 0] = 0
         return torch.from_numpy(rows).permute(2, 0, 1).contiguous()
+
+    def _box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What of a picture of some width and height is used: left, top, right, bottom."""
+        width, height = size
+        if self.crop == "none":
+            return (0, 0, width, height)
+        _, rows, columns = self.shape
+        wide = min(width, max(1, round(height * columns / rows)))
+        high = min(height, max(1, round(width * rows / columns)))
+        left, top = (width - wide) // 2, (height - high) // 2
+        return (left, top, left + wide, top + high)
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:
@@ -75,30 +94,35 @@ def _opaque(image: Image.Image, mode: str) -> Image.Image:
 
 @dataclass(frozen=True)
 class PictureStream:
-    """Pictures read from disk one by one: a `ganzoo.engine.Stream` without labels."""
+    """Pictures read one by one: a `ganzoo.engine.Stream`."""
 
-    files: Sequence[Path]
+    source: Source
+    names: Sequence[str]
     reader: PictureReader
     digest: str
-    """Changes with the content of any file, and with how files are read."""
+    """Changes with the content of any file, with its class, and with how files are read."""
+    labels: Tensor | None = None
+    """Classes, int64 `(M,)`, or None without any."""
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Picture `index`, uint8 `(C, H, W)`, and -1.
+        """Picture `index`, uint8 `(C, H, W)`, and its class or -1.
 
         Raises:
             RunError: the file cannot be read, though it could before the run.
         """
-        file = self.files[index]
+        name = self.names[index]
         try:
-            return self.reader(file), -1
+            picture = self.reader(self.source.read(name))
         except Exception as error:  # Pillow's decoders raise errors of any type
             raise RunError(
-                f"{file} could not be read in the middle of a run: {picture_reason(error)}",
+                f"{self.source.place(name)} could not be read in the middle of a run: "
+                f"{picture_reason(error, name)}",
                 hint="it was whole when the run began: put it back, then resume the run",
             ) from error
+        return picture, -1 if self.labels is None else int(self.labels[index])
 
 
 def load_parts(
@@ -107,10 +131,12 @@ def load_parts(
     parts: Sequence[Sequence[str]],
     reader: PictureReader,
     in_memory: Literal["auto"] | bool,
+    labels: Mapping[str, int] | None = None,
 ) -> tuple[Parts, dict[str, str]]:
-    """Load each part of a set, given as file names in a folder; the first is trained on.
+    """Load each part of a set, given as names of files in a source; the first is trained on.
 
-    Files that cannot be read are left out and returned, each with the reason.
+    `labels` are the classes of all files, if they have any. Files that cannot be read are left out
+    and returned, each with the reason.
 
     Raises:
         UserError: nothing of the first part can be read.
@@ -118,13 +144,14 @@ def load_parts(
     total = sum(map(len, parts))
     size = total * int(np.prod(reader.shape))
     decode = size < MEMORY_LIMIT if in_memory == "auto" else in_memory
+    where = catalogue.source.where
     if decode and total > MANY:
-        announce(f"{name}: reading {total} pictures in {catalogue.folder}")
+        announce(f"{name}: reading {total} pictures in {where}")
     failures: dict[str, str] = {}
-    loaded: Parts = (_decoded if decode else _streamed)(catalogue, parts, reader, failures)
+    loaded: Parts = (_decoded if decode else _streamed)(catalogue, parts, reader, failures, labels)
     if not len(loaded[0]):
         raise UserError(
-            f"{name}: none of the {len(parts[0])} pictures to train on in {catalogue.folder} can "
+            f"{name}: none of the {len(parts[0])} pictures to train on in {where} can "
             f"be read: {describe_failures(failures)}",
             hint="give a folder of whole pictures; try opening one of them in a viewer",
         )
@@ -136,6 +163,7 @@ def _streamed(
     parts: Sequence[Sequence[str]],
     reader: PictureReader,
     failures: dict[str, str],
+    labels: Mapping[str, int] | None,
 ) -> list[PictureStream]:
     """Streams of what can be read of each part; what cannot is added to `failures`."""
     entries = catalogue.entries([name for part in parts for name in part])
@@ -144,9 +172,21 @@ def _streamed(
     streams = []
     for part in parts:
         names = [name for name in part if name not in failures]
-        files = [catalogue.folder / name for name in names]
-        streams.append(PictureStream(files, reader, f"{reader} {catalogue.digest(names)}"))
+        digest = f"{reader} {catalogue.digest(names)}"
+        if labels is not None:
+            classes = str([labels[name] for name in names])
+            digest += f" {hashlib.sha256(classes.encode()).hexdigest()}"
+        streams.append(
+            PictureStream(catalogue.source, names, reader, digest, _labels_of(names, labels))
+        )
     return streams
+
+
+def _labels_of(names: Sequence[str], labels: Mapping[str, int] | None) -> Tensor | None:
+    """Classes int64 `(M,)` of some files."""
+    if labels is None:
+        return None
+    return torch.tensor([labels[name] for name in names], dtype=torch.int64)
 
 
 def _decoded(
@@ -154,8 +194,10 @@ def _decoded(
     parts: Sequence[Sequence[str]],
     reader: PictureReader,
     failures: dict[str, str],
+    labels: Mapping[str, int] | None,
 ) -> list[Samples]:
     """What can be read of each part, in memory; what cannot is added to `failures`."""
+    source = catalogue.source
     loaded, peaks = [], {}
     kept: list[list[str]] = []
     for part in parts:
@@ -164,10 +206,11 @@ def _decoded(
 
         def read(name: str, values: Tensor = values, places: Mapping[str, int] = places) -> str:
             try:
-                values[places[name]] = reader(catalogue.folder / name)
-                peaks[name] = peak_of(catalogue.folder / name)
+                content = source.read(name)
+                values[places[name]] = reader(content)
+                peaks[name] = peak_of(content)
             except Exception as error:  # Pillow's decoders raise errors of any type
-                return picture_reason(error)
+                return picture_reason(error, name)
             return ""
 
         reasons = with_threads(read, part)
@@ -177,12 +220,12 @@ def _decoded(
         for new, name in enumerate(kept[-1]):
             if new != places[name]:
                 values[new] = values[places[name]]
-        loaded.append(Samples(values[: len(kept[-1])]))
+        loaded.append(Samples(values[: len(kept[-1])], _labels_of(kept[-1], labels)))
     bits = bits_of(peaks.values())
     for samples, names in zip(loaded, kept, strict=True) if bits < reader.bits else ():
         for place, name in enumerate(names):
             if peaks[name]:
-                samples.values[place] = replace(reader, bits=bits)(catalogue.folder / name)
+                samples.values[place] = replace(reader, bits=bits)(source.read(name))
     return loaded
 
 

@@ -17,7 +17,8 @@ from ganzoo.engine import Data, Samples, why_unwritable
 
 from .catalogue import Catalogue
 from .messages import announce, reason
-from .pictures import PictureReader, describe_failures, load_parts
+from .pictures import PictureReader, Size, describe_failures, load_parts
+from .sources import Folder
 
 T = TypeVar("T")
 
@@ -52,7 +53,11 @@ LABELLED: Mapping[str, type[Any]] = {
 
 
 def load_labelled(
-    name: str, data_root: Path, sample_shape: tuple[int, ...], download: bool
+    name: str,
+    data_root: Path,
+    sample_shape: tuple[int, ...],
+    download: bool,
+    mirror: bool = False,
 ) -> Data:
     """A set of labelled images that fits into memory; its test split is held out.
 
@@ -65,7 +70,8 @@ def load_labelled(
     def read(root: Path, download: bool) -> Data:
         splits = [LABELLED[name](root, train=train, download=download) for train in (True, False)]
         train, test = (_samples(split, sample_shape) for split in splits)
-        return Data(train=train, held_out=test, source=str(root / LAYOUT[name][0]))
+        source = str(root / LAYOUT[name][0])
+        return Data(train=train, held_out=test, source=source, mirror=mirror)
 
     return find(name, data_root, read, download)
 
@@ -87,11 +93,12 @@ def load_celeba(
     cache_root: Path,
     *,
     download: bool,
-    size: int,
+    size: Size,
     limit: int | None,
     in_memory: Literal["auto"] | bool,
+    mirror: bool,
 ) -> Data:
-    """CelebA's "train" and "valid" splits, and "test" held out, as uint8 `(M, 3, size, size)`.
+    """CelebA's "train" and "valid" splits, and "test" held out, as uint8 `(M, 3, H, W)`.
 
     Raises:
         UserError: see `find`, or no picture can be read.
@@ -109,7 +116,8 @@ def load_celeba(
 
     train_names, test_names = find("celeba", data_root, read, download)
     folder = data_root.absolute() / "celeba" / "img_align_celeba"
-    catalogue, reader = Catalogue(folder, cache_root, "celeba"), PictureReader(size=size)
+    catalogue = Catalogue(Folder(folder), cache_root, "celeba")
+    reader = PictureReader(size=size)
     failures: dict[str, str] = {}
     if limit is not None:
         train_names, failures = catalogue.first_readable(train_names, limit)
@@ -120,7 +128,8 @@ def load_celeba(
             f"celeba: left out {len(failures | unreadable)} pictures that cannot be read: "
             f"{describe_failures(failures | unreadable)}"
         )
-    return Data(train=train, held_out=test if len(test) else None, source=str(folder))
+    held_out = test if len(test) else None
+    return Data(train=train, held_out=held_out, source=str(folder), mirror=mirror)
 
 
 def find(name: str, data_root: Path, read: Callable[[Path, bool], T], download: bool) -> T:

@@ -6,14 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ganzoo_data.catalogue import LARGEST, Catalogue
+from ganzoo_data.catalogue import Catalogue
+from ganzoo_data.sources import LARGEST, Folder
 
 
 def test_a_file_of_any_size_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     with (tmp_path / "pictures" / "large.png").open("wb") as file:
         file.truncate(2**42)  # a hole
-    catalogue = Catalogue(tmp_path / "pictures", tmp_path / "cache", "test")
+    catalogue = Catalogue(Folder(tmp_path / "pictures"), tmp_path / "cache", "test")
     (entry,) = catalogue.entries(["large.png"]).values()
     assert (entry.digest, entry.failure) == ("", f"larger than {LARGEST // 2**20} MiB")
 
@@ -22,10 +23,11 @@ READER = """
 import sys
 from pathlib import Path
 from ganzoo_data.catalogue import Catalogue
+from ganzoo_data.sources import Folder
 faces, cache = map(Path, sys.argv[1:])
 names = sorted(str(file.relative_to(faces)) for file in faces.rglob("*.png"))
 for _ in range(20):
-    print(Catalogue(faces, cache, "faces").digest(names))
+    print(Catalogue(Folder(faces), cache, "faces").digest(names))
     for file in cache.glob("pictures-*.json"):
         file.unlink(missing_ok=True)  # written anew, while the others read it
 """

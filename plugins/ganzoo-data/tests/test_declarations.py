@@ -13,7 +13,7 @@ import ganzoo_data
 import numpy as np
 import pytest
 import torch
-from ganzoo_data import Digits, Gaussian1D, Grid, ImageFolder, Ring
+from ganzoo_data import Digits, Gaussian1D, Grid, HuggingFace, ImageFolder, Ring
 from pydantic import ValidationError
 
 from ganzoo.api import DatasetSpec
@@ -61,6 +61,7 @@ def test_the_types_that_the_package_offers() -> None:
         "cifar10",
         "celeba",
         "image-folder",
+        "huggingface",
         "gaussian-1d",
         "ring",
         "grid",
@@ -103,8 +104,25 @@ def test_importing_the_declarations_imports_nothing_heavy() -> None:
         (ImageFolder, '{"size": 64}', "path\n  Field required"),
         (ImageFolder, '{"path": "a"}', "size\n  Field required"),
         (ImageFolder, '{"path": "", "size": 64}', "at least 1 character"),
-        (ImageFolder, '{"path": "a", "size": 64, "channels": 4}', "Input should be 1 or 3"),
+        (ImageFolder, '{"path": "a", "size": 64, "channels": 2}', "Input should be 1, 3 or 4"),
         (ImageFolder, '{"path": "a", "size": 64, "held_out": 1}', "less than 1"),
+        *(
+            (ImageFolder, f'{{"path": "a", "size": {size}}}', "should be a whole number above 0")
+            for size in ('"x"', "0", "[48]", "[4, 0]", "[4, 5, 6]", "[8, true]", "true", "1.5")
+        ),
+        (ImageFolder, '{"path": "a", "size": 64, "class_names": ["a"]}', "without classes"),
+        (
+            ImageFolder,
+            '{"path": "a", "size": 64, "classes": "folders", "class_names": ["a", "a"]}',
+            "holds a name twice",
+        ),
+        (
+            ImageFolder,
+            '{"path": "a", "size": 64, "classes": "folders", "class_names": []}',
+            "at least 1 item",
+        ),
+        (HuggingFace, '{"path": "a", "size": 64, "held_out": "train"}', "that is trained on"),
+        (HuggingFace, '{"path": "a", "size": 64, "held_out": 1.5}', "less than 1"),
         (ImageFolder, '{"path": "a", "size": 64, "in_memory": "no"}', "'auto'"),
     ],
 )
@@ -116,12 +134,15 @@ def test_invalid_keys(spec: type[DatasetSpec], table: str, message: str) -> None
 def test_every_key_of_a_folder_comes_through_json() -> None:
     table = (
         '{"path": "a", "size": 64, "crop": "none", "channels": 1, "held_out": 0, "limit": 5, '
-        '"in_memory": true}'
+        '"in_memory": true, "classes": "folders", "class_names": ["a", "b"], "mirror": true}'
     )
     spec = ImageFolder.model_validate_json(table)
     assert spec.model_dump() == {
         "path": "a",
         "size": 64,
+        "classes": "folders",
+        "class_names": ("a", "b"),
+        "mirror": True,
         "crop": "none",
         "channels": 1,
         "held_out": 0.0,
@@ -139,7 +160,11 @@ def test_shape_type_range_and_labels(spec: DatasetSpec, build: Build) -> None:
         assert sample.shape == spec.sample_shape
         assert sample.dtype == (torch.uint8 if images else torch.float32)
         labels = part.labels if isinstance(part, Samples) else None
-        assert (labels is not None) == ("labels" in spec.provides) == (spec.num_classes is not None)
+        assert (
+            (labels is not None)
+            == ("labels" in spec.capabilities)
+            == (spec.num_classes is not None)
+        )
         if labels is not None:
             assert labels.dtype == torch.int64
             assert labels.shape == (len(part),)

@@ -6,7 +6,7 @@ Convolutional Generative Adversarial Networks", arXiv:1511.06434.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveInt, model_validator
@@ -16,6 +16,8 @@ from ganzoo.api import (
     DiscriminatorSpec,
     EncoderSpec,
     GeneratorSpec,
+    Remark,
+    Surroundings,
     UserError,
     hookimpl,
 )
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
 GANZOO_API_VERSION = 1
 
-SMALLEST, LARGEST = 8, 128
+SMALLEST, LARGEST = 8, 512
 """Sides of the pictures that the networks are made for, in pixels."""
+LONGEST = 8
+"""How often the shorter side of a picture may go into the longer one."""
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu"]
 Normalization = Literal["none", "batch", "instance", "group"]
@@ -62,13 +66,27 @@ class _Layers(BaseModel):
             raise ValueError("max_channels must be at least base_channels")
         return self
 
+    @property
+    def traits(self) -> Mapping[str, str]:
+        return {"batch-statistics": "normalization"} if self.normalization == "batch" else {}
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        """Refuse pictures of a shape that the networks are not made for."""
+        if problem := _problem(recipe.sample_shape):
+            yield Remark(problem[0], hint=problem[1], fatal=True)
+        if self.normalization == "batch" and recipe.batch_size // getattr(self, "pack", 1) == 1:
+            message = "batch normalisation of a single picture: its own statistics alone"
+            hint = "make train.batch_size greater, train.accumulate smaller, or take 'instance'"
+            yield Remark(message, key="normalization", hint=hint)
+
 
 class DCGANGenerator(_Layers, GeneratorSpec):
-    """Transposed convolutions from latents to square pictures (Radford et al. 2016).
+    """Transposed convolutions from latents to pictures (Radford et al. 2016).
 
-    z `(N, latent_dim)` to x `(N, C, S, S)` in [-1, 1], for S from 8 to 128; arXiv:1511.06434.
-    With classes, an embedding of the class is joined to z (Mirza and Osindero 2014,
-    arXiv:1411.1784). Raises `UserError` for pictures of another shape.
+    z `(N, latent_dim)` to x `(N, C, H, W)` in [-1, 1], for H and W from 8 to 512, the longer at
+    most 8 times the shorter; arXiv:1511.06434. Layers double the sides from a small grid: 4x4 to
+    64x64, 3x4 to 48x64. With classes, an embedding of the class is joined to z (Mirza and Osindero
+    2014, arXiv:1411.1784). Raises `UserError` for pictures of another shape.
     """
 
     type: ClassVar[str] = "dcgan"
@@ -85,7 +103,7 @@ class DCGANGenerator(_Layers, GeneratorSpec):
     )
 
     def build(self, context: BuildContext) -> nn.Module:
-        channels, size = _picture(self.type, context.sample_shape)
+        channels, size = _picture(context.sample_shape)
         from .networks import Generator
 
         return Generator(
@@ -98,15 +116,15 @@ class DCGANGenerator(_Layers, GeneratorSpec):
 
 
 class DCGANDiscriminator(_Layers, DiscriminatorSpec):
-    """Strided convolutions from square pictures to logits (Radford et al. 2016).
+    """Strided convolutions from pictures to logits (Radford et al. 2016).
 
-    x `(N, C, S, S)` to logits `(N,)`, for S from 8 to 128; arXiv:1511.06434. With normalisation
-    `batch`, the paper's own, or with `minibatch_std`, a logit depends on the whole batch while
-    training: real and fake batches are seen through other statistics, and a gradient penalty is
-    no longer one per sample. Take `none` with R1, R2 and gradient penalties. With classes, the
-    product of an embedding of the class with the inputs of the last layer is added to the logit
-    (Miyato and Koyama 2018, arXiv:1802.05637, equation 3). Raises `UserError` for pictures of
-    another shape.
+    x `(N, C, H, W)` to logits `(N,)`, for H and W from 8 to 512, the longer at most 8 times the
+    shorter; arXiv:1511.06434. With normalisation `batch`, the paper's own, or with
+    `minibatch_std`, a logit depends on the whole batch while training: real and fake batches are
+    seen through other statistics, and a gradient penalty is no longer one per sample. Take `none`
+    with R1, R2 and gradient penalties. With classes, the product of an embedding of the class with
+    the inputs of the last layer is added to the logit (Miyato and Koyama 2018, arXiv:1802.05637,
+    equation 3). Raises `UserError` for pictures of another shape.
     """
 
     type: ClassVar[str] = "dcgan"
@@ -123,12 +141,11 @@ class DCGANDiscriminator(_Layers, DiscriminatorSpec):
     @property
     def traits(self) -> Mapping[str, str]:
         traits = {"batch-statistics": "minibatch_std"} if self.minibatch_std else {}
-        if self.normalization == "batch":
-            traits["batch-statistics"] = "normalization"
+        traits |= super().traits
         return traits | ({"lipschitz": "spectral_norm"} if self.spectral_norm else {})
 
     def build(self, context: BuildContext) -> nn.Module:
-        channels, size = _picture(self.type, context.sample_shape)
+        channels, size = _picture(context.sample_shape)
         from .networks import Discriminator
 
         return Discriminator(
@@ -140,12 +157,12 @@ class DCGANDiscriminator(_Layers, DiscriminatorSpec):
 
 
 class DCGANEncoder(_Layers, EncoderSpec):
-    """Strided convolutions from square pictures to codes, or to mean and log-variance.
+    """Strided convolutions from pictures to codes, or to mean and log-variance.
 
-    x `(N, C, S, S)` to one tensor `(N, latent_dim)`, or to two where a loss asks for a variance;
-    S from 8 to 128. The discriminator of Radford et al. 2016 (arXiv:1511.06434) with more
-    outputs. With classes, an embedding of the class is joined to the inputs of the last layer.
-    Raises `UserError` for pictures of another shape.
+    x `(N, C, H, W)` to one tensor `(N, latent_dim)`, or to two where a loss asks for a variance; H
+    and W from 8 to 512, the longer at most 8 times the shorter. The discriminator of Radford et al.
+    2016 (arXiv:1511.06434) with more outputs. With classes, an embedding of the class is joined to
+    the inputs of the last layer. Raises `UserError` for pictures of another shape.
     """
 
     type: ClassVar[str] = "dcgan"
@@ -153,7 +170,7 @@ class DCGANEncoder(_Layers, EncoderSpec):
     provides: ClassVar[frozenset[str]] = frozenset({"variance", "classes"})
 
     def build(self, context: BuildContext) -> nn.Module:
-        channels, size = _picture(self.type, context.sample_shape)
+        channels, size = _picture(context.sample_shape)
         from .networks import Encoder
 
         return Encoder(
@@ -166,26 +183,28 @@ class DCGANEncoder(_Layers, EncoderSpec):
         )
 
 
-def _picture(name: str, sample_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Channels and side of the pictures; raises `UserError` where they do not suit."""
-    wanted = f"'{name}' makes and reads square pictures of {SMALLEST} to {LARGEST} pixels a side"
-    if len(sample_shape) != 3:
-        raise UserError(
-            f"{wanted}, but the data are of shape {sample_shape}",
-            hint="type = 'mlp' takes points",
-        )
+def _picture(sample_shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    """Channels and size of the pictures; raises `UserError` where they do not suit."""
+    if problem := _problem(sample_shape):
+        raise UserError(problem[0], hint=problem[1])
     channels, height, width = sample_shape
-    if height != width:
-        raise UserError(
-            f"{wanted}, but the data's are {height} high and {width} wide",
-            hint="data.type = 'image-folder' cuts pictures to squares of data.size pixels",
-        )
-    if not SMALLEST <= height <= LARGEST:
-        raise UserError(
-            f"{wanted}, but the data's are {height}x{width}",
-            hint=f"choose data.size from {SMALLEST} to {LARGEST} where the data set has that key",
-        )
-    return channels, height
+    return channels, (height, width)
+
+
+def _problem(sample_shape: tuple[int, ...]) -> tuple[str, str] | None:
+    """Why samples of a shape do not suit the networks, and what to do; None where they do."""
+    wanted = (
+        f"'dcgan' makes and reads pictures of {SMALLEST} to {LARGEST} pixels a side, the longer "
+        f"side at most {LONGEST} times the shorter"
+    )
+    if len(sample_shape) != 3:
+        return f"{wanted}, but the data are of shape {sample_shape}", "type = 'mlp' takes points"
+    _, height, width = sample_shape
+    short, long = sorted((height, width))
+    if short >= SMALLEST and long <= min(LARGEST, LONGEST * short):
+        return None
+    found = f"{wanted}, but the data's are {height} high and {width} wide"
+    return found, "choose such a data.size where the data set has that key, or type = 'mlp'"
 
 
 @hookimpl

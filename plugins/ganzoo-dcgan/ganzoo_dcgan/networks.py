@@ -1,6 +1,6 @@
-"""A generator, a discriminator and an encoder of convolutions for square pictures of any size.
+"""A generator, a discriminator and an encoder of convolutions for pictures of any size.
 
-Shapes: N pictures `(C, S, S)`; i and o are the sides of a layer's input and output.
+Shapes: N pictures `(C, H, W)`; i and o are a side, height or width, of a layer's input and output.
 
 The size arithmetic. A convolution with kernel k, stride s and padding p gives
 
@@ -16,9 +16,10 @@ An even side 2j needs p = 1:      floor((2j + 2 - 4) / 2) + 1 = j,  and back (j 
 An odd side 2j - 1 needs p = 2:   floor((2j - 1 + 4 - 4) / 2) + 1 = j,
 with output_padding 1 on the way back:                     (j - 1) 2 - 4 + 4 + 1 = 2j - 1.
 
-A side is halved, rounding up, until it is 4 or less, and at least twice: 64-32-16-8-4, 28-14-7-4,
-9-5-3, 8-4-2. The last convolution covers what is left, with k = i, s = 1 and p = 0: o = 1, and
-back to k.
+Sides are halved, rounding up, until the longer one is 4 or less, and at least twice: 64-32-16-8-4,
+28-14-7-4, 9-5-3, 8-4-2. Both are halved as often, so that 48x64 ends with 3x4; where the shorter
+one would be left with a single pixel, both are halved less often: 16x64 ends with 2x8. The last
+convolution covers what is left, with k = i, s = 1 and p = 0: o = 1, and back to k.
 
 Built with `num_classes` K, a network is conditional: it is called with labels, int64 `(N,)` in
 [0, K), as a second argument.
@@ -40,7 +41,10 @@ from torch.nn.utils import parametrizations
 from ganzoo.conditioning import EMBEDDING_DIM, Projection, embedding, last_inputs
 
 SMALLEST_SIDE = 4
-"""Sides above this are halved."""
+"""Pictures with a side above this are halved."""
+
+THINNEST_SIDE = 2
+"""No side is halved to less than this."""
 
 FEWEST_HALVINGS = 2
 """With one, a discriminator of 8x8 pictures is too shallow to teach anything."""
@@ -60,43 +64,52 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def sides(size: int) -> list[int]:
-    """Sides of the feature maps from the image to the latent: 28 gives 28, 14, 7, 4."""
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+
+def sizes(size: Size) -> list[Size]:
+    """Sizes of the feature maps from the image to the latent: (48, 64), (24, 32), ..., (3, 4)."""
     found = [size]
-    while found[-1] > SMALLEST_SIDE or len(found) <= FEWEST_HALVINGS:
-        found.append((found[-1] + 1) // 2)
+    while max(found[-1]) > SMALLEST_SIDE or len(found) <= FEWEST_HALVINGS:
+        height, width = found[-1]
+        half = ((height + 1) // 2, (width + 1) // 2)
+        if min(half) < THINNEST_SIDE and len(found) > FEWEST_HALVINGS:
+            break
+        found.append(half)
     return found
 
 
-def widths(size: int, base_channels: int, max_channels: int) -> list[int]:
+def widths(size: Size, base_channels: int, max_channels: int) -> list[int]:
     """Channels of the hidden layers from the image to the latent, one for each halving."""
-    return [min(base_channels * 2**stage, max_channels) for stage in range(len(sides(size)) - 1)]
+    return [min(base_channels * 2**stage, max_channels) for stage in range(len(sizes(size)) - 1)]
 
 
-def halving(channels_in: int, channels_out: int, *, side: int, bias: bool) -> nn.Module:
-    """Convolution from a side to half of it, rounded up."""
-    odd = side % 2
-    return nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1 + odd, bias=bias)
+def halving(channels_in: int, channels_out: int, *, size: Size, bias: bool) -> nn.Module:
+    """Convolution from a size to half of it, rounded up."""
+    height, width = size
+    padding = (1 + height % 2, 1 + width % 2)
+    return nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=padding, bias=bias)
 
 
 def doubling(
-    channels_in: int, channels_out: int, *, side: int, bias: bool, upsampling: str
+    channels_in: int, channels_out: int, *, size: Size, bias: bool, upsampling: str
 ) -> list[nn.Module]:
-    """Layers to a side from half of it, rounded up."""
+    """Layers to a size from half of it, rounded up."""
     if upsampling == "resize":
-        # Odena et al. 2016. k = 3, s = 1 and p = 1 keep the side.
+        # Odena et al. 2016. k = 3, s = 1 and p = 1 keep the size.
         return [
-            nn.Upsample(size=(side, side)),
+            nn.Upsample(size=size),
             nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias),
         ]
-    odd = side % 2
+    odd = (size[0] % 2, size[1] % 2)
     return [
         nn.ConvTranspose2d(
             channels_in,
             channels_out,
             4,
             stride=2,
-            padding=1 + odd,
+            padding=(1 + odd[0], 1 + odd[1]),
             output_padding=odd,
             bias=bias,
         )
@@ -145,7 +158,7 @@ class MinibatchStd(nn.Module):
 def contraction(
     *,
     channels: int,
-    size: int,
+    size: Size,
     outputs: int,
     base_channels: int,
     max_channels: int,
@@ -155,18 +168,18 @@ def contraction(
     minibatch_std: bool = False,
     joined: int = 0,
 ) -> nn.Sequential:
-    """Layers from pictures `(N, channels, size, size)` to `(N, outputs, 1, 1)`.
+    """Layers from pictures `(N, channels, *size)` to `(N, outputs, 1, 1)`.
 
     The last one reads `joined` channels more.
     """
     bias = normalization == "none"
-    *halved, last = sides(size)
+    *halved, last = sizes(size)
     layers: list[nn.Module] = []
     hidden = [channels, *widths(size, base_channels, max_channels)]
-    for side, (channels_in, channels_out) in zip(halved, pairwise(hidden), strict=True):
-        layers.append(halving(channels_in, channels_out, side=side, bias=bias))
+    for each, (channels_in, channels_out) in zip(halved, pairwise(hidden), strict=True):
+        layers.append(halving(channels_in, channels_out, size=each, bias=bias))
         # None of the paper's networks normalises next to the image.
-        here = normalization if side != size else "none"
+        here = normalization if each != size else "none"
         layers += after(channels_out, normalization=here, activation=activation)
         if dropout:
             layers.append(nn.Dropout(dropout))
@@ -177,7 +190,7 @@ def contraction(
 
 
 class Generator(nn.Module):
-    """z `(N, latent_dim)` to pictures `(N, channels, size, size)` in [-1, 1].
+    """z `(N, latent_dim)` to pictures `(N, channels, *size)` in [-1, 1].
 
     Convolutions have a bias only where nothing normalises, for the paper's number of weights. The
     embedding of a class is joined to z (Mirza and Osindero 2014, arXiv:1411.1784).
@@ -187,7 +200,7 @@ class Generator(nn.Module):
         self,
         *,
         channels: int,
-        size: int,
+        size: Size,
         latent_dim: int,
         num_classes: int | None = None,
         base_channels: int = 64,
@@ -200,16 +213,16 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         bias = normalization == "none"
-        first, *doubled = reversed(sides(size))
+        first, *doubled = reversed(sizes(size))
         hidden = widths(size, base_channels, max_channels)[::-1]
         length = latent_dim + (0 if num_classes is None else EMBEDDING_DIM)
         layers: list[nn.Module] = [nn.ConvTranspose2d(length, hidden[0], first, bias=bias)]
-        for side, (channels_in, channels_out) in zip(
+        for each, (channels_in, channels_out) in zip(
             doubled, pairwise([*hidden, channels]), strict=True
         ):
             layers += after(channels_in, normalization=normalization, activation=activation)
             layers += doubling(
-                channels_in, channels_out, side=side, bias=bias, upsampling=upsampling
+                channels_in, channels_out, size=each, bias=bias, upsampling=upsampling
             )
         self.layers = nn.Sequential(*layers, nn.Tanh())
         self.classes = embedding(num_classes)
@@ -223,7 +236,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures `(N, channels, size, size)` to logits `(N,)`.
+    """Pictures `(N, channels, *size)` to logits `(N,)`.
 
     Convolutions have a bias only where nothing normalises, for the paper's number of weights.
     With classes, the logit is psi(phi(x)) + <embed(y), phi(x)>, where phi(x) `(N, C, H, W)` are
@@ -234,7 +247,7 @@ class Discriminator(nn.Module):
         self,
         *,
         channels: int,
-        size: int,
+        size: Size,
         num_classes: int | None = None,
         base_channels: int = 64,
         max_channels: int = 512,
@@ -270,7 +283,7 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures `(N, channels, size, size)` to a code `(N, latent_dim)`.
+    """Pictures `(N, channels, *size)` to a code `(N, latent_dim)`.
 
     With `variance` to a pair of mean and log-variance, each of that shape. The embedding of a
     class is joined to the inputs of the last layer, the same at every pixel.
@@ -280,7 +293,7 @@ class Encoder(nn.Module):
         self,
         *,
         channels: int,
-        size: int,
+        size: Size,
         latent_dim: int,
         variance: bool = False,
         num_classes: int | None = None,
