@@ -81,7 +81,7 @@ class Follower:
             self._close(exit_code=0)
 
     def _open(self, run: RunInfo) -> None:
-        """Raises `UserError` where nobody is logged in and the run is to be online."""
+        """Begin or continue the W&B run. Raises `UserError` as `_mode` does."""
         import wandb
 
         self._tried = True
@@ -139,15 +139,21 @@ def configuration(run: RunInfo) -> dict[str, Any]:
 def _mode(wanted: Literal["online", "offline"] | None) -> Literal["online", "offline"] | None:
     """The mode of a run, or None for that of wandb's own settings; nothing is asked on a terminal.
 
-    Raises `UserError` where nobody is logged in and the run is to be online.
+    A run is offline where the server cannot be reached or does not know the key: wandb could not
+    begin it a second time once that has failed. Raises `UserError` where nobody is logged in and
+    the run is to be online.
     """
     import wandb
 
     if (wanted or wandb.setup().settings.mode) != "online":
         return wanted
-    # A run that is under way shows that somebody is logged in, and then `login` does nothing.
-    if wandb.run is not None or wandb.login(prompt=False):
-        return "online"
+    try:
+        # A run that is under way shows that somebody is logged in, and then `login` does nothing.
+        if wandb.run is not None or wandb.login(prompt=False):
+            return "online"
+    except wandb.Error as error:
+        wandb.termwarn(f"The run is kept offline: {error}")
+        return "offline"
     if wanted == "online":
         raise UserError(
             "nobody is logged in to W&B", hint='`wandb login`, or mode = "offline" in the recipe'

@@ -278,6 +278,25 @@ def test_online_without_an_account_is_said_once_and_ends_nothing(
     assert not list(run.path.glob("wandb/*run-*/"))
 
 
+@pytest.mark.parametrize("mode", ['mode = "online"', ""])
+def test_a_server_that_cannot_be_reached_leaves_the_run_offline(
+    load: Load,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    mode: str,
+) -> None:
+    def login(**keys: Any) -> bool:
+        """Raises what the true one does after twenty seconds."""
+        raise wandb.errors.AuthenticationError("Failed to authenticate")
+
+    monkeypatch.setattr(wandb, "login", login)
+    run = ganzoo.train(load(f'\n[[listeners]]\ntype = "wandb"\n{mode}\n'), runs=tmp_path)
+    (kept,) = parts_of(run.path)
+    assert [n for n, _ in kept.values("images")] == [4, 8, 12]
+    assert "The run is kept offline: Failed to authenticate" in capfd.readouterr().err
+
+
 def test_nothing_is_asked_on_a_terminal(load: Load, tmp_path: Path) -> None:
     load('\n[[listeners]]\ntype = "wandb"\n')
     command = [sys.executable, "-m", "ganzoo", "run", "ring.toml"]
