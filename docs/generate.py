@@ -88,7 +88,8 @@ every ramp is logged under its place, such as `optimizer.generator.lr`.
   it is the one that suits the data best: `identity` for points, `classifier` for labelled images of
   up to 64 pixels a side, else `inception` where its weights are there, else `random`.
 - **`[[listeners]]`** names objects that follow the run: they write files, draw or report. They
-  change nothing in it, and are no part of its fingerprint.
+  change nothing in it, and are no part of its fingerprint. `type = "wandb"` and `type = "mlflow"`
+  show runs on Weights & Biases and in MLflow. One that fails is said once, and the run goes on.
 """
 
 OPTIMIZER = """\

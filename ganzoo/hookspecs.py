@@ -137,7 +137,8 @@ def ganzoo_checkpoint_written(run: RunInfo, iteration: int, checkpoint: Path) ->
 def ganzoo_evaluated(run: RunInfo, iteration: int, values: Mapping[str, float]) -> None:
     """The metrics of a finished run were computed: their values at the end, by name.
 
-    It is called after `ganzoo_run_finished`, and only for a recipe that names metrics.
+    It is called after `ganzoo_run_finished` where the recipe names metrics, and by `ganzoo measure`
+    without a hook before it.
     """
 
 

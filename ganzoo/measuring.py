@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import plugins, registry, runs
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
@@ -61,8 +61,20 @@ def measure(
     check_done(folder, "measured")
     recipe = _with_metrics(folder, own, metrics, overrides)
     order = [each.spec.type for each in own.metrics]
-    measure_run(recipe, folder, shown(progress), order=order, merging=True)
+    with plugins.installed().listening(listeners(own)):
+        measure_run(recipe, folder, shown(progress), order=order, merging=True)
     return Run(folder, own)
+
+
+def listeners(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's listeners, built, by the names that messages give them."""
+    from ganzoo.engine.parts import base_context
+
+    context = base_context(recipe)
+    return {
+        f"{each.plugin.name} (listener '{each.name}')": each.spec.build(context)
+        for each in recipe.listeners
+    }
 
 
 def _with_metrics(

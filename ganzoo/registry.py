@@ -106,17 +106,24 @@ class Registry:
                 return f"plugin {plugin.name} ({plugin.version}), which {plugin.error}{add}"
         if found:
             return f"{distribution}: pip install --upgrade {distribution}"
-        if not any(plugin.distribution in known_offers() for plugin in self.plugins):
+        zoo = _known()["zoo"]
+        if distribution in zoo and not any(plugin.distribution in zoo for plugin in self.plugins):
             return f'{distribution}: pip install "{plugins.CORE}[zoo]" brings it and all the others'
         return f"{distribution}: pip install {distribution}"
 
 
 @functools.cache
+def _known() -> Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]:
+    """What known.json holds: the plugins that the extra `zoo` brings, and those that it leaves
+    `apart`, as they bring large libraries."""
+    known: dict[str, dict[str, dict[str, list[str]]]]
+    known = json.loads(Path(__file__).with_name("known.json").read_text(encoding="utf-8"))
+    return known
+
+
 def known_offers() -> Mapping[str, Mapping[str, Sequence[str]]]:
     """What the plugins that are developed with the core offer: types by kind, by distribution."""
-    offers: dict[str, dict[str, list[str]]]
-    offers = json.loads(Path(__file__).with_name("known.json").read_text(encoding="utf-8"))
-    return offers
+    return {name: offers for group in _known().values() for name, offers in group.items()}
 
 
 def known_offer(kind: str, name: str) -> str | None:

@@ -33,7 +33,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -214,7 +213,7 @@ class RunFolder:
     def made_at_the_end(self) -> list[Path]:
         """Weights, priors, pictures and values of metrics, which a longer run makes anew."""
         patterns = ("*.safetensors", "priors/*", "pictures/*", "measures/*", "evaluation.json")
-        found = chain.from_iterable(map(self.path.glob, patterns))
+        found = (path for pattern in patterns for path in self.path.glob(pattern))
         return sorted(filter(Path.is_file, found))
 
 

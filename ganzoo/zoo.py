@@ -14,7 +14,7 @@ from ganzoo.api import hookimpl
 from ganzoo.errors import UserError, one_of
 from ganzoo.folders import warn_of_cache
 from ganzoo.interruption import handled
-from ganzoo.measuring import measure_run
+from ganzoo.measuring import listeners, measure_run
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.references import find_run
 from ganzoo.run import Run, open_run, own_recipe, refuse_overrides, says_how_to_compute
@@ -194,7 +194,7 @@ def _resume_done(run: Run, progress: Listener, called: Mapping[str, Any]) -> Run
             f"{run.path} is done: there is nothing to resume",
             hint=f"`ganzoo resume {run.path} train.iterations=...` trains it for longer",
         )
-    with plugins.installed().listening({**_listeners(run.recipe), **called}):
+    with plugins.installed().listening({**listeners(run.recipe), **called}):
         measure_run(run.recipe, run.folder, progress)
     return run
 
@@ -213,23 +213,12 @@ def _run(
     loaded, first = plugins.installed(), group_from_environment().first
     if first and recipe.reads_features:
         warn_of_cache()  # said before hours of training
-    with handled("raise"), loaded.listening({**_listeners(recipe), **called} if first else {}):
+    with handled("raise"), loaded.listening({**listeners(recipe), **called} if first else {}):
         train_recipe(recipe, folder, loaded, progress, resume=resume)
         if recipe.metrics and first:
             measure_run(recipe, folder, progress)
     # Processes other than the first have no folder that they could read the recipe from.
     return Run(folder, recipe)
-
-
-def _listeners(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's listeners, built, by the names that messages give them."""
-    from ganzoo.engine.parts import base_context
-
-    context = base_context(recipe)
-    return {
-        f"{each.plugin.name} (listener '{each.name}')": each.spec.build(context)
-        for each in recipe.listeners
-    }
 
 
 def called_back(callbacks: Callbacks) -> dict[str, Any]:

@@ -141,6 +141,11 @@ class TestPluginsOfThisRepository:
             'ganzoo-dcgan: pip install "ganzoo-core[zoo]" brings it and all the others'
         )
 
+    def test_one_that_the_extra_leaves_out(self) -> None:
+        assert refusal(Registry([PARTS]), "listener", "wandb").endswith(
+            "listener 'wandb' is offered by ganzoo-wandb: pip install ganzoo-wandb"
+        )
+
     @pytest.mark.parametrize(
         ("kind", "name"), [("loss", "dcgan"), ("generator", "stranger:dcgan"), ("generator", "")]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -293,6 +294,21 @@ def test_a_resumed_run_calls_them_again(
         *("finished", "evaluated"),
     ]
     assert CALLS[0][2].start_iteration == 2
+
+
+def test_a_run_that_is_measured_later_tells_them(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ganzoo.train(load("recorder"), runs=tmp_path)
+    CALLS.clear()
+    registry = Registry([*plugins.installed().all, MINE])
+    for module in ("ganzoo.run", "ganzoo.measuring"):
+        monkeypatch.setattr(f"{module}.load_recipe", partial(load_recipe, registry=registry))
+    measured = ganzoo.measure(run.path, ["wasserstein"])
+    (call,) = CALLS
+    assert call[1] == "evaluated"
+    assert (call[2].folder, *call[3:]) == (run.path, 4, measured.evaluation["values"])
+    assert measured.evaluation["values"]
 
 
 @pytest.mark.parametrize(
