@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from filelock import FileLock, Timeout
 
+from ganzoo.data import DataDescription
 from ganzoo.engine.backend import arithmetic, choose_device
 from ganzoo.engine.checkpoints import newest_checkpoint
 from ganzoo.engine.environment import changes, check_same_data
@@ -238,9 +239,8 @@ def _train_recipe(
             if resume:
                 restore(session, folder, warn)
                 make_longer(session, folder, warn)
-            generated, real = recipe.evaluate.samples, session.parts.description.real_samples
-            for name, reason in shortages(recipe.metrics, generated, real).items():
-                events.emit("warned", f"metric '{name}' will be left out: {reason}")
+            for sentence in unwise(recipe, session.parts.description):
+                events.emit("warned", sentence)
             with interruption.answering("note"):
                 events.emit("started", session, folder)
                 if session.iteration in session.snapshots:
@@ -265,6 +265,18 @@ def _train_recipe(
             f"the run failed: {describe(error)}",
             hint=f"the traceback is in {folder.traceback}",
         ) from error
+
+
+def unwise(recipe: Recipe, data: DataDescription) -> Iterator[str]:
+    """What turns out to be unwise about a recipe when its data are there, in sentences."""
+    if data.training_samples < (size := recipe.train.batch_size):
+        yield (
+            f"a batch of {size} is more than the {data.training_samples} samples there are to train"
+            " on, and holds some of them twice: a smaller train.batch_size may help"
+        )
+    generated, real = recipe.evaluate.samples, data.real_samples
+    for name, reason in shortages(recipe.metrics, generated, real).items():
+        yield f"metric '{name}' will be left out: {reason}"
 
 
 def stopped_at_once(folder: RunFolder, events: Events, number: int) -> InterruptedRun:

@@ -216,6 +216,14 @@ def test_a_metric_that_is_left_out_is_named_before_and_after(
     assert f"metric 'fid' is left out: {reason}" in result.stderr
 
 
+def test_fewer_samples_than_a_batch_are_told_before_training(
+    command: Command, recipe: Path
+) -> None:
+    result = command("run", recipe, "train.batch_size=1600", "train.iterations=1")
+    assert result.returncode == 0
+    assert "a batch of 1600 is more than the 1500 samples there are to train on" in result.stderr
+
+
 def test_a_value_that_is_no_number_is_shown(
     command: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
