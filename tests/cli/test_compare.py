@@ -68,8 +68,8 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
     lines = result.stderr.splitlines()
     assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
     data = json.loads(Path("out/comparison.json").read_text())
-    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent", "mixture"]
-    labels = ["tiny", "tiny-vae, prior latent", "tiny-vae, prior mixture"]
+    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent)", "mixture)"]
+    labels = ["tiny", "tiny-vae (prior latent)", "tiny-vae (prior mixture)"]
     assert [model["label"] for model in data["models"]] == labels
     (fid,) = (line for line in lines if line.startswith("fid (-)"))
     mean = data["models"][0]["summaries"][f"fid[{data['extractor']['name']}]"]["mean"]
@@ -82,6 +82,7 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
         )
         for line in lines
     )
+    assert lines[-1].startswith("One seed shows no difference: FID ")
     assert len(list(Path("runs/tiny-vae").iterdir())) == 1
     assert {file.name for file in Path("out").iterdir()} == {
         *("report.html", "comparison.json", "comparison.md"),
@@ -313,7 +314,7 @@ def test_a_narrow_terminal_has_several_tables(
         "ganzoo.cli.compare.stderr",
         lambda: Console(stderr=True, width=width, force_terminal=True, no_color=True),
     )
-    labels = ["digits-dcgan", "digits-vae, prior mixture", "digits-argmax"]
+    labels = ["digits-dcgan", "digits-vae (prior mixture)", "digits-argmax"]
     name = "precision-recall/recall"
     show(document({name: "higher"}, *(model(label, {name: seeds(0.5)}) for label in labels)))
     err = capsys.readouterr().err
