@@ -65,9 +65,8 @@ def evidence(comparison: ComparisonDocument) -> str:
         sentences.append(f"Over {seeds} their 95 % intervals do not overlap.")
     undecided = [model["label"] for model in ranked[1:] if model["label"] not in beaten]
     if beaten and undecided:
-        sentences.append(
-            f"{first['label']} beats {listed(beaten)}, but is not shown to beat {listed(undecided)}."
-        )
+        but = f"but is not shown to beat {listed(undecided)}."
+        sentences.append(f"{first['label']} beats {listed(beaten)}, {but}")
     if missing := len(comparison["models"]) - len(ranked):
         have = "has" if missing == 1 else "have"
         sentences.append(f"{counted(missing, 'model')} {have} no finite value.")

@@ -110,6 +110,35 @@ def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_tables_and_plots_are_exported_without_measuring_again(command: Command, gan: Path) -> None:
+    assert command("compare", gan).returncode == 0
+    assert not Path("comparison/exports").exists()
+    measured = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("measures/*")}
+    assert measured
+    assert command("compare", gan, "--export", "tex, csv,svg").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("measures/*")} == measured
+    exported = {path.name for path in Path("comparison/exports").iterdir()}
+    assert {"table.tex", "values.csv", "fid.svg"} <= exported
+    assert not any(name.endswith(".pdf") for name in exported)
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_comparison_is_not_replaced_in_silence(
+    command: Command, gan: Path, vae: Path
+) -> None:
+    assert command("compare", gan).returncode == 0
+    refused = command("compare", vae)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "comparison holds another comparison: "
+        "ganzoo compare tiny.toml --runs runs --out comparison\n"
+        "  = --out names another folder; --replace gives up the one that is there\n"
+    )
+    assert command("compare", vae, "--replace").returncode == 0
+    assert json.loads(Path("comparison/comparison.json").read_text())["title"] == "tiny-vae"
+
+
+@pytest.mark.usefixtures("quick")
 def test_notes_of_recipes_are_shown_once_before_training(
     command: Command, write_recipe: WriteRecipe
 ) -> None:
@@ -182,6 +211,10 @@ def test_a_run_that_fails_costs_only_itself(
         (["train.iterations=5"], "nothing to compare\n  = give two recipes, or folders of runs\n"),
         (["tiny.toml", "--budget", "an hour"], "'an hour' is no budget\n  = iterations=2000, "),
         (["tiny.toml", "--launcher", "slurm"], "no launcher is called 'slurm'\n  = local, ray\n"),
+        (
+            ["tiny.toml", "--export", "tex,png"],
+            "a comparison is not exported as 'png'\n  = --export tex,csv,svg,pdf\n",
+        ),
         (["tiny.toml", "nothing"], "there is no recipe and no run nothing\n"),
         (["tiny.toml", "tiny.toml"], "tiny.toml trains the same model as a recipe before it\n"),
         (["tiny.toml", "points.toml"], "'points' and 'tiny' have different data: data."),

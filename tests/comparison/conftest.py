@@ -107,6 +107,7 @@ class FeatureMetric(MetricSpec):
     type: ClassVar[str] = "test-features"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"distance": "lower"}
+    labels: ClassVar[Mapping[str, str]] = {"distance": "Distance of features"}
 
     def build(self, context: BuildContext) -> Means:
         return Means("distance")

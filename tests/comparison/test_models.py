@@ -81,6 +81,8 @@ def test_columns_with_a_better_way_come_first(finished: Comparison) -> None:
         "headline": True,
     }
     assert by_name["test-mean/generated"]["better"] is None
+    assert by_name["test-mean/generated"]["label"] == "Test mean: generated"
+    assert by_name[f"test-features/distance[{features}]"]["label"] == "Distance of features"
     assert by_name[f"test-features/distance[{features}]"]["meaning"] == "The same in features."
 
 
