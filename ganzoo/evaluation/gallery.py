@@ -17,6 +17,7 @@ from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
+    GAP,
     Picture,
     arc_between,
     columns_for,
@@ -66,6 +67,11 @@ class LabelledPicture(NamedTuple):
     """The model's place, or None for the data."""
     picture: Picture
     note: str = ""
+
+
+def strip_pitch(strip: Picture) -> int:
+    """Pixels from one sample of a row to the next."""
+    return (strip.width + GAP) // STRIP
 
 
 class Frame(NamedTuple):
@@ -233,7 +239,7 @@ class Gallery:
         """
         if self.images and self.models:
             x = self.real(STRIP)
-            shown = picture(tile(x, len(x)), f"{len(x)} real samples in a row")
+            shown = picture(tile(x, STRIP), f"{len(x)} real samples in a row")
             yield LabelledPicture("real samples", None, shown)
         models = {model.label: model for model in self.models}
         for model in (models[label] for label in labels if label in models):

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from ganzoo.evaluation import report_headline, report_tables, report_text
 from ganzoo.evaluation.document import ComparisonDocument
 from ganzoo.evaluation.figures import DASHES, MARKERS, PAGE, SERIES, page_svg
-from ganzoo.evaluation.gallery import Gallery
+from ganzoo.evaluation.gallery import Gallery, strip_pitch
 from ganzoo.evaluation.plots import PROGRESS, Plot, all_plots
 from ganzoo.runs import write_text
 from ganzoo.templates import templates
@@ -97,6 +97,7 @@ def _pictures(comparison: ComparisonDocument) -> dict[str, Any]:
         "traversals": list(gallery.traversals()),
         "codes": list(gallery.codes()),
         "neighbours": list(gallery.neighbours()),
+        "pitch": strip_pitch,
         "strips": list(gallery.strips(report_headline.leading(comparison, STRIPS))),
         "dots": dots,
         "first": next(
