@@ -347,6 +347,13 @@ class StatisticsRow(Row):
 
 
 @with_config(ConfigDict(extra="allow"))
+class TimingRow(Row):
+    """A line of timing.jsonl."""
+
+    seconds: Amount
+
+
+@with_config(ConfigDict(extra="allow"))
 class WarningRow(Row):
     """A line of warnings.jsonl."""
 

@@ -335,6 +335,8 @@ class MetricSpec(ComponentSpec):
     """Which way each value is better; one that is not named here says what is, not how good."""
     bounds: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {}
     """What a value can never be less than, and more than: no interval reaches beyond."""
+    labels: ClassVar[Mapping[str, str]] = {}
+    """What people call each value: `Recall`, `Classes covered`. Others are shown by their names."""
     collapse: ClassVar[Mapping[str, float]] = {}
     """By value, the factor by which its end must be worse than its best on the way for the run
     to be flagged as collapsed."""
@@ -348,8 +350,24 @@ class MetricSpec(ComponentSpec):
         """Real samples, and generated ones, with fewer of which the metric is left out."""
         return 1
 
+    @classmethod
+    def label(cls, value: str) -> str:
+        """What people call a value; of one without a label, its name in words."""
+        return cls.labels.get(value) or in_words(value_name(cls.type, value))
+
     @abstractmethod
     def build(self, context: BuildContext) -> Metric: ...
+
+
+def value_name(type: str, value: str) -> str:
+    """The name of a value of a metric, but for the extractor: `fid`, `modes/kl`."""
+    return type if value == type else f"{type}/{value}"
+
+
+def in_words(name: str) -> str:
+    """The name of a value as people read it: `Class accuracy: class 7`."""
+    words = name.replace("-", " ").replace("/", ": ")
+    return words[:1].upper() + words[1:]
 
 
 class ProbeSpec(ComponentSpec):

@@ -110,7 +110,7 @@ LAYERS: Mapping[str, Layer] = {
         (
             *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
             *("folders", "digests", "data", "pictures", "templates", "engine.*", "sampling"),
-            "evaluation.*",
+            *("unfinished", "evaluation.*"),
         ),
         heavy=True,
     ),
@@ -183,7 +183,7 @@ LAYERS: Mapping[str, Layer] = {
     **dict.fromkeys(
         (
             *("comparison.budget", "comparison.jobs", "comparison.launchers"),
-            *("comparison.entrants", "comparison.comparing"),
+            *("comparison.entrants", "comparison.comparing", "comparison.request"),
         ),
         COMPARISON,
     ),

@@ -51,6 +51,13 @@ def compare(
     launcher: Annotated[
         str, typer.Option(help="local: one run after the other; ray: on a Ray cluster.")
     ] = "local",
+    export: Annotated[
+        str | None,
+        typer.Option(help="Further files: tex, csv, svg and pdf, or some of them: tex,csv."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up another comparison in the folder.")
+    ] = False,
 ) -> None:
     """Compare recipes or runs, and write a report.
 
@@ -70,11 +77,14 @@ def compare(
         out=out,
         runs=runs,
         launcher=launcher,
+        export=[] if export is None else [each.strip() for each in export.split(",")],
+        replace=replace,
         display=display,
         report=tell,
     )
     if talks():
         show(comparison.data)
+        tell(comparison.headline)
         print_place(comparison.out / "report.html")
 
 

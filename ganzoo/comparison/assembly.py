@@ -8,9 +8,15 @@ from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 
-from ganzoo.comparison.budget import Budget
 from ganzoo.comparison.entrants import Entrant
-from ganzoo.comparison.models import differences, model_entries, value_columns, winners
+from ganzoo.comparison.models import (
+    differences,
+    headline_entry,
+    model_entries,
+    value_columns,
+    winners,
+)
+from ganzoo.comparison.request import Request
 from ganzoo.engine.environment import versions
 from ganzoo.errors import RunError
 from ganzoo.evaluation.document import FORMAT, ComparisonDocument, ExtractorEntry, RunMeasures
@@ -23,7 +29,7 @@ from ganzoo.specs import ComponentSpec
 def assemble(
     entrants: Sequence[Entrant],
     measuring: Sequence[Component[ComponentSpec]],
-    budget: Budget | None,
+    request: Request,
     command: str,
 ) -> ComparisonDocument:
     """Everything that was measured, and what follows from it.
@@ -33,6 +39,7 @@ def assemble(
     measures, extractor = shared_measures(entrants)
     models = model_entries(entrants)
     columns = value_columns(entrants, models)
+    budget = request.budget
     first = entrants[0].recipe
     environments = list(_environments(entrants))
     if not environments:
@@ -51,6 +58,7 @@ def assemble(
         "title": ", ".join(entrant.recipe.name for entrant in entrants),
         "created": f"{datetime.now():%Y-%m-%dT%H:%M:%S}",
         "command": command,
+        "request": request.entry(),
         "ganzoo": version(CORE),
         "device": environments[0]["choices"].get("device", "unknown"),
         "versions": {"torch": environments[0]["torch"], **dict(sorted(plugins.items()))},
@@ -68,6 +76,7 @@ def assemble(
         "generated": measures["generated"],
         "real": measures["real"],
         "real_from": measures["real_from"],
+        "headline": headline_entry(models, columns),
         "columns": columns,
         "models": models,
         "differences": differences(entrants),

@@ -30,6 +30,11 @@ class Budget:
     """`iterations`, `images` (real samples read) or `seconds` of training on this machine."""
     amount: int
 
+    @property
+    def option(self) -> str:
+        """As `--budget` takes it: `images=1000000`."""
+        return f"{self.kind}={self.amount}"
+
     def __str__(self) -> str:
         return f"{self.amount:,} {self.kind} each"
 

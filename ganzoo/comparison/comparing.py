@@ -7,14 +7,15 @@ The comparison is plain data; `ganzoo.evaluation.report` turns it into pages.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import shlex
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import local, registry
+from ganzoo import registry
 from ganzoo.comparison.budget import Budget
 from ganzoo.comparison.entrants import (
     Entrant,
@@ -22,10 +23,12 @@ from ganzoo.comparison.entrants import (
     check_same_data,
     enter,
     plan,
+    run_of,
     with_seed,
 )
 from ganzoo.comparison.jobs import Job, known_data
 from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
+from ganzoo.comparison.request import Request, check_folder
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.folders import KEEP, why_nothing_is_kept
 from ganzoo.interruption import handled, number_of
@@ -55,6 +58,13 @@ class Comparison:
         """The tables, for a notebook."""
         return (self.out / "comparison.md").read_text(encoding="utf-8")
 
+    @property
+    def headline(self) -> str:
+        """What the comparison shows, in one sentence."""
+        from ganzoo.evaluation.report_headline import sentence
+
+        return sentence(self.data)
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -79,6 +89,8 @@ def compare(
     out: str | Path = "comparison",
     runs: str | Path = "runs",
     launcher: str = "local",
+    export: Sequence[str] = (),
+    replace: bool = False,
     display: Callable[[], Listener] | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
@@ -92,16 +104,21 @@ def compare(
     say how finished runs are measured. `launcher` is `local` or `ray`; `display` makes the
     listener that shows a run's progress in its process, and `report` is called with a sentence
     for what is unwise about a recipe, and for each run that is measured or has failed. Writes
-    `report.html`, `comparison.json` and `comparison.md` into `out`.
+    `report.html`, `comparison.json` and `comparison.md` into `out`, and into `out/exports` the
+    table, the values and the plots in the formats `export`: `tex`, `csv`, `svg`, `pdf`.
 
-    Each run has a process of its own: a script that calls this does so below
-    `if __name__ == "__main__":`. Raises `UserError` for targets that cannot be compared,
+    Where `out` holds a comparison, only one that asks for the same again, or for more targets or
+    seeds, takes its place; others do with `replace`. Each run has a process of its own: a script
+    that calls this does so below `if __name__ == "__main__":`. Raises `UserError` for targets that
+    cannot be compared, for formats that there are not and for a folder with another comparison,
     `InterruptedRun` after a signal and `RunError` if every run fails. A run that fails beside
     others is named in the result.
     """
     from ganzoo.comparison.assembly import assemble
+    from ganzoo.evaluation.exports import check_formats, renew_exports
     from ganzoo.evaluation.report import write_report
 
+    check_formats(export)
     chosen_launcher = make_launcher(launcher)
     out, runs = Path(out), Path(runs)
     entrants = enter(targets, overrides)
@@ -116,7 +133,11 @@ def compare(
         raise UserError(
             f"no report can be written to {out}: {error.strerror}", hint="--out names a folder"
         ) from error
-    command = describe_command(targets, seeds, budget, overrides, out, runs, launcher)
+    request = requested(targets, overrides, seeds, budget)
+    if not replace:
+        check_folder(out, request)
+    command = request.command(out, runs, launcher)
+    again = f"{command} --replace" if replace else command
     told = functools.cache(report)  # the same is not told twice
     try:
         with handled("raise"):
@@ -129,13 +150,14 @@ def compare(
                 for note in entrant.notes(overrides):
                     told(f"note: {note}")
             run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
-            data = assemble(entrants, protocol.components, budget, command)
+            data = assemble(entrants, protocol.components, request, command)
             write_json(out / "comparison.json", data)
             write_report(data, out)
+            renew_exports(data, out, export, replace=replace)
     except KeyboardInterrupt as stop:
         raise InterruptedRun(
             "the comparison was stopped",
-            hint=f"`{command}` resumes it from the runs' checkpoints",
+            hint=f"`{again}` resumes it from the runs' checkpoints",
             number=number_of(stop),
         ) from None
     return Comparison(data, out)
@@ -184,7 +206,9 @@ def measurable(
     short = shortages(protocol.metrics, protocol.evaluate.samples, data.real_samples)
     for name, reason in short.items():
         report(f"metric '{name}' is left out: {reason}")
-    return replace(protocol, metrics=[m for m in protocol.metrics if m.spec.type not in short])
+    return dataclasses.replace(
+        protocol, metrics=[m for m in protocol.metrics if m.spec.type not in short]
+    )
 
 
 def choose_protocol(entrants: Sequence[Entrant]) -> Protocol:
@@ -252,23 +276,16 @@ def run_all(
         report(f"{number}/{len(jobs)}  {entrant.recipe.name}, seed {seed}: {state}")
 
 
-def describe_command(
+def requested(
     targets: Sequence[str | Path],
+    overrides: Sequence[str],
     seeds: int | None,
     budget: Budget | None,
-    overrides: Sequence[str],
-    out: Path,
-    runs: Path,
-    launcher: str,
-) -> str:
-    """The command line that repeats the comparison."""
-    words = ["ganzoo", "compare", *(str(target) for target in targets), *overrides]
-    if seeds is not None:
-        words += ["--seeds", str(seeds)]
-    if budget is not None:
-        words += ["--budget", f"{budget.kind}={budget.amount}"]
-    if launcher != "local":
-        words += ["--launcher", launcher]
-    for plugin in local.named():
-        words += ["--plugin", str(plugin.path)]
-    return shlex.join([*words, "--runs", str(runs), "--out", str(out)])
+) -> Request:
+    """What a comparison is asked for; `targets` are there."""
+    runs = [run_of(target) for target in targets]
+    meant = [
+        os.path.normpath(target if run is None else run.path)
+        for target, run in zip(targets, runs, strict=True)
+    ]
+    return Request(tuple(map(str, targets)), tuple(meant), tuple(overrides), seeds, budget)

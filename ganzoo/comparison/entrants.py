@@ -65,11 +65,10 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
         raise UserError("nothing to compare", hint="give two recipes, or folders of runs")
     entrants: dict[str, Entrant] = {}
     for target in targets:
-        path = Path(target)
-        there = os.path.exists(recipe_file(path))
-        if os.path.isdir(path) or (not there and path.suffix != ".toml"):
-            enter_run(_find(target), entrants, overrides)
+        if (run := run_of(target)) is not None:
+            enter_run(run, entrants, overrides)
             continue
+        path = Path(target)
         recipe = load_recipe(path, *overrides)
         fingerprint = with_seed(recipe, 0).fingerprint
         if fingerprint in entrants:
@@ -80,8 +79,12 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
     return list(entrants.values())
 
 
-def _find(target: str | Path) -> RunFolder:
-    """The run that a target means. Raises `UserError` where it means none."""
+def run_of(target: str | Path) -> RunFolder | None:
+    """The run that a target means, None for a recipe. Raises `UserError` where it means neither."""
+    path = Path(target)
+    there = os.path.exists(recipe_file(path))
+    if not os.path.isdir(path) and (there or path.suffix == ".toml"):
+        return None
     try:
         found = find_run(target)
     except UserError as error:

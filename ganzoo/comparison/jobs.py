@@ -21,6 +21,7 @@ from ganzoo.runs import (
     Environment,
     RunFolder,
     StatisticsRow,
+    TimingRow,
     damaged,
     find_run_folder,
     read_json,
@@ -144,6 +145,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
     read_json(folder.environment, Environment)
     read_rows(folder.statistics, StatisticsRow)
+    read_rows(folder.timing, TimingRow)
     kept_snapshots(folder)
     path = folder.measures(key)
     if not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 from ganzoo import registry, runs
 from ganzoo.comparison.entrants import Entrant
 from ganzoo.comparison.jobs import Outcome
-from ganzoo.comparison.statistics import paired, summary, winner
+from ganzoo.comparison.statistics import paired, separate, summary, winner
 from ganzoo.errors import RunError
 from ganzoo.evaluation.document import (
     ColumnEntry,
     Cost,
     DifferenceEntry,
+    HeadlineEntry,
     ModelEntry,
     RunEntry,
     RunMeasures,
+    StatisticsEntry,
+    headline_column,
 )
 from ganzoo.runs import RunFolder
+from ganzoo.specs import in_words
 from ganzoo.status import Status, read_status
 
 
@@ -63,7 +68,7 @@ def _models_of(entrant: Entrant) -> Iterator[ModelEntry]:
     for prior in (own, *others):
         yield {
             "name": recipe.name,
-            "label": f"{recipe.name}, prior {prior}" if others else recipe.name,
+            "label": f"{recipe.name} (prior {prior})" if others else recipe.name,
             "prior": prior,
             "summary": recipe.summary,
             "recipe": tables,
@@ -105,11 +110,22 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
     return entry
 
 
-def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[dict[str, Any]]]:
+def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[StatisticsEntry]]:
     """What a run says of itself; of one that failed, nothing where that is damaged."""
     try:
         status = read_status(folder)
-        return status, runs.read_rows(folder.statistics, runs.StatisticsRow)
+        timing = runs.read_rows(folder.timing, runs.TimingRow)
+        seconds = {row["iteration"]: row["seconds"] for row in timing}
+        rows: list[StatisticsEntry] = [
+            {
+                "iteration": row["iteration"],
+                "images": row["images"],
+                "seconds": seconds.get(row["iteration"]),
+                "statistics": row["statistics"],
+            }
+            for row in runs.read_rows(folder.statistics, runs.StatisticsRow)
+        ]
+        return status, rows
     except RunError:
         if outcome.message is None:
             raise
@@ -167,20 +183,24 @@ def declared(entrants: Sequence[Entrant], key: str) -> dict[str, Any]:
 def value_columns(entrants: Sequence[Entrant], models: Sequence[ModelEntry]) -> list[ColumnEntry]:
     """A column for each value: first those that judge, of these first those of all models."""
     better = declared(entrants, "better")
-    meanings = {
-        entry.spec.type: entry.spec.summary() for entry in registry.installed().entries("metric")
-    }
+    metrics = {entry.spec.type: entry.spec for entry in registry.installed().entries("metric")}
     names = dict.fromkeys(name for model in models for name in model["summaries"])
-    columns: list[ColumnEntry] = [
-        {
-            "name": name,
-            "better": better.get(name),
-            "meaning": meanings.get(name.partition("[")[0].partition("/")[0], ""),
-            "headline": name in better,
-        }
-        for name in names
-    ]
-    everywhere = {name for name in names if all(name in model["summaries"] for model in models)}
+    columns: list[ColumnEntry] = []
+    for name in names:
+        plain = name.partition("[")[0]
+        kind, _, value = plain.partition("/")
+        metric: Any = metrics.get(kind)
+        columns.append(
+            {
+                "name": name,
+                "label": metric.label(value or kind) if metric else in_words(plain),
+                "better": better.get(name),
+                "meaning": metric.summary() if metric else "",
+                "headline": name in better,
+            }
+        )
+    measured = [model["summaries"] for model in models if model["summaries"]]
+    everywhere = {name for name in names if all(name in each for each in measured)}
     return sorted(
         columns, key=lambda column: (not column["headline"], column["name"] not in everywhere)
     )
@@ -199,6 +219,35 @@ def winners(models: Sequence[ModelEntry], columns: Sequence[ColumnEntry]) -> dic
             }
             labels[name] = winner(summaries, better)
     return labels
+
+
+def headline_entry(
+    models: Sequence[ModelEntry], columns: Sequence[ColumnEntry]
+) -> HeadlineEntry | None:
+    """What the value shows that stands for the comparison; None where no value judges all."""
+    column = headline_column(columns, models)
+    if column is None or column["better"] is None:
+        return None
+    name, better = column["name"], column["better"]
+    finite = [
+        model
+        for model in models
+        if name in model["summaries"] and math.isfinite(model["summaries"][name]["mean"])
+    ]
+    sign = 1 if better == "lower" else -1
+    ranking = sorted(finite, key=lambda model: sign * model["summaries"][name]["mean"])
+    best, others = ranking[:1], ranking[1:]
+    beaten = [
+        other["label"]
+        for first in best
+        for other in others
+        if separate(first["summaries"][name], other["summaries"][name], better)
+        or (
+            (difference := paired(by_seed(first, name), by_seed(other, name), better))
+            and difference["verdict"] == "better"
+        )
+    ]
+    return {"name": name, "ranking": [model["label"] for model in ranking], "beaten": beaten}
 
 
 def differences(entrants: Sequence[Entrant]) -> list[DifferenceEntry]:

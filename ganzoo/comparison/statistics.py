@@ -91,17 +91,19 @@ def paired(
     }
 
 
+def separate(one: Summary, other: Summary, better: Direction) -> bool:
+    """Whether the interval of one mean lies wholly on the better side of another's."""
+    if one["low"] is None or one["high"] is None or other["low"] is None or other["high"] is None:
+        return False
+    return one["high"] < other["low"] if better == "lower" else other["high"] < one["low"]
+
+
 def winner(summaries: Mapping[str, Summary], better: Direction) -> str | None:
     """The name whose interval is separate from all others on the better side, or None."""
-    # Mirrored where higher is better, so that lower is better always.
-    intervals: dict[str, tuple[float, float]] = {}
-    for name, each in summaries.items():
-        low, high = each["low"], each["high"]
-        if low is None or high is None:
-            return None
-        intervals[name] = (low, high) if better == "lower" else (-high, -low)
-    if len(intervals) < 2:
+    if len(summaries) < 2:
         return None
-    best = min(intervals, key=lambda name: intervals[name][1])
-    others = [low for name, (low, _) in intervals.items() if name != best]
-    return best if intervals[best][1] < min(others) else None
+    for name, each in summaries.items():
+        others = (other for label, other in summaries.items() if label != name)
+        if all(separate(each, other, better) for other in others):
+            return name
+    return None

@@ -1,47 +1,34 @@
-"""Charts of a report: curves as SVG in the colours of the page.
-
-Instead of colours, the SVG has custom properties of the page's style (`--ink`, `--series-0`, ...),
-so that one chart serves the light theme and the dark one.
-"""
+"""Curves of a report: values over training."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-SERIES = 8
-"""Colours of lines: custom properties `--series-0` to `--series-7`."""
-DASHES = ("solid", "dashed", "dotted", "dashdot")
-MARKERS = ("o", "s", "^", "D", "v")
+from ganzoo.evaluation.figures import (
+    DASHES,
+    MARKERS,
+    PAGE,
+    TEXT,
+    Palette,
+    dress,
+    new_figure,
+    page_svg,
+)
+
 MOST_POINTS = 200
 """Longer lines are reduced to about as many points."""
-MARGINS = {"left": 0.13, "right": 0.985, "bottom": 0.18, "top": 0.97}
-"""Of the axes, as shares of the chart."""
+HEIGHT, MARGINS = 220.0, (46.8, 5.4, 39.7, 6.6)
+"""Points of a figure, and left, right, below and above its axes."""
+KEYS = 15.0
+"""Points of a line of the key, which a file has above the axes."""
 WIDE = 50.0
 """Positive values that span a greater factor are drawn on a logarithmic axis."""
-
-# Placeholders for custom properties of the page, which matplotlib does not accept as colours.
-INK, RULE = "#010203", "#020304"
-
-SVG_CLEANING = (
-    (r"^.*?<svg [^>]*viewBox=(\"[^\"]*\")[^>]*>", r"<svg viewBox=\1>"),
-    (r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", ""),
-    (r" id=\"[A-Za-z][\w.]*_\d+\"", ""),
-    (r" font-family: [^;\"]*;?", ""),
-    (r"\s+", " "),
-    (INK, "var(--muted)"),
-    (RULE, "var(--rule)"),
-)
-"""Patterns that are replaced in matplotlib's SVG: its XML header, metadata, styles that would
-apply to the whole page, ids that nothing refers to, the font and the placeholder colours."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +44,60 @@ def curve_chart(name: str, lines: Sequence[Line], x_label: str, *, markers: bool
     """An SVG of 360 x 220 points for a page that defines the colours.
 
     `name` must be unique in the page: ids are made from it. Besides its colour, a series has its
-    own markers (`markers`) or dashes. Values that are not finite leave a gap.
+    own markers (`markers`) or dashes, and its lines have the class `of-<series>`. Values that are
+    not finite leave a gap.
     """
-    figure = Figure(figsize=(5, 3.06))
+    return page_svg(draw_curves(lines, x_label, PAGE, markers=markers), name)
+
+
+def draw_curves(
+    lines: Sequence[Line],
+    x_label: str,
+    palette: Palette,
+    *,
+    markers: bool = False,
+    y_label: str = "",
+    key: Sequence[tuple[str, int]] = (),
+) -> Figure:
+    """The figure of `curve_chart`; a file has to have a `y_label`, and a `key`: names of series."""
+    left, right, below, above = MARGINS
+    room, side = KEYS * len(key), KEYS if y_label else 0
     # The same margins in all charts, so that their axes are aligned.
-    axes = figure.subplots(gridspec_kw=MARGINS)
-    for line in lines:
-        x, y = _thinned(line)
-        axes.plot(
-            x,
-            y,
-            color=_placeholder(line.series),
-            linewidth=1.1,
-            linestyle="solid" if markers else DASHES[line.series % len(DASHES)],
-            marker=MARKERS[line.series % len(MARKERS)] if markers else "",
-            markersize=4.5,
-        )
+    figure, axes = new_figure(HEIGHT + room, (left + side, right, below, above + room))
+    looks: list[dict[str, Any]] = [
+        {
+            "color": palette.colour(series),
+            "linewidth": 1.1 if markers else 1.4,
+            "linestyle": "solid" if markers else DASHES[series % len(DASHES)],
+            "marker": MARKERS[series % len(MARKERS)] if markers else "",
+            "markersize": 4.5,
+        }
+        for series in [*(line.series for line in lines), *(series for _, series in key)]
+    ]
+    for line, look in zip(lines, looks, strict=False):
+        axes.plot(*_thinned(line), gid=f"of-{line.series}", **look)
     if _spans_wide(lines):
         axes.set_yscale("log")
     axes.set_xlabel(x_label)
-    _dress(axes)
-    return _svg(figure, name)
+    axes.set_ylabel(y_label, parse_math=False)
+    dress(axes, palette)
+    axes.grid(axis="y", color=palette.rule, linewidth=0.6)
+    if key:
+        handles = [axes.plot([], [], **look)[0] for look in looks[len(lines) :]]
+        legend = axes.legend(
+            handles,
+            [name for name, _ in key],
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2,
+            frameon=False,
+            fontsize=TEXT - 2,
+            labelcolor=palette.ink,
+            labelspacing=0.25,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # whatever a model is called
+    return figure
 
 
 def _thinned(line: Line) -> tuple[np.ndarray, np.ndarray]:
@@ -95,51 +115,3 @@ def _thinned(line: Line) -> tuple[np.ndarray, np.ndarray]:
 def _spans_wide(lines: Sequence[Line]) -> bool:
     values = [value for line in lines for value in line.y if math.isfinite(value)]
     return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
-
-
-def _dress(axes: Axes) -> None:
-    """Style the axes."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
-    axes.tick_params(which="both", color=RULE, labelcolor=INK, labelsize=11)
-    axes.xaxis.label.set(color=INK, size=11)
-    axes.grid(axis="y", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    if axes.get_xscale() == "linear":
-        axes.locator_params(axis="x", nbins=5)
-    axes.minorticks_off()
-    for axis in (axes.xaxis, axes.yaxis):
-        # matplotlib's default formatter has offsets and math text.
-        axis.set_major_formatter(lambda value, _: _tick(value))
-
-
-def _tick(value: float) -> str:
-    """`2,000`, `0.05`, `−3`, `2e−5`."""
-    # Ticks are sums of steps, so zero may be a rounding error.
-    value = 0 if abs(value) < 1e-12 else value
-    text = f"{value:,.6g}"
-    if 0 < abs(value) < 1e-3:  # zeros would not fit into the margin
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _placeholder(series: int) -> str:
-    """The colour that stands for that of a series."""
-    return f"#0a0b{series % SERIES:02x}"
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element with the page's colours and font, and with ids of its own."""
-    figure.patch.set_alpha(0)
-    figure.axes[0].patch.set_alpha(0)
-    buffer = io.BytesIO()
-    # Text stays text; the salt makes ids unique in the page and the same in every report.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue().decode()
-    for pattern, replacement in SVG_CLEANING:
-        text = re.sub(pattern, replacement, text, flags=re.DOTALL)
-    text = re.sub(r"#0a0b(\d\d)", lambda match: f"var(--series-{int(match[1], 16)})", text)
-    # Two decimals are enough for coordinates, which are in quotes; labels are not.
-    return re.sub(r'"[^"<>]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)

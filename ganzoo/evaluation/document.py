@@ -6,13 +6,13 @@ JSON knows no infinities and no NaN: where a number is not finite, the file has 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator
 from typing_extensions import TypedDict
 
-FORMAT = 2
+FORMAT = 3
 """Version of comparison.json."""
 
 Direction = Literal["higher", "lower"]
@@ -107,6 +107,23 @@ def headline(measures: Mapping[str, Any]) -> tuple[str, float] | None:
     return next((item for item in measures.get("values", {}).items() if item[0] in better), None)
 
 
+def headline_column(
+    columns: Sequence[ColumnEntry], models: Sequence[ModelEntry]
+) -> ColumnEntry | None:
+    """The column of the value that stands for a comparison.
+
+    As for one run it is the first one of which it is known which way is better, here of those that
+    all models have, but for models of which nothing was measured. None where there is none.
+    """
+    measured = [model["summaries"] for model in models if model["summaries"]]
+    everywhere = (
+        column
+        for column in columns
+        if column["better"] and all(column["name"] in each for each in measured)
+    )
+    return next(everywhere, None)
+
+
 class RunMeasures(Measures):
     """The same for a run of a comparison, with what sampling costs: measures/<how>.json."""
 
@@ -130,6 +147,18 @@ class Cost(TypedDict):
     """Peak memory of the process on the CPU, of the device otherwise."""
     sampling_seconds: float | None
     """Wall-clock time in which 1,000 samples are drawn."""
+
+
+class StatisticsEntry(TypedDict):
+    """What was logged of a run at one iteration."""
+
+    iteration: int
+    images: int
+    """Real samples that were read up to there."""
+    seconds: float | None
+    """Wall-clock time of training up to there; None where it was not kept."""
+    statistics: dict[str, Number]
+    """By name: `generator/loss`."""
 
 
 class RunEntry(TypedDict):
@@ -158,8 +187,8 @@ class RunEntry(TypedDict):
     recipe's own."""
     cost: Cost | None
     """None for a run that failed."""
-    statistics: list[dict[str, Any]]
-    """The rows of statistics.jsonl: `iteration`, `images` and `statistics` by name."""
+    statistics: list[StatisticsEntry]
+    """The rows of statistics.jsonl with the seconds of timing.jsonl."""
 
 
 class Summary(TypedDict):
@@ -221,12 +250,27 @@ class ColumnEntry(TypedDict):
 
     name: str
     """`fid[classifier@3f2a]`."""
+    label: str
+    """What people call it: `FID`."""
     better: Direction | None
     """None for a value that describes and does not judge."""
     meaning: str
     """One sentence on the metric."""
     headline: bool
     """Whether it judges: the values in the terminal's table and in the verdicts."""
+
+
+class HeadlineEntry(TypedDict):
+    """What is shown by the value that stands for the comparison."""
+
+    name: str
+    """Of the value, the first that judges and that every model has which was measured."""
+    ranking: list[str]
+    """Labels of the models by their means, the best first; those without a finite mean are left
+    out."""
+    beaten: list[str]
+    """Labels of the models that the first one is shown to be better than: their 95 % intervals do
+    not overlap, or that of the difference at equal seeds excludes zero."""
 
 
 class DifferenceEntry(TypedDict):
@@ -236,6 +280,19 @@ class DifferenceEntry(TypedDict):
     """Dotted: `loss.type`."""
     values: list[Any]
     """One for each recipe, null where it has no such key."""
+
+
+class RequestEntry(TypedDict):
+    """What was asked for: with the same words a comparison is repeated, with more it grows."""
+
+    targets: list[str]
+    """Recipes and runs."""
+    overrides: list[str]
+    """Changes to all recipes."""
+    seeds: int | None
+    """None where each recipe is trained with its own seed."""
+    budget: str | None
+    """`iterations=2000`; None where each run is as long as its recipe says."""
 
 
 class BudgetEntry(TypedDict):
@@ -267,6 +324,7 @@ class ComparisonDocument(TypedDict):
     """Local time, `2026-01-31T12:00:00`."""
     command: str
     """The command line that repeats the comparison."""
+    request: RequestEntry
     ganzoo: str
     """Version of ganzoo-core."""
     device: str
@@ -285,6 +343,8 @@ class ComparisonDocument(TypedDict):
     """Real samples that each metric was given."""
     real_from: Literal["held out", "train"]
     """Which real samples these are."""
+    headline: HeadlineEntry | None
+    """None where no value judges all models."""
     columns: list[ColumnEntry]
     """All values: first those that judge, among these first those that all models have."""
     models: list[ModelEntry]

@@ -17,6 +17,7 @@ from ganzoo.engine.checkpoints import kept_snapshots
 from ganzoo.evaluation.document import ComparisonDocument, RunEntry
 from ganzoo.evaluation.features import Features
 from ganzoo.evaluation.panels import (
+    GAP,
     Picture,
     arc_between,
     columns_for,
@@ -39,6 +40,8 @@ FEW = 25
 """Samples in a grid, and in one of the slider, of large images."""
 LARGE = 48
 """Pixels of a side from which on an image is large."""
+STRIP = 10
+"""Samples in a row of the first screen."""
 POINTS = 2000
 PATHS, PATH_STEPS = 4, 9
 DIMENSIONS, TRAVERSAL_STEPS = 6, 11
@@ -64,6 +67,11 @@ class LabelledPicture(NamedTuple):
     """The model's place, or None for the data."""
     picture: Picture
     note: str = ""
+
+
+def strip_pitch(strip: Picture) -> int:
+    """Pixels from one sample of a row to the next."""
+    return (strip.width + GAP) // STRIP
 
 
 class Frame(NamedTuple):
@@ -223,6 +231,26 @@ class Gallery:
             return picture(point_plot(x, self.data, transparent=True), alt)
         z, labels, columns = model.grid(self._count(count))
         return picture(tile(model.decode(z, labels), columns), alt)
+
+    def strips(self, labels: Sequence[str]) -> Iterator[LabelledPicture]:
+        """A row of samples of the data, where they are images, and of each model of `labels`.
+
+        Samples of a conditional model are of one class after the other.
+        """
+        if self.images and self.models:
+            x = self.real(STRIP)
+            shown = picture(tile(x, STRIP), f"{len(x)} real samples in a row")
+            yield LabelledPicture("real samples", None, shown)
+        models = {model.label: model for model in self.models}
+        for model in (models[label] for label in labels if label in models):
+            alt = f"The first samples of {model.label}"
+            if self.points:
+                shown = self._draw(model, STRIP, alt)
+            else:
+                classes = model.num_classes
+                labels_of = None if classes is None else torch.arange(STRIP) % classes
+                shown = picture(tile(model.decode(model.latents(STRIP), labels_of), STRIP), alt)
+            yield LabelledPicture(model.label, model.series, shown, f"seed {model.run['seed']}")
 
     def samples(self) -> Iterator[LabelledPicture]:
         """Samples of the data, where they are images, and of each model."""

@@ -31,7 +31,7 @@ from ganzoo.recipe.model import shortages
 from ganzoo.recipe.settings import Evaluate
 from ganzoo.runs import RunFolder, write_text
 from ganzoo.sampling import Sampler
-from ganzoo.specs import ExtractorSpec, MetricSpec
+from ganzoo.specs import ExtractorSpec, MetricSpec, value_name
 
 CHUNK = 1000
 """Samples that a metric is given at once."""
@@ -158,7 +158,7 @@ class _Evaluation:
 
     def name(self, spec: MetricSpec, value: str) -> str:
         """The full name of a value: `fid[classifier@3f2a]`, `modes/kl`."""
-        name = spec.type if value == spec.type else f"{spec.type}/{value}"
+        name = value_name(spec.type, value)
         if spec.reads == "samples" or self.features is None:
             return name
         return f"{name}[{self.features.extractor.name}]"

@@ -2,7 +2,7 @@
 
 comparison ──► report_text, report_tables
            ──► gallery (pictures from the runs)  ──► report.html, comparison.md
-           ──► curves (charts)
+           ──► plots (dots and curves)
 """
 
 from __future__ import annotations
@@ -10,51 +10,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ganzoo.evaluation import report_tables, report_text
-from ganzoo.evaluation.curves import MARKERS, SERIES, Line, curve_chart
-from ganzoo.evaluation.document import ComparisonDocument, RunEntry
-from ganzoo.evaluation.gallery import Gallery
+from ganzoo.evaluation import report_headline, report_tables, report_text
+from ganzoo.evaluation.document import ComparisonDocument
+from ganzoo.evaluation.figures import DASHES, MARKERS, PAGE, SERIES, page_svg
+from ganzoo.evaluation.gallery import Gallery, strip_pitch
+from ganzoo.evaluation.plots import PROGRESS, Plot, all_plots
 from ganzoo.runs import write_text
 from ganzoo.templates import templates
 
-SCHEDULED = "scheduled values"
-"""Title of the chart of values that the recipe changes over the run, such as learning rates."""
+STRIPS = 3
+"""Models whose samples are on the first screen, beside real ones."""
+TELLING = 5
+"""Differences of the recipes on the first screen."""
 
 
 class Chart(NamedTuple):
-    """Curves of the statistics of one phase."""
+    """A plot as the page shows it."""
 
-    title: str
-    svg: Markup
-    alt: str
-    legend: Sequence[str]
-    """Names of the series, in order."""
-
-
-class ValueChart(NamedTuple):
-    """Curves of one value, of all models."""
-
-    column: report_tables.Column
-    headline: bool
-    svg: Markup
-    alt: str
-    series: Sequence[int]
-    """The models that have a curve."""
-
-
-class TrainingCharts(NamedTuple):
-    """The curves of one model's training."""
-
-    label: str
-    series: int
-    charts: Sequence[Chart]
+    plot: Plot
+    column: report_tables.Column | None
+    """None for a statistic of training."""
+    drawings: Mapping[str, Markup]
+    """SVG elements by horizontal axis, as in `Plot`."""
 
 
 def write_report(comparison: ComparisonDocument, out: Path) -> Path:
@@ -78,6 +62,9 @@ def _texts(comparison: ComparisonDocument) -> dict[str, Any]:
     models = comparison["models"]
     return {
         "comparison": comparison,
+        "headline": report_headline.sentence(comparison),
+        "evidence": report_headline.evidence(comparison),
+        "setting": report_text.setting(comparison),
         "summary": report_text.summary(comparison),
         "warnings": report_text.warnings(comparison),
         "verdicts": report_text.verdicts(comparison),
@@ -88,13 +75,17 @@ def _texts(comparison: ComparisonDocument) -> dict[str, Any]:
         "cost_rows": cost_rows,
         "paired": list(report_tables.paired_rows(comparison)),
         "recipes": report_text.recipe_labels(models),
-        "seeds": max((len(model["runs"]) for model in models), default=0),
+        "seeds": report_tables.most_seeds(comparison),
     }
 
 
 def _pictures(comparison: ComparisonDocument) -> dict[str, Any]:
     """Further variables of the page's template."""
     gallery = Gallery(comparison)
+    charts = [draw(plot) for plot in all_plots(comparison)]
+    headline = comparison["headline"]
+    dots = [chart for chart in charts if "" in chart.drawings]
+    curves = [chart for chart in charts if "" not in chart.drawings]
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return {
@@ -106,87 +97,33 @@ def _pictures(comparison: ComparisonDocument) -> dict[str, Any]:
         "traversals": list(gallery.traversals()),
         "codes": list(gallery.codes()),
         "neighbours": list(gallery.neighbours()),
-        "value_charts": list(value_charts(comparison)),
-        "training_charts": list(training_charts(comparison)),
+        "pitch": strip_pitch,
+        "strips": list(gallery.strips(report_headline.leading(comparison, STRIPS))),
+        "dots": dots,
+        "first": next(
+            (c for c in dots if headline and c.column and c.column.source == headline["name"]), None
+        ),
+        "telling": report_tables.telling_differences(comparison, TELLING),
+        "value_charts": [chart for chart in curves if chart.column],
+        "training_charts": [chart for chart in curves if not chart.column],
+        "progress": PROGRESS,
         "style": Markup(_source("report.css")),
         "script": Markup(script),
         "script_digest": digest,
         "colours": SERIES,
         "markers": len(MARKERS),
+        "dashes": len(DASHES),
     }
 
 
-def value_charts(comparison: ComparisonDocument) -> Iterator[ValueChart]:
-    """Each value over the snapshots, where there are two or more.
-
-    A value that does not judge and is the same everywhere describes the data: it has no chart.
-    """
-    models = comparison["models"]
-    for number, entry in enumerate(comparison["columns"]):
-        name, headline = entry["name"], entry["headline"]
-        lines = [
-            line
-            for series, model in enumerate(models)
-            for run in model["runs"]
-            if len((line := _history_line(run, name, series)).x) > 1
-        ]
-        if not lines or (not headline and len({y for line in lines for y in line.y}) == 1):
-            continue
-        series = sorted({line.series for line in lines})
-        ends = [
-            f"{model['label']} ends at {report_text.number(model['summaries'][name]['mean'])}"
-            for model in (models[place] for place in series)
-            if name in model["summaries"]
-        ]
-        svg = Markup(curve_chart(f"value-{number}", lines, "iteration", markers=True))
-        alt = f"{name} over training: {report_text.listed(ends)}."
-        yield ValueChart(report_tables.column(entry), headline, svg, alt, series)
-
-
-def _history_line(run: RunEntry, name: str, series: int) -> Line:
-    rows = [row for row in run["history"] if name in row["values"]]
-    return Line([row["iteration"] for row in rows], [row["values"][name] for row in rows], series)
-
-
-def training_charts(comparison: ComparisonDocument) -> Iterator[TrainingCharts]:
-    """The logged statistics of each model's runs, a chart for each phase; no run twice."""
-    shown: set[str] = set()
-    for place, model in enumerate(comparison["models"]):
-        runs = [run for run in model["runs"] if run["path"] not in shown]
-        shown |= {run["path"] for run in runs}
-        rows = [run["statistics"] for run in runs]
-        names = dict.fromkeys(name for run in rows for row in run for name in row["statistics"])
-        groups = dict.fromkeys(_group(name) for name in names)
-        charts = [
-            _statistics_chart(f"statistics-{place}-{group}", group, list(names), rows)
-            for group in groups
-        ]
-        if charts:
-            yield TrainingCharts(model["label"], place, charts)
-
-
-def _group(name: str) -> str:
-    """The phase of a statistic; all values that the recipe changes over the run are one group."""
-    phase, slash, _ = name.partition("/")
-    return phase if slash else SCHEDULED
-
-
-def _statistics_chart(
-    identity: str, group: str, names: Sequence[str], runs: Sequence[Sequence[Mapping[str, Any]]]
-) -> Chart:
-    own = [name for name in names if _group(name) == group]
-    lines = [
-        Line(
-            [row["iteration"] for row in run if name in row["statistics"]],
-            [row["statistics"][name] for row in run if name in row["statistics"]],
-            series,
-        )
-        for series, name in enumerate(own)
-        for run in runs
-    ]
-    legend = [name.partition("/")[2] or name for name in own]
-    svg = Markup(curve_chart(identity, [line for line in lines if line.x], "iteration"))
-    return Chart(group, svg, f"{report_text.listed(legend)} over training", legend)
+def draw(plot: Plot) -> Chart:
+    """A plot as the page shows it."""
+    column = None if plot.column is None else report_tables.column(plot.column)
+    drawings = {
+        axis: Markup(page_svg(drawing(PAGE, False), f"{plot.name}-{axis}"))
+        for axis, drawing in plot.drawings.items()
+    }
+    return Chart(plot, column, drawings)
 
 
 # --- templates ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Literal
 from ganzoo.evaluation.document import (
     ColumnEntry,
     ComparisonDocument,
+    DifferenceEntry,
     ModelEntry,
     RunEntry,
 )
@@ -21,19 +22,19 @@ from ganzoo.evaluation.report_text import NOTHING, interval, number
 class Column:
     """A value of a metric, or a cost."""
 
-    name: str
-    """As a reader sees it: without its metric and its extractor."""
-    metric: str = ""
-    """`density-coverage/`, where the name alone is not enough."""
+    label: str
+    """What people call it."""
+    key: str = ""
+    """What recipes and commands call it, without its extractor: `density-coverage/density`."""
     extractor: str = ""
     better: str = ""
     """`"higher"`, `"lower"` or empty."""
     meaning: str = ""
 
     @property
-    def full_name(self) -> str:
-        """With the metric: `density-coverage/density`."""
-        return self.metric + self.name
+    def source(self) -> str:
+        """The key with its extractor, as files name the value; empty for a cost."""
+        return f"{self.key}[{self.extractor}]" if self.extractor else self.key
 
     @property
     def arrow(self) -> str:
@@ -67,14 +68,9 @@ class Row:
 
 def column(entry: ColumnEntry) -> Column:
     """The column of a value."""
-    name, _, extractor = entry["name"].partition("[")
-    group, slash, own = name.rpartition("/")
+    key, _, extractor = entry["name"].partition("[")
     return Column(
-        own,
-        group + slash,
-        extractor.removesuffix("]"),
-        entry["better"] or "",
-        entry["meaning"],
+        entry["label"], key, extractor.removesuffix("]"), entry["better"] or "", entry["meaning"]
     )
 
 
@@ -93,6 +89,11 @@ def metric_rows(comparison: ComparisonDocument) -> list[Row]:
         )
         for series, model in enumerate(comparison["models"])
     ]
+
+
+def most_seeds(comparison: ComparisonDocument) -> int:
+    """The number of runs of the model that has most."""
+    return max((len(model["runs"]) for model in comparison["models"]), default=0)
 
 
 def _ordered(comparison: ComparisonDocument) -> list[ColumnEntry]:
@@ -181,12 +182,25 @@ def _sorted(tables: Iterator[Mapping[str, float]] | Sequence[Mapping[str, float]
     return sorted(keys, key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
 
 
+def telling_differences(comparison: ComparisonDocument, most: int) -> list[DifferenceEntry]:
+    """At most so many keys in which the recipes differ, those that say most first.
+
+    These are the types of components, then keys high up. Keys of a table whose type differs only
+    follow from it.
+    """
+    differences = comparison["differences"]
+    types = [row["key"] for row in differences if row["key"].endswith(".type")]
+    tables = tuple(key.removesuffix("type") for key in types)
+    own = [row for row in differences if row["key"] in types or not row["key"].startswith(tables)]
+    return sorted(own, key=lambda row: (row["key"] not in types, row["key"].count(".")))[:most]
+
+
 @dataclass(frozen=True)
 class PairedRow:
     """One value of a model, compared with the first model at equal seeds."""
 
     label: str
-    name: str
+    column: Column
     difference: str
     interval: str
     verdict: str
@@ -199,7 +213,7 @@ def paired_rows(comparison: ComparisonDocument) -> Iterator[PairedRow]:
             if paired := model.get("paired", {}).get(entry["name"]):
                 yield PairedRow(
                     model["label"],
-                    entry["name"],
+                    column(entry),
                     number(paired["difference"], 3),
                     interval(paired["low"], paired["high"]) or NOTHING,
                     paired["verdict"] or NOTHING,

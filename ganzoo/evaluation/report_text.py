@@ -45,7 +45,7 @@ def interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     if low == high:
-        return "the same in every seed"
+        return "no spread"
     digits = next((n for n in range(3, 9) if number(low, n) != number(high, n)), 3)
     return f"{number(low, digits)} to {number(high, digits)}"
 
@@ -81,6 +81,14 @@ def recipe_labels(models: Sequence[ModelEntry]) -> list[str]:
         f"{name} ({names[:place].count(name) + 1})" if name in names[:place] else name
         for place, name in enumerate(names)
     ]
+
+
+def setting(comparison: ComparisonDocument) -> str:
+    """The data, the seeds and the length of training, in a line."""
+    data, budget = comparison["data"], comparison["budget"]
+    length = "each as long as its recipe says" if budget is None else budget["text"]
+    seeds = counted(len(comparison["seeds"]), "seed")
+    return f"Data: {data['name']} ({_data(data)}); {seeds}, {length}."
 
 
 def summary(comparison: ComparisonDocument) -> str:
@@ -168,11 +176,12 @@ class Verdict:
 def verdicts(comparison: ComparisonDocument) -> list[Verdict]:
     """The results of the paired comparisons in the metrics that judge, model by model."""
     results = []
+    labels = {column["name"]: column["label"] for column in comparison["columns"]}
     for model in comparison["models"][1:]:
         names: dict[str, list[str]] = {"better": [], "worse": [], SAME: []}
         for name, paired in _judging_pairs(comparison, model):
             by = "" if paired["verdict"] == SAME else f" by {number(abs(paired['difference']), 3)}"
-            names[str(paired["verdict"])].append(short(name) + by)
+            names[str(paired["verdict"])].append(labels[name] + by)
         if len(names[SAME]) > FEW:
             names[SAME] = [f"{len(names[SAME])} of {sum(map(len, names.values()))} metrics"]
         clauses = [(f"{verdict} in", listed(each)) for verdict, each in names.items() if each]
@@ -185,10 +194,10 @@ def remarks(comparison: ComparisonDocument) -> list[str]:
     """Which model is best of all, and what chance may have done."""
     models, winners = comparison["models"], comparison["winners"]
     by_model: dict[str, list[str]] = {}
-    for name in (column["name"] for column in comparison["columns"] if column["headline"]):
-        winner = winners.get(name)
+    for column in comparison["columns"]:
+        winner = winners.get(column["name"]) if column["headline"] else None
         if winner is not None and len(models) > 2:
-            by_model.setdefault(winner, []).append(short(name))
+            by_model.setdefault(winner, []).append(column["label"])
     sentences = [
         f"{label} is best in {listed(by_model[label])}: its interval overlaps no other."
         for label in by_model

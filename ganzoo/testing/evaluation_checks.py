@@ -266,7 +266,7 @@ def named_values(bench: Bench) -> None:
             if (least is not None and value < least) or (most is not None and value > most):
                 limits = f"its `bounds` are {least} and {most}; widen them to what it can be"
                 raise Wrong(f"'{name}' is {float(value):.6g}{where}, and {limits}")
-        for attribute in ("better", "collapse", "bounds"):
+        for attribute in ("better", "collapse", "bounds", "labels"):
             if missing := getattr(spec, attribute).keys() - values.keys():
                 given = f"compute() gives {', '.join(values) or 'nothing'}; use those names"
                 raise Wrong(f"`{attribute}` names '{min(missing)}', and {given}")

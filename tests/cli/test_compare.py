@@ -68,8 +68,8 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
     lines = result.stderr.splitlines()
     assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
     data = json.loads(Path("out/comparison.json").read_text())
-    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent", "mixture"]
-    labels = ["tiny", "tiny-vae, prior latent", "tiny-vae, prior mixture"]
+    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent)", "mixture)"]
+    labels = ["tiny", "tiny-vae (prior latent)", "tiny-vae (prior mixture)"]
     assert [model["label"] for model in data["models"]] == labels
     (fid,) = (line for line in lines if line.startswith("fid (-)"))
     mean = data["models"][0]["summaries"][f"fid[{data['extractor']['name']}]"]["mean"]
@@ -82,6 +82,7 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
         )
         for line in lines
     )
+    assert lines[-1].startswith("One seed shows no difference: FID ")
     assert len(list(Path("runs/tiny-vae").iterdir())) == 1
     assert {file.name for file in Path("out").iterdir()} == {
         *("report.html", "comparison.json", "comparison.md"),
@@ -106,6 +107,35 @@ def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
     )
     # One seed has no interval.
     assert "±" not in result.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_tables_and_plots_are_exported_without_measuring_again(command: Command, gan: Path) -> None:
+    assert command("compare", gan).returncode == 0
+    assert not Path("comparison/exports").exists()
+    measured = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("measures/*")}
+    assert measured
+    assert command("compare", gan, "--export", "tex, csv,svg").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("measures/*")} == measured
+    exported = {path.name for path in Path("comparison/exports").iterdir()}
+    assert {"table.tex", "values.csv", "fid.svg"} <= exported
+    assert not any(name.endswith(".pdf") for name in exported)
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_comparison_is_not_replaced_in_silence(
+    command: Command, gan: Path, vae: Path
+) -> None:
+    assert command("compare", gan).returncode == 0
+    refused = command("compare", vae)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "comparison holds another comparison: "
+        "ganzoo compare tiny.toml --runs runs --out comparison\n"
+        "  = --out names another folder; --replace gives up the one that is there\n"
+    )
+    assert command("compare", vae, "--replace").returncode == 0
+    assert json.loads(Path("comparison/comparison.json").read_text())["title"] == "tiny-vae"
 
 
 @pytest.mark.usefixtures("quick")
@@ -181,6 +211,10 @@ def test_a_run_that_fails_costs_only_itself(
         (["train.iterations=5"], "nothing to compare\n  = give two recipes, or folders of runs\n"),
         (["tiny.toml", "--budget", "an hour"], "'an hour' is no budget\n  = iterations=2000, "),
         (["tiny.toml", "--launcher", "slurm"], "no launcher is called 'slurm'\n  = local, ray\n"),
+        (
+            ["tiny.toml", "--export", "tex,png"],
+            "a comparison is not exported as 'png'\n  = --export tex,csv,svg,pdf\n",
+        ),
         (["tiny.toml", "nothing"], "there is no recipe and no run nothing\n"),
         (["tiny.toml", "tiny.toml"], "tiny.toml trains the same model as a recipe before it\n"),
         (["tiny.toml", "points.toml"], "'points' and 'tiny' have different data: data."),
@@ -313,7 +347,7 @@ def test_a_narrow_terminal_has_several_tables(
         "ganzoo.cli.compare.stderr",
         lambda: Console(stderr=True, width=width, force_terminal=True, no_color=True),
     )
-    labels = ["digits-dcgan", "digits-vae, prior mixture", "digits-argmax"]
+    labels = ["digits-dcgan", "digits-vae (prior mixture)", "digits-argmax"]
     name = "precision-recall/recall"
     show(document({name: "higher"}, *(model(label, {name: seeds(0.5)}) for label in labels)))
     err = capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -106,6 +107,7 @@ class FeatureMetric(MetricSpec):
     type: ClassVar[str] = "test-features"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Literal["higher", "lower"]]] = {"distance": "lower"}
+    labels: ClassVar[Mapping[str, str]] = {"distance": "Distance of features"}
 
     def build(self, context: BuildContext) -> Means:
         return Means("distance")
@@ -238,9 +240,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
-    """`compare` on tiny recipes, with quick metrics and no process of its own."""
+    """`compare` on tiny recipes, with quick metrics and no process of its own.
+
+    One comparison takes the place of the one before, whatever it compares.
+    """
     use(monkeypatch, quick_registry())
-    return compare
+    return partial(compare, replace=True)
 
 
 @pytest.fixture

@@ -103,13 +103,14 @@ def test_ctrl_c_ends_the_comparison_with_a_way_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ganzoo.comparison.launchers.in_own_process", stop)
-    with pytest.raises(InterruptedRun) as caught:
-        compared("gan.toml", seeds=2)
-    assert caught.value.message == "the comparison was stopped"
-    assert caught.value.hint == (
-        "`ganzoo compare gan.toml --seeds 2 --runs runs --out comparison` "
-        "resumes it from the runs' checkpoints"
-    )
+    for replace, option in ((False, ""), (True, " --replace")):
+        with pytest.raises(InterruptedRun) as caught:
+            compared("gan.toml", seeds=2, replace=replace)
+        assert caught.value.message == "the comparison was stopped"
+        assert caught.value.hint == (
+            f"`ganzoo compare gan.toml --seeds 2 --runs runs --out comparison{option}` "
+            "resumes it from the runs' checkpoints"
+        )
 
 
 # How runs are measured.

@@ -34,9 +34,9 @@ def test_the_head_of_the_document(finished: Comparison) -> None:
     assert set(data) == {
         *("format", "title", "created", "command", "ganzoo", "device", "versions", "budget"),
         *("seeds", "data", "extractor", "generated", "real", "real_from", "columns", "models"),
-        *("differences", "winners"),
+        *("differences", "winners", "request", "headline"),
     }
-    assert (data["format"], data["title"], data["budget"]) == (2, "gan, vae", None)
+    assert (data["format"], data["title"], data["budget"]) == (3, "gan, vae", None)
     assert data["command"] == "ganzoo compare gan.toml vae.toml --seeds 2 --runs runs --out out"
     assert data["ganzoo"] == version("ganzoo-core")
     assert data["device"] in ("cpu", "cuda:0", "mps")
@@ -75,11 +75,14 @@ def test_columns_with_a_better_way_come_first(finished: Comparison) -> None:
     by_name = {column["name"]: column for column in columns}
     assert by_name["test-mean"] == {
         "name": "test-mean",
+        "label": "Test mean",
         "better": "lower",
         "meaning": "How far the mean grey is from the real one.",
         "headline": True,
     }
     assert by_name["test-mean/generated"]["better"] is None
+    assert by_name["test-mean/generated"]["label"] == "Test mean: generated"
+    assert by_name[f"test-features/distance[{features}]"]["label"] == "Distance of features"
     assert by_name[f"test-features/distance[{features}]"]["meaning"] == "The same in features."
 
 
@@ -87,8 +90,8 @@ def test_a_model_of_known_codes_has_a_row_for_each_prior(finished: Comparison) -
     gan, vae, mixture = finished.data["models"]
     assert [row["label"] for row in (gan, vae, mixture)] == [
         "gan",
-        "vae, prior latent",
-        "vae, prior mixture",
+        "vae (prior latent)",
+        "vae (prior mixture)",
     ]
     assert [row["name"] for row in (gan, vae, mixture)] == ["gan", "vae", "vae"]
     assert [row["prior"] for row in (gan, vae, mixture)] == ["latent", "latent", "mixture"]
@@ -112,7 +115,10 @@ def test_a_run_as_it_stands_in_the_comparison(finished: Comparison) -> None:
     assert run["iterations"] == 20
     assert [row["iteration"] for row in run["history"]] == [10, 20]
     assert run["history"][-1]["values"] == run["values"]
-    assert run["statistics"] == made.statistics
+    seconds = [json.loads(row)["seconds"] for row in made.folder.timing.read_text().splitlines()]
+    assert run["statistics"] == [
+        {**row, "seconds": at} for row, at in zip(made.statistics, seconds, strict=True)
+    ]
     best = min(row["values"]["test-mean"] for row in run["history"])
     assert run["best"]["test-mean"]["value"] == best
     cost = run["cost"]

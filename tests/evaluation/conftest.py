@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import pytest
 import torch
+from reports import three_models, trained
 from tiny import AUTOENCODER, CodingLoss, tiny
 from torch import Tensor, nn
 
+import ganzoo
 from ganzoo import load_recipe, plugins
 from ganzoo.api import (
     BuildContext,
@@ -24,6 +27,8 @@ from ganzoo.api import (
 )
 from ganzoo.data import Data, Samples
 from ganzoo.engine.parts import base_context
+from ganzoo.evaluation.document import ComparisonDocument
+from ganzoo.evaluation.report import write_report
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Component, Recipe
 from ganzoo.registry import Registry
@@ -256,3 +261,31 @@ def data_of(recipe: Recipe) -> Data:
 
 def metric(spec: type[MetricSpec], **keys: Any) -> Component[MetricSpec]:
     return Component(spec.type, spec(**keys), MINE)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ganzoo.Run]]:
+    return trained(("digits-vae", "digits-mlp-gan"), tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def comparison(runs: dict[str, list[ganzoo.Run]]) -> ComparisonDocument:
+    return three_models(runs)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def report(runs: dict[str, list[ganzoo.Run]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the comparison as it is."""
+    return write_report(three_models(runs), tmp_path_factory.mktemp("report"))

@@ -9,250 +9,34 @@ import copy
 import itertools
 import math
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from reports import (
+    NO_COST,
+    QUICK,
+    RECIPES,
+    VALUES,
+    Visit,
+    comparison_of,
+    model_entry,
+    trained,
+    values,
+)
 
 import ganzoo
+from ganzoo.comparison.models import headline_entry
 from ganzoo.errors import UserError
 from ganzoo.evaluation import report_tables, report_text
-from ganzoo.evaluation.document import (
-    ComparisonDocument,
-    Cost,
-    ModelEntry,
-    RunEntry,
-    Snapshot,
-    Summary,
-)
+from ganzoo.evaluation.document import ColumnEntry, ComparisonDocument
 from ganzoo.evaluation.gallery import Gallery
 from ganzoo.evaluation.report import write_report
 
-RECIPES = Path(__file__).parents[2] / "recipes"
-QUICK = (
-    *("train.iterations=20", "train.batch_size=16", "log.every=10", "log.samples=16"),
-    *("evaluate.samples=64", "evaluate.snapshots=4"),
-)
-SEEDS = (0, 1)
-VALUES = ("fid[random@0123]", "precision-recall/recall[random@0123]", "sharpness")
 NOT_DRAWN = [3]
 """A shape of samples that reports do not draw, for tests of everything else."""
 EVIL = "<script>document.title='owned'</script>"
-
-
-def trained(
-    names: tuple[str, ...], folder: Path, seeds: tuple[int, ...] = SEEDS
-) -> dict[str, list[ganzoo.Run]]:
-    return {
-        name: [
-            ganzoo.train(
-                ganzoo.load_recipe(RECIPES / f"{name}.toml", *QUICK, f"train.seed={seed}"),
-                runs=folder,
-                identity=f"seed-{seed}",
-            )
-            for seed in seeds
-        ]
-        for name in names
-    }
-
-
-NO_COST: Cost = {
-    "seconds": None,
-    "steps": {},
-    "images": None,
-    "images_per_second": None,
-    "peak_memory_mb": None,
-    "sampling_seconds": None,
-}
-
-
-def summary(values: list[float]) -> Summary:
-    mean = sum(values) / len(values)
-    spread = max(values) - min(values)
-    return {
-        "mean": mean,
-        "std": spread,
-        "low": mean - spread,
-        "high": mean + spread,
-        "seeds": len(values),
-    }
-
-
-def run_entry(run: ganzoo.Run, values: dict[str, float]) -> RunEntry:
-    """The entry of a run, with given values."""
-    status = run.status
-    history: list[Snapshot] = [
-        {
-            "iteration": step,
-            "values": {name: value * (1 + 20 / step) for name, value in values.items()},
-        }
-        for step in run.folder.snapshots()
-    ]
-    return {
-        "path": str(run.path),
-        "seed": run.recipe.train.seed,
-        "state": "done",
-        "message": None,
-        "iterations": status["iteration"],
-        "values": dict(values),
-        "history": history,
-        "best": {VALUES[0]: {"value": values[VALUES[0]] / 2, "iteration": 15}},
-        "collapse": [],
-        "left_out": {},
-        "warnings": [],
-        "cost": {
-            "seconds": status["seconds"],
-            "steps": status["steps"],
-            "images": status["images"],
-            "images_per_second": 1234.5,
-            "peak_memory_mb": None,
-            "sampling_seconds": 0.25,
-        },
-        "statistics": run.statistics,
-    }
-
-
-def model_entry(
-    label: str, runs: list[ganzoo.Run], values: list[dict[str, float]], prior: str = "latent"
-) -> ModelEntry:
-    entries = [run_entry(run, each) for run, each in zip(runs, values, strict=True)]
-    cost = entries[0]["cost"]
-    assert cost is not None
-    return {
-        "name": runs[0].recipe.name,
-        "label": label,
-        "prior": prior,
-        "summary": runs[0].recipe.summary,
-        "recipe": runs[0].recipe.tables(),
-        "parameters": {"generator": 12345},
-        "runs": entries,
-        "summaries": {name: summary([each[name] for each in values]) for name in values[0]},
-        "cost": copy.copy(cost),
-    }
-
-
-def values(fid: float, recall: float, sharpness: float) -> list[dict[str, float]]:
-    """Values of two seeds, a hundredth apart."""
-    return [
-        dict(zip(VALUES, (fid * factor, recall, sharpness * factor), strict=True))
-        for factor in (0.995, 1.005)
-    ]
-
-
-def comparison_of(
-    models: list[ModelEntry], shape: list[int], extractor: str = "random"
-) -> ComparisonDocument:
-    for model in models[1:]:
-        model["paired"] = {
-            VALUES[0]: {
-                "difference": -3.25, "low": -4.5, "high": -2.0, "verdict": "better", "seeds": 2,
-            },
-            VALUES[1]: {
-                "difference": 0.01, "low": -0.2, "high": 0.22,
-                "verdict": "no significant difference", "seeds": 2,
-            },
-            VALUES[2]: {
-                "difference": 0.5, "low": None, "high": None, "verdict": None, "seeds": 2,
-            },
-        }  # fmt: skip
-    meanings = ("Distance of Gaussians.", "Share of real samples.", "Edges against blur.")
-    return {
-        "format": 2,
-        "title": "two models",
-        "created": "2026-01-01T12:00:00",
-        "command": "ganzoo compare a.toml b.toml --seeds 2 --out report",
-        "ganzoo": "0.1.0",
-        "device": "cpu",
-        "versions": {"torch": "2.9.0", "some-plugin": "1.2.3"},
-        "budget": {"kind": "iterations", "amount": 20, "text": "20 iterations each"},
-        "seeds": list(SEEDS),
-        "data": {
-            "name": "digits", "sample_shape": shape, "num_classes": 10,
-            "train": 1500, "held_out": 297,
-        },
-        "extractor": {
-            "name": "random@0123", "type": extractor, "digest": "0123", "note": "random maps",
-            "table": {"type": f"ganzoo-core:{extractor}"},
-        },
-        "generated": 64,
-        "real": 64,
-        "real_from": "held out",
-        "columns": [
-            {"name": VALUES[2], "better": None, "meaning": meanings[2], "headline": False},
-            {"name": VALUES[0], "better": "lower", "meaning": meanings[0], "headline": True},
-            {"name": VALUES[1], "better": "higher", "meaning": meanings[1], "headline": True},
-        ],
-        "models": models,
-        "differences": [
-            {"key": "loss.type", "values": ["elbo", "non-saturating"]},
-            {"key": "latent.dim", "values": [8, 32]},
-            {"key": "encoder.hidden", "values": [[256, 128], None]},
-        ],
-        "winners": {VALUES[0]: models[-1]["label"], VALUES[1]: None},
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ganzoo.Run]]:
-    return trained(("digits-vae", "digits-mlp-gan"), tmp_path_factory.mktemp("runs"))
-
-
-def three_models(runs: dict[str, list[ganzoo.Run]]) -> ComparisonDocument:
-    """A VAE with two priors and a GAN."""
-    vae, gan = runs["digits-vae"], runs["digits-mlp-gan"]
-    mixture = model_entry("digits-vae, mixture", vae, values(9, 0.75, 0.8), "mixture")
-    for run in mixture["runs"]:
-        run |= {"history": [], "best": {}}
-    return comparison_of(
-        [
-            model_entry("digits-vae", vae, values(10, 0.5, 0.7)),
-            mixture,
-            model_entry("digits-mlp-gan", gan, values(1234.5, 0.25, 0.00001)),
-        ],
-        [1, 8, 8],
-    )
-
-
-@pytest.fixture
-def comparison(runs: dict[str, list[ganzoo.Run]]) -> ComparisonDocument:
-    return three_models(runs)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-class Visit:
-    """An open page, its requests and its error messages."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.page = browser.new_page(**options)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def __call__(self, expression: str) -> Any:
-        return self.page.evaluate(expression)
-
-
-@pytest.fixture(scope="module")
-def report(runs: dict[str, list[ganzoo.Run]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the comparison as it is."""
-    return write_report(three_models(runs), tmp_path_factory.mktemp("report"))
 
 
 def test_the_page_needs_nothing_else(browser: Any, report: Path) -> None:
@@ -269,7 +53,7 @@ def test_the_page_needs_nothing_else(browser: Any, report: Path) -> None:
 def test_every_section_is_there_in_order(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    expected = ["metrics", "samples", "cost", "training", "paths", "dimensions", "codes"]
+    expected = ["summary", "metrics", "samples", "cost", "training", "paths", "dimensions", "codes"]
     assert visit(ids) == [*expected, "curves", "neighbours", "recipes"]
     links = "[...document.querySelectorAll('nav a')].map(link => link.hash.slice(1))"
     assert visit(links) == visit(ids)
@@ -322,7 +106,7 @@ def test_a_column_sorts_both_ways_best_first(
     del comparison["models"][0]["summaries"][VALUES[1]]
     visit = Visit(browser, write_report(comparison, tmp_path))
     assert column(visit, 1) == ["10", "9", "1,234"]
-    button = visit.page.get_by_role("button", name=re.compile("^fid"))
+    button = visit.page.get_by_role("button", name=re.compile("^FID"))
     button.focus()
     visit.page.keyboard.press("Enter")
     header = visit.page.locator("table.metrics th").nth(1)
@@ -331,10 +115,10 @@ def test_a_column_sorts_both_ways_best_first(
     visit.page.keyboard.press("Space")
     assert header.get_attribute("aria-sort") == "descending"
     assert column(visit, 1) == ["1,234", "10", "9"]
-    visit.page.get_by_role("button", name=re.compile("recall")).click()
+    visit.page.get_by_role("button", name=re.compile("Recall")).click()
     assert header.get_attribute("aria-sort") == "none"
     assert column(visit, 2) == ["0.7500", "0.2500", "–"]
-    visit.page.get_by_role("button", name=re.compile("recall")).click()
+    visit.page.get_by_role("button", name=re.compile("Recall")).click()
     assert column(visit, 2) == ["0.2500", "0.7500", "–"]
 
 
@@ -412,16 +196,17 @@ def test_what_the_comparison_says_is_never_markup(
     comparison["title"] = EVIL
     comparison["command"] = f"ganzoo compare '{EVIL}'"
     comparison["models"][0]["label"] = comparison["models"][0]["name"] = EVIL
+    comparison["headline"] = headline_entry(comparison["models"], comparison["columns"])
     comparison["models"][0]["runs"][1] |= {"state": "failed", "message": f"no {EVIL}"}
     comparison["differences"][0]["values"][0] = EVIL
-    comparison["columns"][0]["meaning"] = EVIL
+    comparison["columns"][0]["meaning"] = comparison["columns"][1]["label"] = EVIL
     comparison["versions"][EVIL] = EVIL
     for row in comparison["models"][2]["runs"][0]["statistics"]:
         row["statistics"] = {EVIL: 1.0, "$\\frac": 2.0}
     path = write_report(comparison, tmp_path)
     visit = Visit(browser, path)
     assert visit("document.title") == EVIL
-    assert visit("document.querySelector('h1').textContent") == EVIL
+    assert EVIL in visit("document.querySelector('h1').textContent")
     assert visit("document.scripts.length") == 1
     assert visit.complaints == []
     assert f"no {EVIL}" in visit("document.querySelector('.warnings').textContent")
@@ -489,10 +274,10 @@ def test_a_comparison_without_a_picture_is_still_a_report(
         model["summaries"], model["cost"], model["parameters"] = {}, NO_COST, {}
         for run in model["runs"]:
             run |= {"state": "failed", "path": "gone", "history": [], "statistics": []}
-    comparison["extractor"] = None
+    comparison["extractor"] = comparison["headline"] = None
     visit = Visit(browser, write_report(comparison, tmp_path))
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    assert visit(ids) == ["metrics", "recipes"]
+    assert visit(ids) == ["summary", "metrics", "recipes"]
     assert visit.complaints == []
 
 
@@ -508,6 +293,8 @@ def test_one_seed_has_no_intervals_and_no_verdict(
     comparison["data"]["sample_shape"] = NOT_DRAWN
     comparison["seeds"] = [0]
     comparison["winners"] = dict.fromkeys(comparison["winners"])
+    assert comparison["headline"] is not None
+    comparison["headline"]["beaten"] = []
     for model in comparison["models"]:
         del model["runs"][1]
         for each in model["summaries"].values():
@@ -520,6 +307,7 @@ def test_one_seed_has_no_intervals_and_no_verdict(
     said = visit("document.querySelector('.verdicts').textContent")
     assert "With one seed for each model, differences cannot be distinguished" in said
     assert "better in" not in said
+    assert visit("document.querySelector('h1').textContent").startswith("One seed shows no ")
     assert visit("document.querySelectorAll('.metrics strong').length") == 0
     assert " to " not in visit("document.querySelector('.metrics tbody').textContent")
 
@@ -532,12 +320,13 @@ def test_points_are_drawn_as_points(browser: Any, name: str, tmp_path: Path) -> 
     comparison = comparison_of([model], shape, "identity")
     visit = Visit(browser, write_report(comparison, tmp_path))
     ids = "[...document.querySelectorAll('main > section')].map(section => section.id)"
-    assert visit(ids) == ["metrics", "samples", "cost", "training", "curves", "recipes"]
+    expected = ["summary", "metrics", "samples", "cost", "training", "curves", "recipes"]
+    assert visit(ids) == expected
     assert len(visible_frames(visit)) == 1
     assert visit.complaints == []
     grey = "Grey: the density of the data" if shape == [1] else "Grey: training samples"
     assert grey in visit("document.querySelector('#samples .note').textContent")
-    summary = visit("document.querySelector('.summary').textContent")
+    summary = visit("document.querySelector('p.summary').textContent")
     assert f"points in {shape[0]} dimension" in summary
 
 
@@ -616,7 +405,7 @@ def test_numbers_have_four_digits(value: float | None, text: str) -> None:
         (1.2, 3.456, "1.20 to 3.46"),
         (-0.5, 0.25, "−0.500 to 0.250"),
         (-3.0901, -3.0899, "−3.0901 to −3.0899"),
-        (2.5, 2.5, "the same in every seed"),
+        (2.5, 2.5, "no spread"),
         (None, None, ""),
     ],
 )
@@ -626,20 +415,24 @@ def test_intervals_have_the_digits_they_need(
     assert report_text.interval(low, high) == text
 
 
+def judging(name: str) -> ColumnEntry:
+    return {"name": name, "label": name, "better": "lower", "headline": True, "meaning": ""}
+
+
 def test_verdicts_and_remarks(comparison: ComparisonDocument) -> None:
     verdicts = report_text.verdicts(comparison)
     assert [verdict.label for verdict in verdicts] == ["digits-vae, mixture", "digits-mlp-gan"]
     assert list(verdicts[0].clauses) == [
-        ("better in", "fid by 3.25"),
-        ("no significant difference in", "precision-recall/recall"),
+        ("better in", "FID by 3.25"),
+        ("no significant difference in", "Recall"),
     ]
     assert report_text.remarks(comparison) == [
-        "digits-mlp-gan is best in fid: its interval overlaps no other."
+        "digits-mlp-gan is best in FID: its interval overlaps no other."
     ]
     many = copy.deepcopy(comparison)
     for number in range(20):
         name = f"value-{number}"
-        many["columns"].append({"name": name, "better": "lower", "headline": True, "meaning": ""})
+        many["columns"].append(judging(name))
         many["models"][1]["paired"][name] = comparison["models"][1]["paired"][VALUES[0]]
     assert report_text.remarks(many)[-1] == (
         "Intervals are not corrected for multiple comparisons: among 24 with no real difference, "
@@ -651,12 +444,10 @@ def test_many_metrics_without_a_difference_are_counted(comparison: ComparisonDoc
     same = comparison["models"][1]["paired"][VALUES[1]]
     for number in range(3):
         name = f"same-{number}"
-        comparison["columns"].append(
-            {"name": name, "better": "lower", "headline": True, "meaning": ""}
-        )
+        comparison["columns"].append(judging(name))
         comparison["models"][1]["paired"][name] = same
     assert list(report_text.verdicts(comparison)[0].clauses) == [
-        ("better in", "fid by 3.25"),
+        ("better in", "FID by 3.25"),
         ("no significant difference in", "4 of 5 metrics"),
     ]
 
@@ -693,7 +484,7 @@ def test_costs_have_a_column_for_each_phase_and_network(comparison: ComparisonDo
     comparison["models"][2]["parameters"] = {"generator": 10, "discriminator": 20}
     comparison["models"][2]["cost"]["seconds"] = 12.345
     columns, rows = report_tables.cost_table(comparison)
-    assert [column.name for column in columns] == [
+    assert [column.label for column in columns] == [
         *("seconds of training", "discriminator steps", "generator steps", "joint steps"),
         *("real samples read", "samples/s", "discriminator parameters", "generator parameters"),
         "seconds for 1,000 samples",
@@ -706,8 +497,8 @@ def test_costs_have_a_column_for_each_phase_and_network(comparison: ComparisonDo
 def test_the_best_value_is_a_mean_and_its_iterations(comparison: ComparisonDocument) -> None:
     comparison["models"][0]["runs"][1]["best"][VALUES[0]] = {"value": 6.0, "iteration": 10}
     [first, _, third] = report_tables.metric_rows(comparison)
-    assert [column.name for column in report_tables.metric_columns(comparison)] == [
-        *("fid", "recall", "sharpness"),
+    assert [column.label for column in report_tables.metric_columns(comparison)] == [
+        *("FID", "Recall", "Sharpness"),
     ]
     assert first.cells[0].best == "5.49 at 10–15"
     assert third.cells[0].best == "617 at 15"

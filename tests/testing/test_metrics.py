@@ -149,6 +149,10 @@ def test_values_that_cannot_be_used(values: Values, found: str) -> None:
             "`bounds` names 'gap', and compute() gives distance; use those names",
         ),
         (
+            {"labels": {"gap": "Gap"}},
+            "`labels` names 'gap', and compute() gives distance; use those names",
+        ),
+        (
             {"better": {}, "collapse": {"distance": 2.0}},
             "`collapse` names 'distance', and `better` does not; say in `better` which way it "
             "gets worse",

@@ -248,6 +248,12 @@ class LikelihoodMetric(MetricSpec):
         "log-likelihood": "higher",
         "elbo": "higher",
     }
+    labels: ClassVar[Mapping[str, str]] = {
+        "log-likelihood": "Log-likelihood",
+        "elbo": "ELBO",
+        "reconstruction": "ELBO, reconstruction",
+        "kl": "ELBO, KL",
+    }
 
     samples: PositiveInt = Field(
         500, description="held-out samples at most, the same ones for every run"
@@ -279,6 +285,10 @@ class ReconstructionErrorMetric(MetricSpec):
         "reconstruction-error": (0, None)
     }
     judges_samples: ClassVar[bool] = False
+    labels: ClassVar[Mapping[str, str]] = {
+        "reconstruction-error": "Reconstruction error",
+        "training": "Reconstruction error in training",
+    }
 
     samples: PositiveInt = Field(
         10_000, description="held-out samples at most, the same ones for every run"

@@ -279,6 +279,11 @@ class Modes(MetricSpec):
         "high-quality": (0, 1),
         "kl": (0, None),
     }
+    labels: ClassVar[Mapping[str, str]] = {
+        "covered": "Modes covered",
+        "high-quality": "High-quality samples",
+        "kl": "KL of mode shares",
+    }
     collapse: ClassVar[Mapping[str, float]] = {"covered": 1.25}
 
     def build(self, context: BuildContext) -> Metric:

@@ -102,6 +102,12 @@ class Divergence(MetricSpec):
         "js": "lower",
         "tv": "lower",
     }
+    labels: ClassVar[Mapping[str, str]] = {
+        "kl(P||G)": "KL(P||G)",
+        "kl(G||P)": "KL(G||P)",
+        "js": "Jensen-Shannon divergence",
+        "tv": "Total variation",
+    }
 
     def build(self, context: BuildContext) -> Metric:
         """Divergences from the density of the built data."""

@@ -19,6 +19,7 @@ GANZOO_API_VERSION = 1
 
 Way = Literal["higher", "lower"]
 Bounds = Mapping[str, tuple[float | None, float | None]]
+Labels = Mapping[str, str]
 
 
 class FrechetDistance(MetricSpec):
@@ -39,6 +40,7 @@ class FrechetDistance(MetricSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"data"})
     better: ClassVar[Mapping[str, Way]] = {"fid": "lower"}
     bounds: ClassVar[Bounds] = {"fid": (0, None)}
+    labels: ClassVar[Labels] = {"fid": "FID", "floor": "FID of training samples"}
     collapse: ClassVar[Mapping[str, float]] = {"fid": 2.0}
 
     @property
@@ -69,6 +71,7 @@ class KernelDistance(MetricSpec):
     type: ClassVar[str] = "kid"
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"kid": "lower"}
+    labels: ClassVar[Labels] = {"kid": "KID", "spread": "KID, spread over subsets"}
 
     subsets: PositiveInt = Field(
         100, description="number of random subsets that the mean is taken over"
@@ -105,6 +108,10 @@ class InceptionScore(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
     better: ClassVar[Mapping[str, Way]] = {"score": "higher"}
     bounds: ClassVar[Bounds] = {"score": (1, None), "real": (1, None)}
+    labels: ClassVar[Labels] = {
+        "score": "Inception score",
+        "real": "Inception score of real samples",
+    }
 
     def build(self, context: BuildContext) -> Metric:
         from .classes import InceptionScore
@@ -127,6 +134,7 @@ class PrecisionRecall(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"precision": "higher", "recall": "higher"}
     bounds: ClassVar[Bounds] = {"precision": (0, 1), "recall": (0, 1)}
+    labels: ClassVar[Labels] = {"precision": "Precision", "recall": "Recall"}
     collapse: ClassVar[Mapping[str, float]] = {"recall": 2.0}
 
     neighbours: PositiveInt = Field(
@@ -160,6 +168,7 @@ class DensityCoverage(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "features"
     better: ClassVar[Mapping[str, Way]] = {"density": "higher", "coverage": "higher"}
     bounds: ClassVar[Bounds] = {"density": (0, None), "coverage": (0, 1)}
+    labels: ClassVar[Labels] = {"density": "Density", "coverage": "Coverage"}
     collapse: ClassVar[Mapping[str, float]] = {"coverage": 2.0}
 
     neighbours: PositiveInt = Field(
@@ -191,6 +200,7 @@ class Classes(MetricSpec):
     reads: ClassVar[Literal["samples", "features", "probabilities"]] = "probabilities"
     better: ClassVar[Mapping[str, Way]] = {"covered": "higher", "kl": "lower"}
     bounds: ClassVar[Bounds] = {"covered": (0, None), "kl": (0, None)}
+    labels: ClassVar[Labels] = {"covered": "Classes covered", "kl": "KL of class shares"}
     collapse: ClassVar[Mapping[str, float]] = {"covered": 1.25}
 
     def build(self, context: BuildContext) -> Metric:
@@ -215,6 +225,10 @@ class ClassAccuracy(MetricSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"condition"})
     better: ClassVar[Mapping[str, Way]] = {"class-accuracy": "higher", "worst": "higher"}
     bounds: ClassVar[Bounds] = {"class-accuracy": (0, 1), "worst": (0, 1)}
+    labels: ClassVar[Labels] = {
+        "class-accuracy": "Class accuracy",
+        "worst": "Class accuracy, worst class",
+    }
 
     def build(self, context: BuildContext) -> Metric:
         from .conditional import ClassAccuracy
@@ -239,6 +253,12 @@ class ClassFrechetDistance(MetricSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"condition", "data"})
     better: ClassVar[Mapping[str, Way]] = {"class-fid": "lower", "worst": "lower"}
     bounds: ClassVar[Bounds] = {"class-fid": (0, None), "worst": (0, None)}
+    labels: ClassVar[Labels] = {
+        "class-fid": "FID by class",
+        "worst": "FID by class, worst class",
+        "classes": "Classes compared",
+        "floor": "FID by class of training samples",
+    }
 
     @property
     def least_samples(self) -> int:
@@ -268,6 +288,10 @@ class Sharpness(MetricSpec):
 
     type: ClassVar[str] = "sharpness"
     needs: ClassVar[frozenset[str]] = frozenset({"data.images"})
+    labels: ClassVar[Labels] = {
+        "sharpness": "Sharpness",
+        "relative": "Sharpness relative to real samples",
+    }
 
     def build(self, context: BuildContext) -> Metric:
         from .sharpness import Sharpness
@@ -294,6 +318,13 @@ class Nearest(MetricSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"data"})
     better: ClassVar[Mapping[str, Way]] = {"share": "lower", "repeated": "lower"}
     bounds: ClassVar[Bounds] = {"share": (0, 1), "repeated": (0, 1)}
+    labels: ClassVar[Labels] = {
+        "generated": "Distance to training samples",
+        "real": "Distance of held-out samples",
+        "ratio": "Distance relative to held-out samples",
+        "share": "Near copies of training samples",
+        "repeated": "Repeated samples",
+    }
 
     samples: int = Field(2000, ge=2, description="number of samples of each side that are used")
 
@@ -330,6 +361,10 @@ class WassersteinDistance(MetricSpec):
     needs: ClassVar[frozenset[str]] = frozenset({"data.points"})
     better: ClassVar[Mapping[str, Way]] = {"sliced": "lower", "exact": "lower"}
     bounds: ClassVar[Bounds] = {"sliced": (0, None), "exact": (0, None)}
+    labels: ClassVar[Labels] = {
+        "sliced": "Sliced Wasserstein distance",
+        "exact": "Wasserstein distance",
+    }
 
     samples: PositiveInt = Field(
         1000, description="number of points of each side in the exact distance"

@@ -37,6 +37,7 @@ def test_a_component_is_well_declared_and_explains_its_keys(spec: type[MetricSpe
         assert field.description, key
     assert set(spec.better.values()) <= {"higher", "lower"}
     assert all(factor > 1 for factor in spec.collapse.values())
+    assert spec.better.keys() <= spec.labels.keys()
 
 
 @pytest.mark.parametrize(
