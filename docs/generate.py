@@ -64,7 +64,8 @@ every ramp is logged under its place, such as `optimizer.generator.lr`.
 
 - **`condition = "class"`**, above the first table, trains class-conditional networks: the data need
   classes, and each of generator, discriminator and encoder has to provide `classes`. Classes of
-  generated samples are drawn with their shares in the data; `run.sample(64, label=3)` draws one.
+  generated samples are drawn with their shares in the data; `run.sample(64, label=3)` draws one,
+  as does `label="cats"` where the classes have names.
 - **`[networks.NAME]`** gives a loss a further network, such as the critic of an adversarial
   autoencoder. The loss says of which kind it is and what it sees, the keys are those of that kind,
   and `[optimizer.NAME]` sets its optimizer. `ganzoo components loss TYPE` lists the names.
@@ -76,6 +77,55 @@ every ramp is logged under its place, such as `optimizer.generator.lr`.
   `ganzoo check` names it.
 - **`paired`**, a key of every augmentation, uses one draw for everything that the discriminator
   sees in a step, real and generated.
+
+## Your own pictures
+
+A folder, and all below it, or a .zip, which is not unpacked:
+
+    [data]
+    type = "image-folder"
+    path = "pets"              # here, in GANZOO_DATA, or absolute; "pets.zip"
+    size = [48, 64]            # height and width; one number for squares
+    crop = "center"            # cuts both ends of what is too long; "none" squashes
+    channels = 3               # 1 for grey, 4 to keep transparency
+    mirror = true              # half of the pictures of a training batch, another half each time
+    held_out = 0.05            # the share that is never trained on
+
+- **Classes are the names of sub-folders**, `pets/cats/1.jpg`, with `classes = "folders"`; a folder
+  around all of them, as archives often have one, is none. **Or a table says them**,
+  `classes = "labels.csv"`, beside the pictures or elsewhere: the name of a picture, a comma and its
+  class on each line, with or without a heading.
+- `class_names = ["cats", "dogs"]` chooses classes and numbers them from 0. Without it all are used,
+  in the order of letters (numbers: of numbers), and the recipe of a run holds the names that were
+  found, so that a new folder does not change the run.
+- With `condition = "class"`, `ganzoo sample RUN --class dogs --out dogs.png` draws one of them; the
+  number does as well.
+- Whether a picture is held out depends on its own name alone, in a folder and in a .zip. Held-out
+  pictures are not mirrored.
+- One line says how many pictures were taken and what was left out: files of other kinds, hidden
+  ones, pictures without a class, files that cannot be read with the reason for each.
+- Read are png, jpg, jpeg, jfif, webp, bmp, gif, tif, tiff, ppm, pgm, avif and jp2, the last two
+  where Pillow has their decoders. Of colours with 16 bits a value, only png is read with all of
+  them.
+- With `channels = 4` generated pictures are RGBA: a PNG has their transparency, a JPEG and a movie
+  have white behind them.
+
+A data set of the library `datasets` (`pip install "ganzoo-data[huggingface]"`), which may lie on
+the disk or on the hub:
+
+    [data]
+    type = "huggingface"
+    path = "pets.parquet"      # also a folder, what save_to_disk wrote, or a name: "user/pets"
+    split = "train"
+    column = "image"           # may be left out where one column holds pictures
+    label_column = "label"     # no classes without it
+    size = 64
+    held_out = "test"          # another split, or a share of this one
+
+`mlp` makes pictures of any size. `dcgan` makes those of 8 to 512 pixels a side, the longer side at
+most 8 times the shorter: its layers double a small grid, 3x4 to 6x8, 12x16, 24x32 and 48x64.
+`max_channels` bounds their width; at 512x512 a smaller `base_channels` and `batch_size` save
+memory.
 
 ## Sampling, measuring, listening
 

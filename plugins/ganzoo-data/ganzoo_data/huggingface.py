@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from .sources import check_size, find
 NAME = "huggingface"
 SAVED = ("state.json", "dataset_dict.json")
 """Files by which a data set is known that was written by `save_to_disk`."""
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 FILES = {".parquet": "parquet", ".arrow": "arrow"}
 """Files that are a data set by themselves, and who reads them."""
 
@@ -98,7 +100,14 @@ def read_split(place: Place, split: str) -> Any:
             "data sets of Hugging Face need the library datasets",
             hint='pip install "ganzoo-data[huggingface]"',
         ) from None
-    local, _ = find(place.path, place.data_root)
+    local, candidates = find(place.path, place.data_root)
+    ending = os.path.splitext(place.path)[1].lower()
+    if local is None and (ending in FILES or not HUB_NAME.fullmatch(place.path)):
+        raise UserError(
+            f"{NAME}: there is no {' nor '.join(map(str, candidates))}",
+            hint="set data.path to a folder or a .parquet file: an absolute path, or one relative "
+            "to the working directory or to GANZOO_DATA; or to a name on the hub: ylecun/mnist",
+        )
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -108,7 +117,7 @@ def read_split(place: Place, split: str) -> Any:
                 there = ", ".join(rows)
                 raise ValueError(f"it has no split '{split}', but {there}")
             return rows[split] if isinstance(rows, datasets.DatasetDict) else rows
-        if local is not None and (kind := FILES.get(local.suffix.lower())):
+        if local is not None and (kind := FILES.get(ending)):
             return datasets.load_dataset(kind, data_files=str(local), split=split)
         return datasets.load_dataset(str(local or place.path), name=place.name, split=split)
     except Exception as error:  # the library raises errors of many types

@@ -204,6 +204,9 @@ def test_the_digest_covers_pictures_and_classes(tmp_path: Path, build: Build) ->
         ({"split": "test"}, "cannot load split 'test' of .*set.parquet: Unknown split"),
         ({"path": "no/such"}, "cannot load split 'train' of 'no/such', which is no local path: "),
         ({"path": "n" * 3000}, "which is no local path: "),
+        ({"path": "some.parquet"}, "there is no .*some.parquet nor .*some.parquet\n  = set data.p"),
+        ({"path": "../some/folder"}, "there is no .*some/folder"),
+        ({"path": "/no/such"}, "there is no /no/such\n"),
         ({"column": "pixels"}, "has no column 'pixels'\n  = set data.column to .*: picture"),
         ({"column": "age"}, "has no pictures in column 'age'\n  = set data.column to .*: picture"),
         (

@@ -234,7 +234,7 @@ def test_kinds_of_files(tmp_path: Path, build: Build, extension: str) -> None:
     assert (values.float() - torch.tensor(colour)[:, None, None]).abs().max() <= 4
 
 
-@pytest.mark.parametrize("file", ["deep.tif", "deep.png", "deep.pgm", "packed.tif"])
+@pytest.mark.parametrize("file", ["deep.tif", "deep.png", "deep.pgm", "packed.tif", "deep.jp2"])
 def test_grey_pictures_of_16_bits_of_every_kind(tmp_path: Path, build: Build, file: str) -> None:
     (tmp_path / "faces").mkdir()
     pixels = np.full((8, 8), 1023, dtype=np.uint16)
