@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -37,6 +38,10 @@ class Surroundings(Protocol):
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """`(C, H, W)` of the data's images, or `(D,)` of points."""
+
+    @property
+    def data_root(self) -> Path:
+        """Folder in which data sets are looked for."""
 
     def trait(self, word: str) -> str | None:
         """The key of the recipe to which a trait is due, such as `"loss.clip"` for

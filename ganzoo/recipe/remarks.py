@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from ganzoo.errors import describe
+from ganzoo.folders import data_root
 from ganzoo.recipe.keys import toml_value
 from ganzoo.recipe.lines import Path
 from ganzoo.recipe.model import ARRAYS, SLOTS, Component
@@ -28,6 +29,7 @@ class Surroundings:
         self.iterations: int = parts["train"].iterations
         self.batch_size: int = parts["train"].batch_size // parts["train"].accumulate
         self.sample_shape: tuple[int, ...] = parts["data"].spec.sample_shape
+        self.data_root = data_root()
 
     def trait(self, word: str) -> str | None:
         table, _, trait = word.partition(".")

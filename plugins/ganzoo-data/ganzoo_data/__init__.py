@@ -5,14 +5,22 @@ Only declarations stand here; each `build` imports the file that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from ganzoo.api import BuildContext, DatasetSpec, Metric, MetricSpec, hookimpl
+from ganzoo.api import (
+    BuildContext,
+    DatasetSpec,
+    Metric,
+    MetricSpec,
+    Remark,
+    Surroundings,
+    hookimpl,
+)
 
-from .declared import IN_MEMORY, MIRROR, SIZE, HuggingFace, ImageFolder, Size, sides
+from .declared import IN_MEMORY, MIRROR, SIZE, HuggingFace, ImageFolder, Size, fewer, sides
 
 GANZOO_API_VERSION = 1
 
@@ -45,6 +53,10 @@ class Digits(DatasetSpec):
     def num_classes(self) -> int:
         """10."""
         return 10
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        if (count := 1797 - self.held_out) < recipe.batch_size:
+            yield fewer(count, recipe)
 
     def build(self, context: BuildContext) -> Any:
         """Split the digits; `held_out` is None where the key is 0."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
-from ganzoo.api import BuildContext, DatasetSpec
+from ganzoo.api import BuildContext, DatasetSpec, Remark, Surroundings, UserError
 
 IN_MEMORY = "decode all pictures before training; auto: if they take less than 4 GiB"
 MIRROR = "mirror each training picture, left to right, half of the times that it is seen"
@@ -33,6 +34,15 @@ Size = Annotated[
     AfterValidator(_square),
     BeforeValidator(_one_or_two),
 ]
+
+
+def fewer(count: int, recipe: Surroundings) -> Remark:
+    """A note on a batch that is larger than all there is to train on."""
+    message = (
+        f"there are about {count} pictures to train on, and a batch of {recipe.batch_size} holds "
+        "some of them twice"
+    )
+    return Remark(message, hint="a smaller train.batch_size may help")
 
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -156,6 +166,19 @@ class ImageFolder(OwnPictures):
     held_out: float = Field(
         0.05, ge=0, lt=1, description="about this share of the pictures is never trained on"
     )
+
+    def check(self, recipe: Surroundings) -> Iterable[Remark]:
+        """A note where there are fewer pictures than in a batch; they are counted no further."""
+        from .sources import find_source
+
+        try:
+            wanted = math.ceil(recipe.batch_size / (1 - self.held_out))
+            found = find_source(self.path, recipe.data_root).holds(wanted)
+        except UserError:
+            return  # told when they are read
+        count = math.floor(found * (1 - self.held_out))
+        if count < recipe.batch_size:
+            yield fewer(count, recipe)
 
     def _find_class_names(self, data_root: Path) -> tuple[str, ...]:
         from .labels import find_class_names

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -68,7 +69,7 @@ class Listing:
 
     def add(self, name: str, *, is_file: bool = True) -> None:
         """Take a file by its name, or count it as left out."""
-        if posixpath.splitext(name)[1].lower() not in EXTENSIONS:
+        if not is_picture(name):
             self.left["other files"] += 1
         elif is_file:
             self.pictures.append(name)
@@ -103,6 +104,10 @@ class Folder:
 
     def place(self, name: str) -> str:
         return str(self.path / name)
+
+    def holds(self, count: int) -> int:
+        """How many pictures there are, counted no further than `count`."""
+        return sum(1 for _ in islice(filter(is_picture, self._files(Listing())), count))
 
     def listing(self) -> Listing:
         """The pictures in the folder and its sub-folders.
@@ -171,6 +176,10 @@ class Archive:
     def place(self, name: str) -> str:
         return f"{name} in {self.path}"
 
+    def holds(self, count: int) -> int:
+        """How many pictures there are, at most `count`."""
+        return min(count, len(self.listing().pictures))
+
     def listing(self) -> Listing:
         """The pictures in the archive; hidden files and what macOS adds are left out.
 
@@ -211,6 +220,11 @@ class Archive:
 @lru_cache(maxsize=4)
 def _open_archive(path: Path, version: tuple[int, int], process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is one of pictures, by its name."""
+    return posixpath.splitext(name)[1].lower() in EXTENSIONS
 
 
 def check_size(size: int) -> None:

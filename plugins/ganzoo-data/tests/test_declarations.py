@@ -16,6 +16,7 @@ import torch
 from ganzoo_data import Digits, Gaussian1D, Grid, HuggingFace, ImageFolder, Ring
 from pydantic import ValidationError
 
+import ganzoo
 from ganzoo.api import DatasetSpec
 from ganzoo.declarations import declaration_problem
 from ganzoo.engine import Data, Samples
@@ -214,3 +215,27 @@ def test_digits_held_out_edges(build: Build) -> None:
     assert len(build(Digits(held_out=1796)).train) == 1
     ten = build(Digits(held_out=10)).held_out.labels
     assert ten.sort().values.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        (["train.batch_size=64"], "there are about 19 pictures to train on, and a batch of 64"),
+        (["train.batch_size=64", "data.held_out=0.5"], "there are about 10 pictures to train on"),
+        (["train.batch_size=8"], None),
+        (["train.batch_size=64", "data.path=elsewhere"], None),  # told when they are read
+        (
+            ["data={ type = 'digits' }", "train.batch_size=1600"],
+            "there are about 1500 pictures to train on, and a batch of 1600",
+        ),
+    ],
+)
+def test_fewer_pictures_than_a_batch_are_noted(
+    overrides: list[str], note: str | None, faces: Path
+) -> None:
+    tables = {
+        "extends": "digits-mlp-gan",
+        "data": {"type": "image-folder", "path": str(faces), "size": 8},
+    }
+    notes = ganzoo.load_recipe(tables, *overrides).notes
+    assert [note in each for each in notes] == ([True] if note else [])
