@@ -5,6 +5,8 @@ from __future__ import annotations
 from ganzoo.evaluation.document import ColumnEntry, ComparisonDocument, ModelEntry, Summary
 from ganzoo.evaluation.report_text import counted, listed, number
 
+FEW = 2
+"""Up to this many models are named, more are counted."""
 BETTER = {"lower": "Lower", "higher": "Higher"}
 
 
@@ -65,12 +67,17 @@ def evidence(comparison: ComparisonDocument) -> str:
         sentences.append(f"Over {seeds} their 95 % intervals do not overlap.")
     undecided = [model["label"] for model in ranked[1:] if model["label"] not in beaten]
     if beaten and undecided:
-        but = f"but is not shown to beat {listed(undecided)}."
-        sentences.append(f"{first['label']} beats {listed(beaten)}, {but}")
+        but = f"but is not shown to beat {_few(undecided)}."
+        sentences.append(f"{first['label']} beats {_few(beaten)}, {but}")
     if missing := len(comparison["models"]) - len(ranked):
         have = "has" if missing == 1 else "have"
         sentences.append(f"{counted(missing, 'model')} {have} no finite value.")
     return " ".join(sentences)
+
+
+def _few(labels: list[str]) -> str:
+    """The labels where they are few, else how many there are."""
+    return listed(labels) if len(labels) <= FEW else counted(len(labels), "other")
 
 
 def leading(comparison: ComparisonDocument, count: int) -> list[str]:

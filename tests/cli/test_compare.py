@@ -99,7 +99,7 @@ def test_overrides_and_a_budget(command: Command, gan: Path, vae: Path) -> None:
     data = json.loads(Path("comparison/comparison.json").read_text())
     assert data["budget"] == {"kind": "images", "amount": 80, "text": "80 images each"}
     for model in data["models"]:
-        assert model["recipe"]["train"] == {"iterations": 10, "batch_size": 8}
+        assert model["recipe"]["train"] == {"iterations": 10, "batch_size": 8, "accumulate": 1}
         assert model["recipe"]["log"]["every"] == 5
     assert data["command"] == (
         "ganzoo compare tiny.toml vae.toml train.batch_size=8 log.every=5 "

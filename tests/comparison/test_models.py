@@ -108,7 +108,7 @@ def test_a_run_as_it_stands_in_the_comparison(finished: Comparison) -> None:
     assert gan["summary"] == "Two small perceptrons"
     assert set(gan["parameters"]) == {"generator", "discriminator"}
     assert gan["parameters"]["generator"] == 4 * 16 + 16 + 16 * 64 + 64
-    assert gan["recipe"]["train"] == {"iterations": 20, "batch_size": 16}
+    assert gan["recipe"]["train"] == {"iterations": 20, "batch_size": 16, "accumulate": 1}
     run = gan["runs"][1]
     made = open_run(finished.out.parent / run["path"])
     assert (run["seed"], run["state"], run["message"]) == (1, "done", None)

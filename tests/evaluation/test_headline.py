@@ -118,6 +118,12 @@ def test_a_close_runner_up_takes_the_claim_away_but_not_that_others_are_beaten()
     assert evidence(comparison).endswith("a beats c, but is not shown to beat b.")
 
 
+def test_many_models_behind_the_first_are_counted() -> None:
+    sure = [model(label, 6.0, 6.01) for label in "bcd"]
+    comparison = document(model("a", 5.0, 5.01), *sure, model("e", 1.0, 99.0))
+    assert evidence(comparison).endswith("a beats 3 others, but is not shown to beat e.")
+
+
 def test_models_without_a_finite_value_are_counted() -> None:
     comparison = document(model("a", 5.0, 5.1), model("b", math.nan, 2.0), model("c"))
     assert sentence(comparison) == "a reaches FID 5.05; no other model has a value"
