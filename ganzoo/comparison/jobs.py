@@ -152,7 +152,7 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     metrics = [load_component("metric", table) for table in job.metrics]
     extractor = None if job.extractor is None else load_component("extractor", job.extractor)
     components = [*metrics, *([extractor] if extractor else [])]
-    way = {
+    way: dict[str, Any] = {
         "components": [each.table(qualified=True) for each in components],
         "data": job.data or read_description(folder).digest,
         "evaluate": {key: value for key, value in job.evaluate.items() if key != "snapshots"},
