@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ganzoo.comparison.assembly import assemble
@@ -32,19 +31,8 @@ from ganzoo.sweeps.effects import (
     surfaces,
 )
 from ganzoo.sweeps.headline import Headline
-from ganzoo.sweeps.space import Axis, Point, Space, short_names
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A point that was tried, and where it was pruned, if it was."""
-
-    point: Point
-    entrant: Entrant
-    iteration: int | None = None
-    """After which iteration it was pruned; None for a point that was trained to its end."""
-    value: float | None = None
-    """The mean of the headline over seeds there."""
+from ganzoo.sweeps.points import Tried
+from ganzoo.sweeps.space import Axis, Space, short_names
 
 
 def assemble_sweep(

@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.recipe import Recipe
 from ganzoo.recipe.lines import Path as KeyPath
 from ganzoo.recipe.shipped import recipe_file, shipped
 from ganzoo.recipe.source import override, read
@@ -23,9 +23,8 @@ SAME = ("name", "summary", "train.seed")
 def write_best(file: Path, point: Point, recipe: Recipe, out: Path, remark: str) -> Path:
     """Write `best.toml` into a folder, and return its path.
 
-    `recipe` is the point's, with the budget; `remark` is a comment at the top. The file holds the
-    values of the point and nothing else, unless these do not give the same model when they are
-    laid over the recipe in a file: then it is the whole recipe.
+    `recipe` is the point's, with the budget; `remark` is a comment at the top. The file extends the
+    swept recipe `file` and holds the values of the point and nothing else.
     """
     name, path = f"{recipe.name}-best", out / "best.toml"
     summary = f"{recipe.name} with {point.label}"
@@ -33,11 +32,6 @@ def write_best(file: Path, point: Point, recipe: Recipe, out: Path, remark: str)
     tables = {"extends": _reference(file, out), "name": name, "summary": summary}
     written = _nested(_changes(file, point, recipe))
     write_text(path, f"{head}\n{tomli_w.dumps(tables | written)}")
-    if load_recipe(path).changed(train={"seed": recipe.train.seed}).fingerprint != (
-        recipe.fingerprint
-    ):
-        whole = {**recipe.tables(), "name": name, "summary": summary}
-        write_text(path, f"{head}\n{tomli_w.dumps(whole)}")
     return path
 
 

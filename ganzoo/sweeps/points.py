@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ganzoo.comparison.entrants import Entrant, with_seed
@@ -17,6 +18,18 @@ MOST_POINTS = 1000
 """Points that a grid may have."""
 MOST_CORNERS = 256
 """Points of a search that are checked before it begins."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A point that was tried, and where it was pruned, if it was."""
+
+    point: Point
+    entrant: Entrant
+    iteration: int | None = None
+    """After which iteration it was pruned; None for a point that was trained to its end."""
+    value: float | None = None
+    """The mean of the headline over seeds there."""
 
 
 def entrant_of(file: Path, point: Point) -> Entrant:
@@ -33,14 +46,15 @@ def grid(
     `known` are problems that were found before. Raises `RecipeError` with all problems of all
     points, and `UserError` where there are too many points or there is only one.
     """
-    check_varies(space, known)
     if space.size and space.size > MOST_POINTS:
         raise UserError(
             f"the grid has {space.size:,} points",
             hint=f"{MOST_POINTS:,} is the most; --search 20 tries 20 of them",
         )
     found: dict[str, tuple[Point, Entrant]] = {}
-    for point, entrant in checked(file, space.corners(), known):
+    points = checked(file, space.corners(), known)
+    check_varies(space)
+    for point, entrant in points:
         fingerprint = with_seed(entrant.recipe, 0).fingerprint
         if fingerprint in found:
             same = found[fingerprint][0].label
@@ -52,17 +66,15 @@ def grid(
 def check_search(file: Path, space: Space, known: Sequence[Problem]) -> Entrant:
     """Check what a search may try: each value and each end of a range, and all combinations of
     them where these are few. The entrant of the first point. Raises as `grid` does."""
-    check_varies(space, known)
-    corners = 1
-    for axis in space.axes:
-        corners *= len(axis.ends)
-    points = space.corners() if corners <= MOST_CORNERS else space.arms()
-    return checked(file, points, known)[0][1]
+    few = math.prod(len(axis.ends) for axis in space.axes) <= MOST_CORNERS
+    points = checked(file, space.corners() if few else space.arms(), known)
+    check_varies(space)
+    return points[0][1]
 
 
-def check_varies(space: Space, known: Sequence[Problem]) -> None:
+def check_varies(space: Space) -> None:
     """Raise `UserError` where no key has several values."""
-    if not space.varied and not known:
+    if not space.varied:
         raise UserError(
             "no key has several values, so there is nothing to sweep",
             hint="give some, such as optimizer.lr=1e-4,5e-4",
@@ -84,8 +96,25 @@ def checked(
             for problem in error.problems:
                 bad.setdefault(problem, []).append(point)
     if known or bad:
-        raise RecipeError([*known, *(_placed(each, bad[each], points) for each in bad)])
+        told = [_placed(each, where, points) for each, where in _merged(bad, points).items()]
+        raise RecipeError([*known, *told])
     return good
+
+
+def _merged(
+    bad: Mapping[Problem, list[Point]], points: Sequence[Point]
+) -> dict[Problem, list[Point]]:
+    """The problems, one for all values of a key where these have the same one: it is the key's."""
+    merged: dict[Problem, list[Point]] = {}
+    for problem, where in bad.items():
+        same = [each for each in bad if replace(each, origin=problem.origin) == problem]
+        of_key = problem.origin.file == COMMAND_LINE and len(same) > 1
+        if of_key and sum(len(bad[each]) for each in same) == len(points):
+            if problem == same[0]:
+                merged[problem] = where
+        else:
+            merged[problem] = where
+    return merged
 
 
 def _placed(problem: Problem, where: Sequence[Point], points: Sequence[Point]) -> Problem:

@@ -25,9 +25,8 @@ from ganzoo.comparison.jobs import Outcome
 from ganzoo.errors import UserError, describe
 from ganzoo.recipe import RecipeError
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.sweeps.assembly import Tried
 from ganzoo.sweeps.document import SearchEntry
-from ganzoo.sweeps.points import entrant_of
+from ganzoo.sweeps.points import Tried, entrant_of
 from ganzoo.sweeps.space import Point, Space
 
 if TYPE_CHECKING:
@@ -273,7 +272,8 @@ def _train(attempts: Sequence[Attempt], shared: Plan) -> None:
             for attempt in attempts
             if attempt.pruned is None and not attempt.failed and place < len(attempt.pauses)
         ]
-        _pause(under_way, place, shared)
+        if under_way:
+            _pause(under_way, place, shared)
     ending = [each for each in attempts if each.pruned is None and not each.failed]
     _measure([each.entrant for each in ending], shared)
 
@@ -331,6 +331,8 @@ def _mean(outcomes: dict[int, Outcome], shared: Plan) -> float | None:
 
 def _measure(entrants: Sequence[Entrant], shared: Plan) -> None:
     """Train points to the end and measure them by all metrics."""
+    if not entrants:
+        return
     run_all(
         entrants,
         shared.protocol,

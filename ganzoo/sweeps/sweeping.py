@@ -30,11 +30,10 @@ from ganzoo.comparison.launchers import Launcher, make_launcher
 from ganzoo.errors import GanzooError, UserError
 from ganzoo.runs import RunFolder, read_json, write_json
 from ganzoo.status import read_status
-from ganzoo.sweeps.assembly import Tried, assemble_sweep
 from ganzoo.sweeps.best import write_best
 from ganzoo.sweeps.document import Identity, SearchEntry, SweepDocument
 from ganzoo.sweeps.headline import Headline, choose_headline
-from ganzoo.sweeps.points import check_search, grid
+from ganzoo.sweeps.points import Tried, check_search, grid
 from ganzoo.sweeps.space import Point, Space, parse_space
 
 if TYPE_CHECKING:
@@ -110,6 +109,7 @@ def sweep(
     `if __name__ == "__main__":`. Raises `UserError` for what cannot be swept, with all problems of
     all points, `InterruptedRun` after a signal and `RunError` if every run fails.
     """
+    from ganzoo.sweeps.assembly import assemble_sweep
     from ganzoo.sweeps.report import sentences, write_report
 
     chosen_launcher = make_launcher(launcher)
