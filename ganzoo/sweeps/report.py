@@ -156,15 +156,16 @@ def summary(sweep: SweepDocument) -> str:
     names = listed([key["key"] for key in sweep["keys"]])
     count = counted(len(sweep["points"]), "point")
     verb = "was" if len(sweep["points"]) == 1 else "were"
-    budget = comparison["budget"]
-    length = "as long as the recipe says" if budget is None else budget["text"]
-    extractor = comparison["extractor"]
-    features = f" in the features of {extractor['name']}" if extractor else ""
+    lengths = {model["recipe"]["train"]["iterations"] for model in comparison["models"]}
+    length = " to ".join(f"{each:,}" for each in sorted({min(lengths), max(lengths)}))
+    extractor = sweep["metric"].partition("[")[2].removesuffix("]")
+    features = f" in the features of {extractor}" if extractor else ""
     source = {"held out": "held-out", "train": "training"}[comparison["real_from"]]
+    seeds_text = f"{counted(len(seeds), 'seed')}{' each' if len(seeds) > 1 else ''}"
     return (
         f"{count} of {sweep['identity']['recipe']} that differ in {names} {verb} trained on "
-        f"{comparison['data']['name']} with {counted(len(seeds), 'seed')} each "
-        f"({', '.join(map(str, seeds))}), {length}. They are ranked by {short(sweep['metric'])}"
+        f"{comparison['data']['name']} with {seeds_text} "
+        f"({', '.join(map(str, seeds))}), for {length} iterations. They are ranked by {short(sweep['metric'])}"
         f"{features} at the end of training ({sweep['better']} is better), from "
         f"{counted(comparison['generated'], 'generated sample')} of each run and "
         f"{counted(comparison['real'], f'{source} real sample')}."

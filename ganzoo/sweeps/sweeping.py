@@ -8,6 +8,7 @@ keys ──► space ──► points ──► entrants ──► as in a compa
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,8 +227,10 @@ def check_place(out: Path, identity: Identity) -> None:
 
     The same keys of the same recipe with other values are the same sweep.
     """
-    before: SweepDocument | dict[str, object] = read_json(out / "sweep.json", SweepDocument)
-    if before and before["identity"] != identity:
+    if not os.path.exists(out / "sweep.json"):  # False where a name is too long to be looked up
+        return
+    before: SweepDocument = read_json(out / "sweep.json", SweepDocument)
+    if before["identity"] != identity:
         raise UserError(
             f"{out} holds another sweep: {before['title']}",
             hint=f"--out names another folder; `{before['command']}` repeats the one that is there",
