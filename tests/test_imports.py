@@ -234,7 +234,7 @@ LAYERS: Mapping[str, Layer] = {
                 *("output", "display", "synonyms", "recipe", "recipe.*", "folders", "pictures"),
                 *("evaluation.document", "measuring"),
                 *("runs", "references", "run", "overview", "pruning", "unfinished", "movies"),
-                *("zoo", "exporting", "comparison", "sweeps", "sweeps.report", "scaffold"),
+                *("zoo", "exporting", "comparison", "sweeps", "sweeps.*", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

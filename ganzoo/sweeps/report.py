@@ -164,9 +164,9 @@ def summary(sweep: SweepDocument) -> str:
     seeds_text = f"{counted(len(seeds), 'seed')}{' each' if len(seeds) > 1 else ''}"
     return (
         f"{count} of {sweep['identity']['recipe']} that differ in {names} {verb} trained on "
-        f"{comparison['data']['name']} with {seeds_text} "
-        f"({', '.join(map(str, seeds))}), for {length} iterations. They are ranked by {short(sweep['metric'])}"
-        f"{features} at the end of training ({sweep['better']} is better), from "
+        f"{comparison['data']['name']} with {seeds_text} ({', '.join(map(str, seeds))}), for "
+        f"{length} iterations. They are ranked by {short(sweep['metric'])}{features} at the end of "
+        f"training ({sweep['better']} is better), from "
         f"{counted(comparison['generated'], 'generated sample')} of each run and "
         f"{counted(comparison['real'], f'{source} real sample')}."
     )

@@ -114,8 +114,7 @@ def test_the_best_is_called_separate_only_where_it_is(
 def test_where_higher_is_better_the_difference_has_no_sign() -> None:
     data = document({"a=1": {0: 10, 1: 11.5}, "a=2": {0: 5, 1: 6}}, "higher")
     assert sentences(data)[1] == (
-        "It is not separate from the second, a=2: the difference at equal seeds is "
-        "5.25 (2.95 to 7.55)."
+        "At equal seeds it is better than the second, a=2, by 5.25 (2.96 to 7.54)."
     )
 
 
