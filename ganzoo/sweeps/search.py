@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,9 +204,12 @@ def _propose(study: optuna.Study, seed: str, space: Space) -> optuna.trial.Trial
     import optuna
 
     digest = hashlib.sha256(seed.encode()).digest()
-    study.sampler = optuna.samplers.TPESampler(
-        seed=int.from_bytes(digest[:4], "little"), constant_liar=True
-    )
+    with warnings.catch_warnings():
+        # Points under way count as bad ones, so that others are tried at the same time.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = optuna.samplers.TPESampler(
+            seed=int.from_bytes(digest[:4], "little"), constant_liar=True
+        )
     trial = study.ask()
     for axis in space.varied:
         if (span := axis.span) is None:
