@@ -56,7 +56,7 @@ def sweep(
         str, typer.Option(help="local: one run after the other; ray: on a Ray cluster.")
     ] = "local",
 ) -> None:
-    """Vary keys of a recipe, and write a report and the best recipe.
+    """Vary keys of a recipe, and write which is best.
 
     Trains what is not trained yet, measures all runs in one way and prints the path of the report.
     """
