@@ -132,8 +132,8 @@ def resume(
     done or not: its weights are then, to the byte, those of a run that was this long from the
     start, unless something in its recipe stretches over the run. `progress` and `callbacks` are
     those of `train`. After iteration `pause` it stops again. Raises `UserError` if the folder holds
-    no run or one that is done, `RunError` where every checkpoint is broken, `PausedRun` where it has
-    paused.
+    no run or one that is done, `RunError` where every checkpoint is broken, `PausedRun` where it
+    has paused.
     """
     from ganzoo.display import shown
 

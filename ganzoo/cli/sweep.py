@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.output import (
+from ganzoo.output import (
     print_place,
     stderr,
     table,
@@ -60,8 +60,8 @@ def sweep(
 
     Trains what is not trained yet, measures all runs in one way and prints the path of the report.
     """
-    from ganzoo.cli.progress import display
     from ganzoo.comparison import parse_budget
+    from ganzoo.display import display
     from ganzoo.sweeps import sweep as sweep_all
 
     warn_about_broken_plugins()
