@@ -55,6 +55,9 @@ def sweep(
     launcher: Annotated[
         str, typer.Option(help="local: one run after the other; ray: on a Ray cluster.")
     ] = "local",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up another sweep that the folder holds.")
+    ] = False,
 ) -> None:
     """Vary keys of a recipe, and write which is best.
 
@@ -75,6 +78,7 @@ def sweep(
         out=out,
         runs=runs,
         launcher=launcher,
+        replace=replace,
         display=display,
         report=tell,
     )

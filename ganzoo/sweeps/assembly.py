@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganzoo.comparison.assembly import assemble
-from ganzoo.comparison.budget import Budget
 from ganzoo.comparison.comparing import Protocol
 from ganzoo.comparison.entrants import Entrant
 from ganzoo.comparison.models import by_seed, declared
+from ganzoo.comparison.request import Request
 from ganzoo.errors import RunError
 from ganzoo.evaluation.document import ComparisonDocument, ModelEntry
 from ganzoo.runs import RunFolder
@@ -41,9 +41,9 @@ def assemble_sweep(
     headline: Headline,
     protocol: Protocol,
     identity: Identity,
+    request: Request,
     command: str,
     search: SearchEntry | None,
-    budget: Budget | None,
 ) -> SweepDocument:
     """All that was measured, ranked, and what follows from it; without the best recipe's file.
 
@@ -51,7 +51,7 @@ def assemble_sweep(
     """
     ended = [each for each in tried if each.iteration is None]
     entrants = [each.entrant for each in ended]
-    comparison = assemble(entrants, protocol.components, budget, command)
+    comparison = assemble(entrants, protocol.components, request, command)
     names = [column["name"] for column in comparison["columns"]]
     name = headline.full_name(names)
     if name is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from ganzoo.evaluation.document import (
@@ -137,6 +138,14 @@ class Identity(TypedDict):
     """The metric without its extractor: `fid`, `modes/kl`."""
     budget: BudgetEntry | None
     searched: bool
+
+
+@with_config(ConfigDict(extra="allow"))
+class Kept(TypedDict):
+    """What is read of a sweep.json that is there already, of whatever version."""
+
+    title: str
+    identity: Identity
 
 
 class SweepDocument(TypedDict):

@@ -19,7 +19,6 @@ from ganzoo.comparison.comparing import (
     Protocol,
     check_cache,
     choose_protocol,
-    describe_command,
     find_data,
     make_folder,
     measurable,
@@ -28,11 +27,12 @@ from ganzoo.comparison.comparing import (
 )
 from ganzoo.comparison.entrants import Entrant, plan
 from ganzoo.comparison.launchers import Launcher, make_launcher
+from ganzoo.comparison.request import Request
 from ganzoo.errors import GanzooError, UserError
 from ganzoo.runs import RunFolder, read_json, write_json
 from ganzoo.status import read_status
 from ganzoo.sweeps.best import write_best
-from ganzoo.sweeps.document import Identity, SearchEntry, SweepDocument
+from ganzoo.sweeps.document import Identity, Kept, SearchEntry, SweepDocument
 from ganzoo.sweeps.headline import Headline, choose_headline
 from ganzoo.sweeps.points import Tried, check_search, grid
 from ganzoo.sweeps.space import Point, Space, parse_space
@@ -92,6 +92,7 @@ def sweep(
     out: str | Path = "sweep",
     runs: str | Path = "runs",
     launcher: str = "local",
+    replace: bool = False,
     display: Callable[[], Listener] | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Sweep:
@@ -104,14 +105,14 @@ def sweep(
     than the median of the others while they train are pruned. Points are ranked by `metric`, by
     default the first of the recipe's metrics of which it is known which way is better. Runs below
     `runs` are used, resumed and measured as by `compare`, whose other arguments these are. Writes
-    `report.html`, `sweep.json`, `sweep.md` and `best.toml` into `out`.
+    `report.html`, `sweep.json`, `sweep.md` and `best.toml` into `out`. Where that holds a sweep, one of
+    the same keys takes its place, another one with `replace`.
 
     Each run has a process of its own: a script that calls this does so below
     `if __name__ == "__main__":`. Raises `UserError` for what cannot be swept, with all problems of
     all points, `InterruptedRun` after a signal and `RunError` if every run fails.
     """
     from ganzoo.sweeps.assembly import assemble_sweep
-    from ganzoo.sweeps.report import sentences, write_report
 
     chosen_launcher = make_launcher(launcher)
     file, out, runs = Path(recipe), Path(out), Path(runs)
@@ -130,13 +131,15 @@ def sweep(
     headline = choose_headline(protocol, entrants, metric)
     check_cache(entrants, protocol)
     identity = _identity(recipe, space, headline, budget, searched=search is not None)
-    check_place(out, identity)
+    if not replace:
+        check_folder(out, identity)
     make_folder(out)
     more = {"--search": search, "--metric": metric}
     options = [word for name, value in more.items() if value for word in (name, str(value))]
+    request = Request((str(recipe),), (os.path.normpath(recipe),), space.fixed, seeds, budget)
     words = ["sweep", str(recipe), *keys, *options]
-    command = describe_command(words, seeds, budget, out, runs, launcher)
-    with repeatable("sweep", command):
+    command = request.command_of(words, out, runs, launcher)
+    with repeatable("sweep", f"{command} --replace" if replace else command):
         description = find_data(entrants)
         protocol = measurable(protocol, description, told)
         plan_of_all = Plan(
@@ -160,17 +163,24 @@ def sweep(
 
             tried, entry = try_search(file, entrants[0], search, plan_of_all)
         data = assemble_sweep(
-            tried, space, plan_of_all.headline, protocol, identity, command, entry, budget
+            tried, space, plan_of_all.headline, protocol, identity, request, command, entry
         )
-        if data["best"] is not None:
-            label = data["points"][0]["label"]
-            (best,) = (each for each in tried if each.point.label == label)
-            remark = "\n".join(sentences(data))
-            path = write_best(file, best.point, best.entrant.recipe, out, remark)
-            data["best"]["recipe"] = str(path)
-        write_json(out / "sweep.json", data)
-        write_report(data, out)
+        write_sweep(data, tried, file, out)
     return Sweep(data, out)
+
+
+def write_sweep(data: SweepDocument, tried: Sequence[Tried], file: Path, out: Path) -> None:
+    """Write the best recipe, whose path goes into the document, the document and the report."""
+    from ganzoo.sweeps.report import sentences, write_report
+
+    if data["best"] is not None:
+        label = data["points"][0]["label"]
+        (best,) = (each for each in tried if each.point.label == label)
+        remark = "\n".join(sentences(data))
+        path = write_best(file, best.point, best.entrant.recipe, out, remark)
+        data["best"]["recipe"] = str(path)
+    write_json(out / "sweep.json", data)
+    write_report(data, out)
 
 
 def try_grid(points: Sequence[tuple[Point, Entrant]], shared: Plan) -> list[Tried]:
@@ -222,16 +232,16 @@ def _identity(
     }
 
 
-def check_place(out: Path, identity: Identity) -> None:
+def check_folder(out: Path, identity: Identity) -> None:
     """Raise `UserError` where a folder holds another sweep, which would be replaced.
 
     The same keys of the same recipe with other values are the same sweep.
     """
     if not os.path.exists(out / "sweep.json"):  # False where a name is too long to be looked up
         return
-    before: SweepDocument = read_json(out / "sweep.json", SweepDocument)
+    before: Kept = read_json(out / "sweep.json", Kept)
     if before["identity"] != identity:
         raise UserError(
             f"{out} holds another sweep: {before['title']}",
-            hint=f"--out names another folder; `{before['command']}` repeats the one that is there",
+            hint="--out names another folder; --replace gives up the one that is there",
         )

@@ -96,10 +96,11 @@ def test_another_sweep_is_not_replaced(
         swept("gan.toml", *keys, **options)
     assert caught.value.message == "sweep holds another sweep: gan by lr"
     assert caught.value.hint == (
-        "--out names another folder; `ganzoo sweep gan.toml optimizer.lr=1e-3,1e-2 --runs runs "
-        "--out sweep` repeats the one that is there"
+        "--out names another folder; --replace gives up the one that is there"
     )
     assert Path("sweep/sweep.json").read_bytes() == before
+    swept("gan.toml", *keys, **options, replace=True)
+    assert Path("sweep/sweep.json").read_bytes() != before
 
 
 def test_equal_points_are_made_once(swept: Swept) -> None:
