@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.measuring import measure
     from ganzoo.recipe import Recipe, RecipeError, load_recipe
     from ganzoo.run import Run, load, open_run
+    from ganzoo.sweeps import Sweep, sweep
     from ganzoo.zoo import components, resume, train
 
     _Class = TypeVar("_Class", bound=type)
@@ -48,6 +49,7 @@ __all__ = [
     "RecipeError",
     "Run",
     "RunError",
+    "Sweep",
     "UserError",
     "compare",
     "components",
@@ -57,6 +59,7 @@ __all__ = [
     "measure",
     "open_run",
     "resume",
+    "sweep",
     "train",
 ]
 
@@ -64,6 +67,7 @@ _MODULES = (
     *("ganzoo.errors", "ganzoo.recipe", "ganzoo.run", "ganzoo.exporting", "ganzoo.measuring"),
     "ganzoo.zoo",
     "ganzoo.comparison",
+    "ganzoo.sweeps",
 )
 """Where the names are; imported when one is first used, so that the command line can take charge
 of signals before anything slow is imported."""

@@ -62,6 +62,10 @@ class InterruptedRun(GanzooError):
         return rebuilt, (self.message,)
 
 
+class PausedRun(GanzooError):
+    """A run came to the iteration at which it was to pause; its checkpoint is whole."""
+
+
 class GanzooWarning(UserWarning):
     """Something that the user should know and that stops nothing."""
 

@@ -35,6 +35,7 @@ def train(
     progress: Listener | bool = False,
     start: str | Path | Run | None = None,
     callbacks: Callbacks | None = None,
+    pause: int | None = None,
 ) -> Run:
     """Train a recipe in a new folder below `runs` and measure the result.
 
@@ -45,9 +46,10 @@ def train(
     arguments as they name, and one that raises is named in a warning and not called again. `start`
     is a run, or what `open_run` takes, from whose
     weights this one starts: of each network those of the same name and shape, as that run is
-    sampled from, so averaged where it has a moving average. Raises `UserError` where the data or
-    the device are not there or nothing of `start` fits, `RunError` where the run cannot go on,
-    `InterruptedRun` after a signal.
+    sampled from, so averaged where it has a moving average. After iteration `pause` the run stops
+    with a checkpoint, to be resumed. Raises `UserError` where the data or the device are not there
+    or nothing of `start` fits, `RunError` where the run cannot go on, `InterruptedRun` after a
+    signal, `PausedRun` where it has paused.
 
     >>> import ganzoo
     >>> recipe = ganzoo.load_recipe("digits-mlp-gan", "train.iterations=2")
@@ -71,7 +73,7 @@ def train(
         else:
             folder = RunFolder(Path(runs))  # only rank 0 writes
         try:
-            return _run(recipe, folder, listener, called, resume=False)
+            return _run(recipe, folder, listener, called, resume=False, pause=pause)
         except UserError:
             # What the user gave is not there: the run has not begun, and nothing of it stays.
             if group_from_environment().first and not folder.environment.exists():
@@ -119,6 +121,7 @@ def resume(
     *overrides: str,
     progress: Listener | bool = False,
     callbacks: Callbacks | None = None,
+    pause: int | None = None,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, or from the start if it has none yet.
 
@@ -128,8 +131,9 @@ def resume(
     on, such as `engine.device=cpu`; `train.iterations=40_000` makes a run longer, whether it is
     done or not: its weights are then, to the byte, those of a run that was this long from the
     start, unless something in its recipe stretches over the run. `progress` and `callbacks` are
-    those of `train`. Raises `UserError` if the folder holds no run or one that is done, `RunError`
-    where every checkpoint is broken.
+    those of `train`. After iteration `pause` it stops again. Raises `UserError` if the folder holds
+    no run or one that is done, `RunError` where every checkpoint is broken, `PausedRun` where it
+    has paused.
     """
     from ganzoo.display import shown
 
@@ -141,12 +145,12 @@ def resume(
     own = load_recipe(folder.recipe)
     if run.recipe.train.iterations != own.train.iterations:
         _check_longer(run, own)
-        return _run(run.recipe, folder, listener, called, resume=True)
+        return _run(run.recipe, folder, listener, called, resume=True, pause=pause)
     # A run that is done, but has lost its environment.json, gets it again.
     begun = folder.environment.exists()
     if run.status.get("state") == "done" and begun and not _lost(folder, own, listener):
         return _resume_done(run, listener, called)
-    return _run(run.recipe, folder, listener, called, resume=True)
+    return _run(run.recipe, folder, listener, called, resume=True, pause=pause)
 
 
 def _resumes_with(override: str) -> bool:
@@ -206,6 +210,7 @@ def _run(
     called: Mapping[str, Any],
     *,
     resume: bool,
+    pause: int | None = None,
 ) -> Run:
     from ganzoo.engine.process_group import group_from_environment
     from ganzoo.engine.training import train_recipe
@@ -214,7 +219,7 @@ def _run(
     if first and recipe.reads_features:
         warn_of_cache()  # said before hours of training
     with handled("raise"), loaded.listening({**listeners(recipe), **called} if first else {}):
-        train_recipe(recipe, folder, loaded, progress, resume=resume)
+        train_recipe(recipe, folder, loaded, progress, resume=resume, pause=pause)
         if recipe.metrics and first:
             measure_run(recipe, folder, progress)
     # Processes other than the first have no folder that they could read the recipe from.

@@ -45,6 +45,13 @@ COMPARISON = Layer(
     )
 )
 
+SWEEPS = Layer(
+    (
+        *("errors", "specs", "recipe", "recipe.*", "runs", "status", "templates", "pictures"),
+        *("engine.*", "evaluation.*", "comparison.*", "sweeps.*"),
+    )
+)
+
 LAYERS: Mapping[str, Layer] = {
     "errors": Layer(()),
     "interruption": Layer(()),
@@ -188,7 +195,21 @@ LAYERS: Mapping[str, Layer] = {
         COMPARISON,
     ),
     "comparison.*": replace(COMPARISON, heavy=True),
-    "": Layer(("comparison", "errors", "exporting", "inline", "measuring", "recipe", "run", "zoo")),
+    "sweeps": Layer(("sweeps.*",)),
+    **dict.fromkeys(
+        (
+            *("sweeps.space", "sweeps.points", "sweeps.headline", "sweeps.document"),
+            *("sweeps.best", "sweeps.search", "sweeps.sweeping"),
+        ),
+        SWEEPS,
+    ),
+    "sweeps.*": replace(SWEEPS, heavy=True),
+    "": Layer(
+        (
+            *("comparison", "errors", "exporting", "inline", "measuring", "recipe", "run"),
+            *("sweeps", "zoo"),
+        )
+    ),
     "scaffold": Layer(("scaffold.*",)),
     "scaffold.*": Layer(
         (
@@ -205,6 +226,7 @@ LAYERS: Mapping[str, Layer] = {
             *("cli.check", "cli.components", "cli.plugins", "cli.recipes", "cli.resume"),
             *("cli.export", "cli.init", "cli.measure", "cli.movies", "cli.runs"),
             *("cli.run", "cli.sample", "cli.schema", "cli.show", "cli.compare", "cli.plugin_new"),
+            "cli.sweep",
         ),
         Layer(
             (
@@ -212,7 +234,7 @@ LAYERS: Mapping[str, Layer] = {
                 *("output", "display", "synonyms", "recipe", "recipe.*", "folders", "pictures"),
                 *("evaluation.document", "measuring"),
                 *("runs", "references", "run", "overview", "pruning", "unfinished", "movies"),
-                *("zoo", "exporting", "comparison", "scaffold"),
+                *("zoo", "exporting", "comparison", "sweeps", "sweeps.*", "scaffold"),
                 *("cli", "cli.*"),
             )
         ),

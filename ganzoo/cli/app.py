@@ -22,6 +22,7 @@ from ganzoo.cli import (
     sample,
     schema,
     show,
+    sweep,
 )
 from ganzoo.cli.arguments import PluginOption, name_plugins, taking_plugins
 
@@ -40,6 +41,7 @@ app.command("measure")(taking_plugins(measure.measure))
 app.command("check")(taking_plugins(check.check))
 app.command("show")(taking_plugins(show.show))
 app.command("compare")(taking_plugins(compare.compare))
+app.command("sweep")(taking_plugins(sweep.sweep))
 app.command("sample")(taking_plugins(sample.sample))
 app.command("interpolate")(taking_plugins(movies.interpolate))
 app.command("timelapse")(taking_plugins(movies.timelapse))

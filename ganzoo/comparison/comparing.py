@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,40 +128,51 @@ def compare(
     check_found_elsewhere(entrants)
     protocol = choose_protocol(entrants)
     check_cache(entrants, protocol)
+    make_folder(out)
+    request = requested(targets, overrides, seeds, budget)
+    if not replace:
+        check_folder(out, request)
+    command = request.command(out, runs, launcher)
+    told = functools.cache(report)  # the same is not told twice
+    with repeatable("comparison", f"{command} --replace" if replace else command):
+        description = find_data(entrants)
+        protocol = measurable(protocol, description, report)
+        data_hash = None if description is None else description.digest
+        for entrant in entrants:
+            if not entrant.folders:
+                plan(entrant, seeds, budget, out, runs, data_hash, told)
+            for note in entrant.notes():
+                told(f"note: {note}")
+        run_all(entrants, protocol, data_hash, chosen_launcher, display, report)
+        data = assemble(entrants, protocol.components, request, command)
+        write_json(out / "comparison.json", data)
+        write_report(data, out)
+        renew_exports(data, out, export, replace=replace)
+    return Comparison(data, out)
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of a report. Raises `UserError` where there can be none."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"no report can be written to {out}: {error.strerror}", hint="--out names a folder"
         ) from error
-    request = requested(targets, overrides, seeds, budget)
-    if not replace:
-        check_folder(out, request)
-    command = request.command(out, runs, launcher)
-    again = f"{command} --replace" if replace else command
-    told = functools.cache(report)  # the same is not told twice
+
+
+@contextmanager
+def repeatable(what: str, command: str) -> Iterator[None]:
+    """Work that `command` takes up again, which `InterruptedRun` says after a signal."""
     try:
         with handled("raise"):
-            description = find_data(entrants)
-            protocol = measurable(protocol, description, report)
-            data_hash = None if description is None else description.digest
-            for entrant in entrants:
-                if not entrant.folders:
-                    plan(entrant, seeds, budget, out, runs, data_hash, told)
-                for note in entrant.notes(overrides):
-                    told(f"note: {note}")
-            run_all(entrants, protocol, data_hash, chosen_launcher, display, report, overrides)
-            data = assemble(entrants, protocol.components, request, command)
-            write_json(out / "comparison.json", data)
-            write_report(data, out)
-            renew_exports(data, out, export, replace=replace)
+            yield
     except KeyboardInterrupt as stop:
         raise InterruptedRun(
-            "the comparison was stopped",
-            hint=f"`{again}` resumes it from the runs' checkpoints",
+            f"the {what} was stopped",
+            hint=f"`{command}` resumes it from the runs' checkpoints",
             number=number_of(stop),
         ) from None
-    return Comparison(data, out)
 
 
 def check_found_elsewhere(entrants: Sequence[Entrant]) -> None:
@@ -244,36 +256,41 @@ def run_all(
     launcher: Launcher,
     display: Callable[[], Listener] | None,
     report: Callable[[str], None],
-    overrides: Sequence[str],
 ) -> None:
     """Have every run trained and measured, and record the outcomes in the entrants."""
-    jobs, owners = [], []
-    extractor = protocol.extractor
-    for entrant in entrants:
-        metrics = tuple(
-            metric.table(qualified=True)
-            for metric in protocol.metrics
-            if entrant.recipe.meets(metric.spec.needs)
-        )
-        for seed, folder in entrant.folders.items():
-            job = Job(
-                recipe=with_seed(entrant.recipe, seed).to_toml(),
-                folder=str(folder),
-                metrics=metrics,
-                extractor=None if extractor is None else extractor.table(qualified=True),
-                evaluate=protocol.evaluate.model_dump(mode="json"),
-                data=data_hash,
-                overrides=tuple(filter(says_how_to_compute, overrides)),
-                display=display,
-            )
-            jobs.append(job)
-            owners.append((entrant, seed))
+    owners = [(entrant, seed) for entrant in entrants for seed in entrant.folders]
+    jobs = [job_of(entrant, seed, protocol, data_hash, display) for entrant, seed in owners]
     for number, (outcome, (entrant, seed)) in enumerate(
         zip(launcher.launch(jobs), owners, strict=True), start=1
     ):
         entrant.outcomes[seed] = outcome
         state = f"failed: {outcome.message}" if outcome.message else outcome.note or "measured"
-        report(f"{number}/{len(jobs)}  {entrant.recipe.name}, seed {seed}: {state}")
+        report(f"{number}/{len(jobs)}  {entrant.name}, seed {seed}: {state}")
+
+
+def job_of(
+    entrant: Entrant,
+    seed: int,
+    protocol: Protocol,
+    data_hash: str | None,
+    display: Callable[[], Listener] | None,
+) -> Job:
+    """What is to be done for the run of a seed."""
+    extractor = protocol.extractor
+    return Job(
+        recipe=with_seed(entrant.recipe, seed).to_toml(),
+        folder=str(entrant.folders[seed]),
+        metrics=tuple(
+            metric.table(qualified=True)
+            for metric in protocol.metrics
+            if entrant.recipe.meets(metric.spec.needs)
+        ),
+        extractor=None if extractor is None else extractor.table(qualified=True),
+        evaluate=protocol.evaluate.model_dump(mode="json"),
+        data=data_hash,
+        overrides=tuple(filter(says_how_to_compute, entrant.overrides)),
+        display=display,
+    )
 
 
 def requested(

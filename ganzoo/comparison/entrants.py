@@ -46,13 +46,22 @@ class Entrant:
     """By seed, what became of the runs."""
     file: Path | None = None
     """The recipe's file; None for runs that are trained."""
+    overrides: tuple[str, ...] = ()
+    """What is changed of the recipe, or of how runs that are trained are measured."""
+    label: str | None = None
+    """What it is called where recipes of one name differ; None for the recipe's name."""
 
-    def notes(self, overrides: Sequence[str]) -> tuple[str, ...]:
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return self.label or self.recipe.name
+
+    def notes(self) -> tuple[str, ...]:
         """What is unwise about the recipe with its budget; nothing of runs that are trained."""
         if self.file is None:
             return ()
         length = f"train.iterations={self.recipe.train.iterations}"
-        return load_recipe(self.file, *overrides, length).notes
+        return load_recipe(self.file, *self.overrides, length).notes
 
 
 def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entrant]:
@@ -75,7 +84,7 @@ def enter(targets: Sequence[str | Path], overrides: Sequence[str]) -> list[Entra
             raise UserError(
                 f"{path} trains the same model as a recipe before it", hint="give it once"
             )
-        entrants[fingerprint] = Entrant(recipe, file=path)
+        entrants[fingerprint] = Entrant(recipe, file=path, overrides=tuple(overrides))
     return list(entrants.values())
 
 
@@ -105,7 +114,7 @@ def enter_run(folder: RunFolder, entrants: dict[str, Entrant], overrides: Sequen
     parent = environment.get("parent")
     start = f" from {parent['fingerprint']} {parent['iteration']}" if parent else ""
     identity = f"run {with_seed(recipe, 0).fingerprint} {used}{start}"
-    entrant = entrants.setdefault(identity, Entrant(recipe))
+    entrant = entrants.setdefault(identity, Entrant(recipe, overrides=tuple(overrides)))
     seed = recipe.train.seed
     if seed in entrant.folders:
         raise UserError(

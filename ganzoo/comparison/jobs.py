@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import GanzooError, describe
+from ganzoo.errors import GanzooError, PausedRun, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
 from ganzoo.runs import (
@@ -60,6 +60,8 @@ class Job:
     """Hash of the data as they are now; None where they are not there."""
     overrides: tuple[str, ...] = ()
     """How a run that exists is computed: `engine.device=cpu`."""
+    pause: int | None = None
+    """The iteration of a snapshot: train no further, and measure it alone. None for the end."""
     display: Callable[[], Listener] | None = None
     """Makes the listener that shows progress in the worker's process; by default none."""
     reported: frozenset[tuple[str, str]] = frozenset()
@@ -74,7 +76,7 @@ class Outcome:
     message: str | None = None
     """Why the run failed, or None."""
     measures: RunMeasures | None = None
-    """None for a run that failed."""
+    """None for a run that failed, and for one that keeps no snapshot where it was to pause."""
     note: str | None = None
     """What a reader of the measures has to know."""
     reported: frozenset[tuple[str, str]] = frozenset()
@@ -90,6 +92,8 @@ def run_job(job: Job) -> Outcome:
         reported = installed().reported
         reported.update(job.reported)
         folder = train_if_needed(job)
+        if job.pause is not None and job.pause not in folder.snapshots():
+            return Outcome(job.folder, reported=frozenset(reported))
         note = None
         if job.data is not None and job.data != read_description(folder).digest:
             note = "measured on other data than it was trained on, which have changed since"
@@ -105,7 +109,10 @@ def run_job(job: Job) -> Outcome:
 
 
 def train_if_needed(job: Job) -> RunFolder:
-    """The job's run, trained to its end. Raises `RunError` where its folder has another recipe."""
+    """The job's run, trained to its end or to where it pauses.
+
+    Raises `RunError` where its folder has another recipe.
+    """
     from ganzoo import zoo
     from ganzoo.run import check_own
 
@@ -113,12 +120,21 @@ def train_if_needed(job: Job) -> RunFolder:
     path = Path(job.folder)
     if not (path / "recipe.toml").exists():
         recipe = load_text(job.recipe)
-        run = zoo.train(recipe, runs=path.parents[1], identity=path.name, progress=progress)
-        return run.folder
+        with suppress(PausedRun):
+            zoo.train(
+                recipe,
+                runs=path.parents[1],
+                identity=path.name,
+                progress=progress,
+                pause=job.pause,
+            )
+        return find_run_folder(path)
     folder = find_run_folder(path)
     check_own(folder, load_text(job.recipe))
-    if read_status(folder).get("state") != "done":
-        zoo.resume(path, *job.overrides, progress=progress)
+    paused = job.pause is not None and job.pause in folder.snapshots()
+    if not paused and read_status(folder).get("state") != "done":
+        with suppress(PausedRun):
+            zoo.resume(path, *job.overrides, progress=progress, pause=job.pause)
     return folder
 
 
@@ -136,24 +152,27 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     metrics = [load_component("metric", table) for table in job.metrics]
     extractor = None if job.extractor is None else load_component("extractor", job.extractor)
     components = [*metrics, *([extractor] if extractor else [])]
-    way = {
+    way: dict[str, Any] = {
         "components": [each.table(qualified=True) for each in components],
         "data": job.data or read_description(folder).digest,
         "evaluate": {key: value for key, value in job.evaluate.items() if key != "snapshots"},
         "versions": {CORE: version(CORE), **versions(each.plugin for each in components)},
     }
+    if job.pause is not None:
+        way["iteration"] = job.pause
     key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
     read_json(folder.environment, Environment)
     read_rows(folder.statistics, StatisticsRow)
     read_rows(folder.timing, TimingRow)
-    kept_snapshots(folder)
+    if job.pause is None:
+        kept_snapshots(folder)
     path = folder.measures(key)
     if not path.exists():
         remove_unfinished(folder)
         path.parent.mkdir(exist_ok=True)
         write_json(path, take_measures(job, folder))
     measures: RunMeasures = read_json(path, RunMeasures)
-    last = read_status(folder).get("iteration")
+    last = job.pause or read_status(folder).get("iteration")
     if measures["iteration"] != last:
         raise damaged(path, f"it is of iteration {measures['iteration']}, the run of {last}")
     return measures
@@ -172,6 +191,7 @@ def take_measures(job: Job, folder: RunFolder) -> RunMeasures:
         [load_component("metric", table) for table in job.metrics],
         evaluate=Evaluate.model_validate_json(json.dumps(job.evaluate)),
         extractor=None if job.extractor is None else load_component("extractor", job.extractor),
+        at=job.pause,
     )
     sampler = Sampler(recipe, folder)
     sampler.sample(TIMED_SAMPLES)  # the first call is slower

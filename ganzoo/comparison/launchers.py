@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -34,6 +34,11 @@ class Launcher(Protocol):
 
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """An outcome for each job, in the order of the jobs. None is lost, and none raises."""
+        ...
+
+    def opened(self) -> AbstractContextManager[int]:
+        """Keep what the runs are trained on from one `launch` to the next; how many runs at once
+        it trains."""
         ...
 
 
@@ -147,6 +152,10 @@ def _stop(worker: BaseProcess) -> None:
 class Local:
     """One run after the other on this machine, each in a process of its own."""
 
+    def opened(self) -> AbstractContextManager[int]:
+        """See `Launcher`."""
+        return nullcontext(1)
+
     def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """See `Launcher`."""
         reported: frozenset[tuple[str, str]] = frozenset()
@@ -184,13 +193,23 @@ class Ray:
             ) from error
         self.ray = ray
 
-    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    @contextmanager
+    def opened(self) -> Iterator[int]:
         """See `Launcher`."""
-        ray = self.ray
-        owner = not ray.is_initialized()
+        owner = not self.ray.is_initialized()
         if owner:
             self._join_cluster()
         try:
+            resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+            yield max(1, int(resources.get("GPU") or resources.get("CPU", 1)))
+        finally:
+            if owner:
+                self.ray.shutdown()
+
+    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """See `Launcher`."""
+        ray = self.ray
+        with self.opened():
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
             # A worker serves one run, so that its peak of memory is the run's own.
             options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": TRIES - 1, "max_calls": 1}
@@ -205,9 +224,6 @@ class Ray:
                 except ray.exceptions.RayError as error:
                     reason = str(error).strip().partition("\n")[0]
                     yield Outcome(job.folder, f"Ray could not run it: {reason}")
-        finally:
-            if owner:
-                ray.shutdown()
 
     def _join_cluster(self) -> None:
         address = os.environ.get("RAY_ADDRESS")

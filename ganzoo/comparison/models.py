@@ -68,7 +68,7 @@ def _models_of(entrant: Entrant) -> Iterator[ModelEntry]:
     for prior in (own, *others):
         yield {
             "name": recipe.name,
-            "label": f"{recipe.name} (prior {prior})" if others else recipe.name,
+            "label": f"{entrant.name} (prior {prior})" if others else entrant.name,
             "prior": prior,
             "summary": recipe.summary,
             "recipe": tables,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired
@@ -48,7 +49,12 @@ class Request:
 
     def command(self, out: Path, runs: Path, launcher: str) -> str:
         """The command line that repeats the comparison."""
-        words = ["ganzoo", "compare", *self.targets, *self.overrides]
+        return self.command_of(["compare", *self.targets, *self.overrides], out, runs, launcher)
+
+    def command_of(self, words: Sequence[str], out: Path, runs: Path, launcher: str) -> str:
+        """The command line of `words`, a command and its own arguments, with the options that
+        commands of many runs share."""
+        words = ["ganzoo", *words]
         if self.seeds is not None:
             words += ["--seeds", str(self.seeds)]
         if self.budget is not None:

@@ -30,7 +30,7 @@ from ganzoo.engine.recording import recording
 from ganzoo.engine.session import Session, prepare
 from ganzoo.engine.start import shared_start
 from ganzoo.engine.state import load_state_dict, state_dict
-from ganzoo.errors import GanzooError, InterruptedRun, RunError, describe
+from ganzoo.errors import GanzooError, InterruptedRun, PausedRun, RunError, describe
 from ganzoo.interruption import Answer, Interruption, handled, number_of
 from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.plugins import Plugins
@@ -44,8 +44,15 @@ LOCK_SECONDS = 0.5
 """How long the lock of a run is waited for."""
 
 
-def train(session: Session, folder: RunFolder, events: Events, interruption: Interruption) -> None:
-    """Train from where the session stands to the end of the recipe, or to an interruption."""
+def train(
+    session: Session,
+    folder: RunFolder,
+    events: Events,
+    interruption: Interruption,
+    pause: int | None = None,
+) -> None:
+    """Train from where the session stands to the end of the recipe, to an interruption or to
+    iteration `pause`."""
     recipe, counters = session.recipe, session.counters
     last, snapshots = recipe.train.iterations, session.snapshots
     agreement = Agreement(session.group, interruption, counters.iteration)
@@ -58,8 +65,10 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
         events.emit("advanced", session)
         ended = counters.iteration == last
         logging = ended or counters.iteration % recipe.log.every == 0
-        stopping = stop_requested(agreement, counters.iteration, ended)
-        saving = ended or stopping or counters.iteration % recipe.checkpoint.every == 0
+        # A run that was further already makes one more iteration.
+        pausing = pause is not None and counters.iteration >= pause and not ended
+        stopping = stop_requested(agreement, counters.iteration, ended or pausing)
+        saving = ended or stopping or pausing or counters.iteration % recipe.checkpoint.every == 0
         keeping = counters.iteration in snapshots
         if logging or saving or keeping:
             check_run_finite(session, folder)
@@ -78,6 +87,8 @@ def train(session: Session, folder: RunFolder, events: Events, interruption: Int
                 hint=f"`ganzoo resume {folder.path}` continues it",
                 number=agreement.number,
             )
+        if pausing:
+            raise PausedRun(f"paused after iteration {counters.iteration} of {last}")
 
 
 def run_iteration(session: Session) -> None:
@@ -105,7 +116,8 @@ def log(session: Session, events: Events) -> None:
 
 
 def stop_requested(agreement: Agreement, iteration: int, ended: bool) -> bool:
-    """Whether the run should stop after `iteration`, which is the last one where it has `ended`."""
+    """Whether the run should stop after `iteration`, after which it does not go on where it has
+    `ended`, be it for now."""
     return agreement.reached(iteration, now=ended)
 
 
@@ -175,12 +187,13 @@ def train_recipe(
     progress: Listener,
     *,
     resume: bool = False,
+    pause: int | None = None,
 ) -> None:
     """Train a recipe in a run folder, from the start or from the newest valid checkpoint.
 
     Raises `UserError` where the data or the device are not there, `RunError` where the data are
-    others than the run began with or the run cannot continue, and `InterruptedRun` after a signal.
-    The folder then says how far it came.
+    others than the run began with or the run cannot continue, `InterruptedRun` after a signal, and
+    `PausedRun` after iteration `pause`. The folder then says how far it came.
     """
     group = group_from_environment()
     # Only the first process writes files and shows progress.
@@ -190,7 +203,7 @@ def train_recipe(
     try:
         # How the run ended is written before the lock is free: see `read_status`.
         with handled(answer) as interruption, locked(folder) if group.first else nullcontext():
-            _train_recipe(recipe, folder, group, events, interruption, resume=resume)
+            _train_recipe(recipe, folder, group, events, interruption, resume=resume, pause=pause)
     except KeyboardInterrupt as stop:  # as the lock was taken
         raise stopped_at_once(folder, Events([]), number_of(stop)) from None
 
@@ -217,6 +230,7 @@ def _train_recipe(
     interruption: Interruption,
     *,
     resume: bool,
+    pause: int | None,
 ) -> None:
     """Train a run whose lock this process holds, and say how it ended."""
     device = choose_device(recipe.engine.device, group.local_rank)
@@ -245,10 +259,10 @@ def _train_recipe(
                 events.emit("started", session, folder)
                 if session.iteration in session.snapshots:
                     events.emit("kept", session)
-                train(session, folder, events, interruption)
+                train(session, folder, events, interruption, pause)
             events.emit("finished", session)
             events.end("done")
-    except InterruptedRun as stop:
+    except (InterruptedRun, PausedRun) as stop:
         with suppress(KeyboardInterrupt):  # from somebody in a hurry
             events.end("interrupted", stop.message)
         raise

@@ -40,14 +40,21 @@ class Line:
     series: int
 
 
-def curve_chart(name: str, lines: Sequence[Line], x_label: str, *, markers: bool = False) -> str:
+def curve_chart(
+    name: str,
+    lines: Sequence[Line],
+    x_label: str,
+    *,
+    markers: bool = False,
+    log_x: bool = False,
+) -> str:
     """An SVG of 360 x 220 points for a page that defines the colours.
 
     `name` must be unique in the page: ids are made from it. Besides its colour, a series has its
     own markers (`markers`) or dashes, and its lines have the class `of-<series>`. Values that are
-    not finite leave a gap.
+    not finite leave a gap. With `log_x` the horizontal axis is logarithmic too.
     """
-    return page_svg(draw_curves(lines, x_label, PAGE, markers=markers), name)
+    return page_svg(draw_curves(lines, x_label, PAGE, markers=markers, log_x=log_x), name)
 
 
 def draw_curves(
@@ -56,6 +63,7 @@ def draw_curves(
     palette: Palette,
     *,
     markers: bool = False,
+    log_x: bool = False,
     y_label: str = "",
     key: Sequence[tuple[str, int]] = (),
 ) -> Figure:
@@ -78,6 +86,8 @@ def draw_curves(
         axes.plot(*_thinned(line), gid=f"of-{line.series}", **look)
     if _spans_wide(lines):
         axes.set_yscale("log")
+    if log_x:
+        axes.set_xscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label, parse_math=False)
     dress(axes, palette)

@@ -48,6 +48,7 @@ def measure(
     *,
     evaluate: Evaluate | None = None,
     extractor: Component[ExtractorSpec] | None = None,
+    at: int | None = None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Measures:
     """Measure a trained run at each of its snapshots, or at its end where its recipe wants none.
@@ -56,16 +57,18 @@ def measure(
     where the data set holds out fewer; training samples where it holds out none). One that has too
     few samples, or fails, is left out, with the reason in `left_out`. `evaluate` and
     `extractor` are the recipe's own by default; a comparison measures all runs with the same ones.
+    `at` is the iteration of a snapshot that is measured alone, of a run that may be in training.
     `warn` is called with a sentence where the data are others than the run was trained on. Raises
     `RunError` where a snapshot is missing: the last one is the headline.
     """
     evaluate = evaluate or recipe.evaluate
-    kept = kept_snapshots(folder)
+    kept = kept_snapshots(folder) if at is None else [at]
     evaluation = _Evaluation(recipe, folder, metrics, evaluate, extractor)
     if text := other_data(read_description(folder), describe_data(recipe, evaluation.data)):
         warn(f"{folder.path}: {text}; it is measured on them all the same")
     # All snapshots with the recipe's own prior, and the last one with each of its other priors.
     own, *others = recipe.all_priors
+    others = others if at is None else []  # they are fitted at the end
     iterations = kept or [recipe.train.iterations]
     moments = [(iteration, own) for iteration in iterations]
     moments += [(iterations[-1], prior) for prior in others]

@@ -51,7 +51,7 @@ TABLES: Mapping[str, str] = {
 COMMANDS = [
     *("run", "resume", "check", "show", "compare", "sample", "recipes", "components", "plugins"),
     *("init", "export", "measure", "interpolate", "timelapse", "runs diff", "runs prune"),
-    *("schema", "plugin new", "plugin check"),
+    *("schema", "plugin new", "plugin check", "sweep"),
 ]
 """All commands, those of groups with the name of the group."""
 

@@ -310,6 +310,29 @@ def test_workers_of_a_cluster_have_the_same_plugins(
     }
 
 
+@pytest.mark.parametrize(
+    ("resources", "width"), [({"CPU": 6.0}, 6), ({"CPU": 6.0, "GPU": 2.0}, 2), ({}, 1)]
+)
+def test_a_cluster_stays_from_one_launch_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], width: int
+) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    done: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: done.count("init") > done.count("shutdown"))
+    monkeypatch.setattr(ray, "init", lambda **options: done.append("init"))
+    monkeypatch.setattr(ray, "shutdown", lambda: done.append("shutdown"))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    launcher = make_launcher("ray")
+    with launcher.opened() as found:
+        assert found == width
+        for _ in range(2):
+            assert list(launcher.launch([])) == []
+    assert done == ["init", "shutdown"]
+    assert list(launcher.launch([])) == []
+    assert done == ["init", "shutdown"] * 2
+
+
 def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError) as caught:
