@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import plugins, registry, runs
+from ganzoo import plugins, records, registry, runs
 from ganzoo.errors import GanzooError, InterruptedRun, RunError, UserError, describe
 from ganzoo.interruption import handled, number_of
 from ganzoo.protocols import RunInfo
@@ -125,7 +125,7 @@ def measure_run(
             if merging:
                 measures = _merge(folder, measures, order, progress)
             else:
-                runs.write_json(folder.evaluation, measures)
+                records.write_json(folder.evaluation, measures)
     except GanzooError:
         raise
     except KeyboardInterrupt as stop:
@@ -136,7 +136,7 @@ def measure_run(
             number=number_of(stop),
         ) from None
     except Exception as error:
-        runs.write_text(folder.traceback, traceback.format_exc())
+        records.write_text(folder.traceback, traceback.format_exc())
         if is_out_of_memory(error):
             device = recipe.engine.device
             raise out_of_memory(recipe, "to measure", device, "evaluate.samples") from error
@@ -163,7 +163,7 @@ def _merge(
     # Locked, so that two who measure at a time both leave their values.
     with locked(folder):
         check_done(folder, "measured")
-        before: Measures = runs.read_json(folder.evaluation, document.Measures)
+        before: Measures = records.read_json(folder.evaluation, document.Measures)
         if not before:
             result = measures
         elif text := difference(before, measures):
@@ -175,5 +175,5 @@ def _merge(
         else:
             result = merged(before, measures, order)
         runs.remove_unfinished(folder)
-        runs.write_json(folder.evaluation, result)
+        records.write_json(folder.evaluation, result)
     return result

@@ -14,14 +14,9 @@ from ganzoo.evaluation.document import Measures, headline
 from ganzoo.plans import written_tables
 from ganzoo.recipe import load_recipe
 from ganzoo.recipe.shipped import shipped
+from ganzoo.records import WarningRow, read_json, read_rows
 from ganzoo.references import run_folders
-from ganzoo.runs import (
-    Environment,
-    RunFolder,
-    WarningRow,
-    read_json,
-    read_rows,
-)
+from ganzoo.runs import Environment, RunFolder
 from ganzoo.status import read_status
 
 NAMES = frozenset({"name", "summary"})

@@ -13,7 +13,8 @@ from typing import Any
 from ganzoo.errors import RunError, describe
 from ganzoo.files import read_regular
 from ganzoo.recipe.model import snapshot_iterations
-from ganzoo.runs import Environment, Plan, RunFolder, read_json
+from ganzoo.records import read_json
+from ganzoo.runs import Environment, Plan, RunFolder
 
 
 def run_fingerprint(folder: RunFolder) -> str | None:

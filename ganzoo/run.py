@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import runs
+from ganzoo import records
 from ganzoo.errors import RunError, UserError
 from ganzoo.plans import run_fingerprint, written_iterations, written_tables
 from ganzoo.recipe import Recipe, load_recipe
@@ -51,14 +51,14 @@ class Run:
     @property
     def statistics(self) -> list[dict[str, Any]]:
         """One row for each logging interval: `iteration`, `images`, `statistics`."""
-        return runs.read_rows(self.folder.statistics, runs.StatisticsRow)
+        return records.read_rows(self.folder.statistics, records.StatisticsRow)
 
     @property
     def evaluation(self) -> dict[str, Any]:
         """What the metrics gave, `values` of the end among it, or an empty dictionary."""
         from ganzoo.evaluation.document import Measures
 
-        evaluation: dict[str, Any] = runs.read_json(self.folder.evaluation, Measures)
+        evaluation: dict[str, Any] = records.read_json(self.folder.evaluation, Measures)
         return evaluation
 
     @property

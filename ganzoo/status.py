@@ -7,7 +7,8 @@ from typing import Literal, NotRequired
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from ganzoo.runs import Amount, Count, RunFolder, damaged, read_json
+from ganzoo.records import Amount, Count, damaged, read_json
+from ganzoo.runs import RunFolder
 from ganzoo.unfinished import is_locked
 
 

@@ -16,9 +16,10 @@ from ganzoo.folders import warn_of_cache
 from ganzoo.interruption import handled
 from ganzoo.measuring import listeners, measure_run
 from ganzoo.recipe import Recipe, load_recipe
+from ganzoo.records import write_text
 from ganzoo.references import find_run
 from ganzoo.run import Run, open_run, own_recipe, refuse_overrides, says_how_to_compute
-from ganzoo.runs import Parent, RunFolder, write_text
+from ganzoo.runs import Parent, RunFolder
 
 if TYPE_CHECKING:
     from ganzoo.engine.events import Listener

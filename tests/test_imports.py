@@ -40,14 +40,34 @@ DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
         *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
-        *("recipe", "recipe.*", "runs", "status", "folders", "data", "engine.*", "sampling"),
+        *(
+            "recipe",
+            "recipe.*",
+            "records",
+            "runs",
+            "status",
+            "folders",
+            "data",
+            "engine.*",
+            "sampling",
+        ),
         *("references", "run", "plans", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
 SWEEPS = Layer(
     (
-        *("errors", "specs", "recipe", "recipe.*", "runs", "status", "templates", "pictures"),
+        *(
+            "errors",
+            "specs",
+            "recipe",
+            "recipe.*",
+            "records",
+            "runs",
+            "status",
+            "templates",
+            "pictures",
+        ),
         *("engine.*", "evaluation.*", "comparison.*", "sweeps.*"),
     )
 )
@@ -62,7 +82,8 @@ LAYERS: Mapping[str, Layer] = {
     "templates": Layer(()),
     "phases": Layer(()),
     "remarks": Layer(()),
-    "specs": Layer(("phases", "protocols", "ramps", "remarks")),
+    "context": Layer(("protocols", "ramps")),
+    "specs": Layer(("context", "phases", "protocols", "ramps", "remarks")),
     "api": Layer(("errors", "protocols", "ramps", "remarks", "specs")),
     "hookspecs": Layer(("protocols", "specs")),
     "declarations": Layer(("specs",)),
@@ -85,10 +106,11 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "output": Layer(("errors", "streams", "recipe", "plugins")),
     "unfinished": Layer(("errors",)),
-    "runs": Layer(("errors", "files", "unfinished")),
-    "plans": Layer(("errors", "files", "recipe.*", "runs")),
-    "status": Layer(("runs", "unfinished")),
-    "references": Layer(("errors", "runs")),
+    "records": Layer(("errors", "files", "unfinished")),
+    "runs": Layer(("errors", "records", "unfinished")),
+    "plans": Layer(("errors", "files", "recipe.*", "records", "runs")),
+    "status": Layer(("records", "runs", "unfinished")),
+    "references": Layer(("errors", "records", "runs")),
     "conditioning": Layer((), heavy=True),
     "builtin": Layer(()),
     "builtin.adversarial": Layer(("protocols",), heavy=True),
@@ -100,22 +122,32 @@ LAYERS: Mapping[str, Layer] = {
     "digests": Layer(("errors", "files", "unfinished"), heavy=True),
     "data": Layer(("errors", "protocols", "recipe"), heavy=True),
     "pictures": Layer(("errors", "files", "data", "unfinished"), heavy=True),
-    "movies": Layer(("errors", "pictures", "runs", "unfinished"), heavy=True),
+    "movies": Layer(("errors", "pictures", "records", "runs", "unfinished"), heavy=True),
     "engine": Layer(("recipe.*", "folders", "data", "engine.*"), heavy=True),
     "engine.*": Layer(
         (
             *("errors", "interruption", "streams", "protocols", "ramps", "specs", "plugins"),
-            *("recipe", "recipe.*", "files", "unfinished", "runs", "status", "folders"),
+            *("recipe", "recipe.*", "files", "unfinished", "records", "runs", "status", "folders"),
             *("digests", "data", "pictures", "plans", "engine.*"),
         ),
         heavy=True,
     ),
-    "sampling": Layer(("errors", "protocols", "recipe", "runs", "engine.*"), heavy=True),
+    "sampling": Layer(("errors", "protocols", "recipe", "records", "runs", "engine.*"), heavy=True),
     "evaluation": Layer(("evaluation.*",), heavy=True),
     "evaluation.document": Layer(()),
     "evaluation.*": Layer(
         (
-            *("errors", "protocols", "specs", "plugins", "registry", "recipe", "recipe.*", "runs"),
+            *(
+                "errors",
+                "protocols",
+                "specs",
+                "plugins",
+                "registry",
+                "recipe",
+                "recipe.*",
+                "records",
+                "runs",
+            ),
             *("folders", "digests", "data", "pictures", "templates", "engine.*", "sampling"),
             *("unfinished", "evaluation.*"),
         ),
@@ -143,29 +175,50 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "run": Layer(
         (
-            *("errors", "recipe", "runs", "plans", "status", "references", "sampling"),
+            *("errors", "recipe", "records", "runs", "plans", "status", "references", "sampling"),
             *("evaluation.document", "pictures"),
         )
     ),
-    "display": Layer(("errors", "output", "runs", "references", "engine.*", "run"), heavy=True),
+    "display": Layer(
+        ("errors", "output", "records", "runs", "references", "engine.*", "run"), heavy=True
+    ),
     "exporting": Layer(("errors", "run", "exporting.*")),
     "exporting.*": Layer(
         (
-            *("errors", "recipe", "recipe.*", "unfinished", "runs", "plans", "pictures"),
+            *("errors", "recipe", "recipe.*", "unfinished", "records", "runs", "plans", "pictures"),
             *("templates", "engine.*", "evaluation.*", "run", "exporting.*"),
         ),
         heavy=True,
     ),
     "overview": Layer(
         (
-            *("errors", "recipe", "recipe.*", "runs", "plans", "status", "references", "run"),
+            *(
+                "errors",
+                "recipe",
+                "recipe.*",
+                "records",
+                "runs",
+                "plans",
+                "status",
+                "references",
+                "run",
+            ),
             "evaluation.document",
         )
     ),
-    "pruning": Layer(("errors", "runs", "status", "unfinished", "digests")),
+    "pruning": Layer(("errors", "records", "runs", "status", "unfinished", "digests")),
     "measuring": Layer(
         (
-            *("errors", "interruption", "protocols", "plugins", "registry", "recipe", "runs"),
+            *(
+                "errors",
+                "interruption",
+                "protocols",
+                "plugins",
+                "registry",
+                "recipe",
+                "records",
+                "runs",
+            ),
             *("references", "run", "display", "engine.*", "evaluation.*"),
         )
     ),
@@ -177,6 +230,7 @@ LAYERS: Mapping[str, Layer] = {
                 "plans",
                 "display",
                 "recipe",
+                "records",
                 "runs",
                 "references",
                 "run",
@@ -233,7 +287,16 @@ LAYERS: Mapping[str, Layer] = {
                 *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
                 *("output", "display", "synonyms", "recipe", "recipe.*", "folders", "pictures"),
                 *("evaluation.document", "measuring"),
-                *("runs", "references", "run", "overview", "pruning", "unfinished", "movies"),
+                *(
+                    "records",
+                    "runs",
+                    "references",
+                    "run",
+                    "overview",
+                    "pruning",
+                    "unfinished",
+                    "movies",
+                ),
                 *("zoo", "exporting", "comparison", "sweeps", "sweeps.*", "scaffold"),
                 *("cli", "cli.*"),
             )

@@ -15,7 +15,8 @@ from filelock import FileLock
 from ganzoo import status
 from ganzoo.engine.training import locked
 from ganzoo.errors import RunError
-from ganzoo.runs import RunFolder, create_run_folder, write_json
+from ganzoo.records import write_json
+from ganzoo.runs import RunFolder, create_run_folder
 from ganzoo.status import read_status
 from ganzoo.unfinished import is_locked
 

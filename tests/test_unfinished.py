@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ganzoo.errors import RunError, UserError
-from ganzoo.runs import create_run_folder, remove_unfinished, write_text
+from ganzoo.records import write_text
+from ganzoo.runs import create_run_folder, remove_unfinished
 from ganzoo.unfinished import (
     beside,
     cannot_write,
@@ -36,7 +37,7 @@ if sys.argv[1] == "file":
     with whole_file(Path("status.json")) as file:
         file.write(b"half")
         die()
-runs.write_text = die
+records.write_text = die
 create_run_folder(Path("runs"), "tiny", "one", recipe="name = 'tiny'")
 """
 

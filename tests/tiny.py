@@ -13,7 +13,8 @@ from ganzoo.api import BuildContext, LossSpec, Phase, Step
 from ganzoo.engine.events import Listener
 from ganzoo.engine.training import train_recipe
 from ganzoo.recipe import Recipe
-from ganzoo.runs import RunFolder, create_run_folder, write_text
+from ganzoo.records import write_text
+from ganzoo.runs import RunFolder, create_run_folder
 
 KEYS: Mapping[str, str] = {
     "name": '"tiny"',

@@ -33,7 +33,7 @@ def runs(
     if context.invoked_subcommand is not None:
         return
     from ganzoo.overview import overview
-    from ganzoo.runs import finite
+    from ganzoo.records import finite
 
     rows = overview(folder)
     if as_json:

@@ -22,7 +22,8 @@ from ganzoo.errors import RunError
 from ganzoo.evaluation.document import FORMAT, ComparisonDocument, ExtractorEntry, RunMeasures
 from ganzoo.plugins import CORE
 from ganzoo.recipe import Component
-from ganzoo.runs import Environment, RunFolder, read_json
+from ganzoo.records import read_json
+from ganzoo.runs import Environment, RunFolder
 from ganzoo.specs import ComponentSpec
 
 

@@ -35,8 +35,8 @@ from ganzoo.folders import KEEP, why_nothing_is_kept
 from ganzoo.interruption import handled, number_of
 from ganzoo.recipe import Component
 from ganzoo.recipe.model import shortages
+from ganzoo.records import write_json
 from ganzoo.run import says_how_to_compute
-from ganzoo.runs import write_json
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription

@@ -20,14 +20,10 @@ from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import OBSERVING
 from ganzoo.recipe.shipped import recipe_file
+from ganzoo.records import read_json, write_json
 from ganzoo.references import find_run
 from ganzoo.run import check_done, check_own, own_recipe, says_how_to_compute, table_of
-from ganzoo.runs import (
-    Environment,
-    RunFolder,
-    read_json,
-    write_json,
-)
+from ganzoo.runs import Environment, RunFolder
 from ganzoo.status import read_status
 
 MEASURING = frozenset({"evaluate", "extractor", "metrics"})

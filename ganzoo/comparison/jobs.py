@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.errors import GanzooError, PausedRun, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
-from ganzoo.runs import (
-    Environment,
-    RunFolder,
+from ganzoo.records import (
     StatisticsRow,
     TimingRow,
     damaged,
-    find_run_folder,
     read_json,
     read_rows,
-    remove_unfinished,
     write_json,
     write_text,
 )
+from ganzoo.runs import Environment, RunFolder, find_run_folder, remove_unfinished
 from ganzoo.status import read_status
 
 if TYPE_CHECKING:

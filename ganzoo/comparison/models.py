@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganzoo import registry, runs
+from ganzoo import records, registry
 from ganzoo.comparison.entrants import Entrant
 from ganzoo.comparison.jobs import Outcome
 from ganzoo.comparison.statistics import paired, separate, summary, winner
@@ -97,7 +97,7 @@ def _run(seed: int, outcome: Outcome, other_prior: str | None) -> RunEntry:
         "best": {},
         "collapse": [],
         "left_out": {} if measures is None else measures["left_out"],
-        "warnings": [] if other_prior else runs.read_rows(folder.warnings, runs.WarningRow),
+        "warnings": [] if other_prior else records.read_rows(folder.warnings, records.WarningRow),
         "cost": None if measures is None else _cost(status, measures),
         "statistics": statistics,
     }
@@ -114,7 +114,7 @@ def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[StatisticsE
     """What a run says of itself; of one that failed, nothing where that is damaged."""
     try:
         status = read_status(folder)
-        timing = runs.read_rows(folder.timing, runs.TimingRow)
+        timing = records.read_rows(folder.timing, records.TimingRow)
         seconds = {row["iteration"]: row["seconds"] for row in timing}
         rows: list[StatisticsEntry] = [
             {
@@ -123,7 +123,7 @@ def _kept(folder: RunFolder, outcome: Outcome) -> tuple[Status, list[StatisticsE
                 "seconds": seconds.get(row["iteration"]),
                 "statistics": row["statistics"],
             }
-            for row in runs.read_rows(folder.statistics, runs.StatisticsRow)
+            for row in records.read_rows(folder.statistics, records.StatisticsRow)
         ]
         return status, rows
     except RunError:

@@ -15,7 +15,7 @@ from ganzoo import local
 from ganzoo.comparison.budget import Budget
 from ganzoo.errors import UserError
 from ganzoo.evaluation.document import RequestEntry
-from ganzoo.runs import read_json
+from ganzoo.records import read_json
 
 
 @with_config(ConfigDict(extra="allow"))

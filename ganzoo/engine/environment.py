@@ -21,7 +21,8 @@ from ganzoo.plans import written_tables
 from ganzoo.plugins import CORE, Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.recipe.model import OBSERVING, deciding
-from ganzoo.runs import Environment, RunFolder, read_json
+from ganzoo.records import read_json
+from ganzoo.runs import Environment, RunFolder
 
 if TYPE_CHECKING:
     from ganzoo.engine.session import Session

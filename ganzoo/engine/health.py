@@ -18,7 +18,8 @@ from ganzoo.engine.events import Events, Listener
 from ganzoo.engine.process_group import ProcessGroup
 from ganzoo.engine.statistics import Statistics
 from ganzoo.errors import RunError
-from ganzoo.runs import RunFolder, WarningRow, append_row, read_rows
+from ganzoo.records import WarningRow, append_row, read_rows
+from ganzoo.runs import RunFolder
 
 if TYPE_CHECKING:
     from ganzoo.engine.session import Session

@@ -12,7 +12,8 @@ from ganzoo.engine.session import Session
 from ganzoo.plans import written_iterations
 from ganzoo.ramps import Ramp, Ramps, value_at
 from ganzoo.recipe import Recipe, load_recipe
-from ganzoo.runs import RunFolder, read_json, write_json, write_text
+from ganzoo.records import read_json, write_json, write_text
+from ganzoo.runs import RunFolder
 
 SHOWN = 4
 """Values that a warning names."""

@@ -23,15 +23,8 @@ from ganzoo.pictures import has_picture, image_grid, point_plot, save_animation,
 from ganzoo.plugins import Plugins
 from ganzoo.protocols import RunInfo
 from ganzoo.recipe import Recipe
-from ganzoo.runs import (
-    RunFolder,
-    append_row,
-    cut_rows,
-    read_json,
-    remove_unfinished,
-    write_json,
-    write_text,
-)
+from ganzoo.records import append_row, cut_rows, read_json, write_json, write_text
+from ganzoo.runs import RunFolder, remove_unfinished
 from ganzoo.status import Status as RunStatus
 from ganzoo.streams import warn
 

@@ -36,7 +36,8 @@ from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe, load_recipe
 from ganzoo.recipe.model import shortages
-from ganzoo.runs import Environment, RunFolder, read_json
+from ganzoo.records import read_json
+from ganzoo.runs import Environment, RunFolder
 from ganzoo.status import read_status
 from ganzoo.unfinished import cannot_write
 

@@ -21,7 +21,7 @@ from ganzoo.evaluation.document import ComparisonDocument
 from ganzoo.evaluation.figures import PAPER, save_figure
 from ganzoo.evaluation.plots import all_plots
 from ganzoo.evaluation.report_text import summary
-from ganzoo.runs import write_text
+from ganzoo.records import write_text
 from ganzoo.templates import templates
 
 FORMATS = ("tex", "csv", "svg", "pdf")

@@ -29,7 +29,8 @@ from ganzoo.protocols import Metric
 from ganzoo.recipe import Component, Recipe
 from ganzoo.recipe.model import shortages
 from ganzoo.recipe.settings import Evaluate
-from ganzoo.runs import RunFolder, write_text
+from ganzoo.records import write_text
+from ganzoo.runs import RunFolder
 from ganzoo.sampling import Sampler
 from ganzoo.specs import ExtractorSpec, MetricSpec, value_name
 

@@ -22,7 +22,7 @@ from ganzoo.evaluation.document import ComparisonDocument
 from ganzoo.evaluation.figures import DASHES, MARKERS, PAGE, SERIES, page_svg
 from ganzoo.evaluation.gallery import Gallery, strip_pitch
 from ganzoo.evaluation.plots import PROGRESS, Plot, all_plots
-from ganzoo.runs import write_text
+from ganzoo.records import write_text
 from ganzoo.templates import templates
 
 STRIPS = 3

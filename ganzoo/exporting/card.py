@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganzoo import runs
+from ganzoo import records, runs
 from ganzoo.errors import RunError, UserError
 from ganzoo.evaluation.document import ComparisonDocument, ExtractorEntry, ModelEntry, Summary
 from ganzoo.evaluation.report import escape_markdown
@@ -37,7 +37,7 @@ def card(run: Run, *, license: str, picture: bool, comparison: ComparisonDocumen
     model with the run's recipe.
     """
     recipe, measures = run.recipe, run.evaluation
-    made_with: dict[str, Any] = runs.read_json(run.folder.environment, runs.Environment)
+    made_with: dict[str, Any] = records.read_json(run.folder.environment, runs.Environment)
     model = None if comparison is None else find_model(recipe, comparison)
     summaries = {} if model is None else model["summaries"]
     columns = [] if comparison is None else comparison["columns"]
@@ -63,7 +63,7 @@ def card(run: Run, *, license: str, picture: bool, comparison: ComparisonDocumen
         packages=packages,
         measures=measures,
         values=values(measures, summaries, better),
-        warnings=runs.read_rows(run.folder.warnings),
+        warnings=records.read_rows(run.folder.warnings),
         headline=run.headline,
         comparison=comparison,
         over_seeds=bool(summaries),
@@ -127,7 +127,7 @@ def read_comparison(path: Path) -> ComparisonDocument:
     """A comparison.json. Raises `UserError` where there is none."""
     hint = "give the comparison.json that `ganzoo compare` wrote"
     try:
-        document: ComparisonDocument = runs.read_json(path, ComparisonDocument)
+        document: ComparisonDocument = records.read_json(path, ComparisonDocument)
     except RunError as error:
         raise UserError(f"{path} is no comparison: {error.message}", hint=hint) from error
     if not document:

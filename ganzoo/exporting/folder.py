@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from ganzoo import runs
+from ganzoo import records, runs
 from ganzoo.engine.checkpoints import copy_weights
 from ganzoo.errors import UserError
 from ganzoo.exporting.card import card, read_comparison
@@ -41,21 +41,21 @@ def export_folder(run: Run, out: Path, *, license: str, comparison: Path | None)
     with beside(out) as new, new_folder(new):
         folder = RunFolder(new)
         copy_weights(run.folder, run.recipe, None if at_end else run.iteration, folder)
-        runs.write_json(folder.environment, public_environment(run.folder))
-        runs.write_json(folder.status, dict(run.status) if at_end else status_of_snapshot(run))
+        records.write_json(folder.environment, public_environment(run.folder))
+        records.write_json(folder.status, dict(run.status) if at_end else status_of_snapshot(run))
         measures = run.evaluation if at_end else measures_at(run)
         if measures:
-            runs.write_json(folder.evaluation, measures)
+            records.write_json(folder.evaluation, measures)
         last = run.recipe.train.iterations if run.iteration is None else run.iteration
-        for row in runs.read_rows(run.folder.warnings):
+        for row in records.read_rows(run.folder.warnings):
             if row["iteration"] <= last:
-                runs.append_row(folder.warnings, row)
+                records.append_row(folder.warnings, row)
         exported = Run(folder, run.recipe)
         picture = draw(exported, new / "samples.png")
         text = card(exported, license=license, picture=picture, comparison=document)
-        runs.write_text(new / "README.md", text)
+        records.write_text(new / "README.md", text)
         # Last, as what fails in a folder with a recipe is called a run that can be resumed.
-        runs.write_text(folder.recipe, tomli_w.dumps(without_snapshots(run.folder)))
+        records.write_text(folder.recipe, tomli_w.dumps(without_snapshots(run.folder)))
         new.rename(out)
 
 
@@ -85,7 +85,7 @@ def without_snapshots(folder: RunFolder) -> dict[str, Any]:
 def public_environment(folder: RunFolder) -> dict[str, Any]:
     """The run's environment.json without the folders of the machine that it was made on, and
     without the lengths that it had before, of which nothing is exported."""
-    environment: dict[str, Any] = runs.read_json(folder.environment, runs.Environment)
+    environment: dict[str, Any] = records.read_json(folder.environment, runs.Environment)
     environment.pop("earlier", None)
     files: Mapping[str, str] = environment.get("plugin_files", {})
     return {

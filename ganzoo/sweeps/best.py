@@ -13,7 +13,7 @@ from ganzoo.recipe import Recipe
 from ganzoo.recipe.lines import Path as KeyPath
 from ganzoo.recipe.shipped import recipe_file, shipped
 from ganzoo.recipe.source import override, read
-from ganzoo.runs import write_text
+from ganzoo.records import write_text
 from ganzoo.sweeps.space import Point
 
 SAME = ("name", "summary", "train.seed")

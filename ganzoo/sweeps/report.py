@@ -17,7 +17,7 @@ from ganzoo.evaluation.panels import Picture, picture
 from ganzoo.evaluation.report import code_block, escape_markdown
 from ganzoo.evaluation.report_text import counted, interval, listed, number, short
 from ganzoo.pictures import open_png
-from ganzoo.runs import write_text
+from ganzoo.records import write_text
 from ganzoo.sweeps.document import EffectEntry, KeyEntry, PointEntry, SurfaceEntry, SweepDocument
 from ganzoo.templates import templates
 

@@ -29,7 +29,8 @@ from ganzoo.comparison.entrants import Entrant, plan
 from ganzoo.comparison.launchers import Launcher, make_launcher
 from ganzoo.comparison.request import Request
 from ganzoo.errors import GanzooError, UserError
-from ganzoo.runs import RunFolder, read_json, write_json
+from ganzoo.records import read_json, write_json
+from ganzoo.runs import RunFolder
 from ganzoo.status import read_status
 from ganzoo.sweeps.best import write_best
 from ganzoo.sweeps.document import Identity, Kept, SearchEntry, SweepDocument
@@ -105,8 +106,8 @@ def sweep(
     than the median of the others while they train are pruned. Points are ranked by `metric`, by
     default the first of the recipe's metrics of which it is known which way is better. Runs below
     `runs` are used, resumed and measured as by `compare`, whose other arguments these are. Writes
-    `report.html`, `sweep.json`, `sweep.md` and `best.toml` into `out`. Where that holds a sweep, one of
-    the same keys takes its place, another one with `replace`.
+    `report.html`, `sweep.json`, `sweep.md` and `best.toml` into `out`. Where that holds a sweep,
+    one of the same keys takes its place, another one with `replace`.
 
     Each run has a process of its own: a script that calls this does so below
     `if __name__ == "__main__":`. Raises `UserError` for what cannot be swept, with all problems of

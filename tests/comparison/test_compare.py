@@ -17,7 +17,8 @@ from ganzoo.comparison.entrants import place
 from ganzoo.comparison.jobs import known_data
 from ganzoo.data import DataDescription
 from ganzoo.errors import InterruptedRun, UserError
-from ganzoo.runs import create_run_folder, write_text
+from ganzoo.records import write_text
+from ganzoo.runs import create_run_folder
 
 from .conftest import paths
 

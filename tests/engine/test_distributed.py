@@ -21,7 +21,8 @@ from ganzoo import open_run
 from ganzoo.engine.process_group import Agreement, ProcessGroup
 from ganzoo.errors import UserError
 from ganzoo.interruption import Interruption
-from ganzoo.runs import RunFolder, read_json, write_json
+from ganzoo.records import read_json, write_json
+from ganzoo.runs import RunFolder
 
 from .conftest import TINY, MakeSession
 

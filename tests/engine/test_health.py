@@ -25,8 +25,9 @@ from ganzoo.engine.session import Session
 from ganzoo.errors import InterruptedRun, RunError
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Recipe
+from ganzoo.records import read_json, read_rows
 from ganzoo.registry import Registry
-from ganzoo.runs import RunFolder, read_json, read_rows
+from ganzoo.runs import RunFolder
 
 from .conftest import MINE, TINY, MakeRecipe, MakeSession
 

@@ -22,8 +22,9 @@ from ganzoo.engine.session import Session
 from ganzoo.engine.training import run_iteration
 from ganzoo.errors import InterruptedRun
 from ganzoo.plugins import Plugin
+from ganzoo.records import read_rows
 from ganzoo.registry import Registry
-from ganzoo.runs import RunFolder, read_rows
+from ganzoo.runs import RunFolder
 
 from .conftest import MINE, MakeRecipe, MakeSession
 

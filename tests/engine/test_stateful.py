@@ -24,8 +24,9 @@ from ganzoo.engine.training import run_iteration, train_recipe
 from ganzoo.errors import InterruptedRun, RunError
 from ganzoo.plugins import Plugins
 from ganzoo.recipe import Recipe, RecipeError
+from ganzoo.records import write_text
 from ganzoo.registry import Registry
-from ganzoo.runs import RunFolder, create_run_folder, write_text
+from ganzoo.runs import RunFolder, create_run_folder
 
 from .conftest import TINY
 

@@ -21,7 +21,8 @@ from ganzoo.engine.checkpoints import newest_checkpoint
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
 from ganzoo.errors import InterruptedRun, RunError
-from ganzoo.runs import RunFolder, read_rows
+from ganzoo.records import read_rows
+from ganzoo.runs import RunFolder
 
 from .conftest import TINY, MakeRecipe
 

@@ -18,7 +18,7 @@ from ganzoo.engine.training import run_iteration
 from ganzoo.engine.values import MovingValues
 from ganzoo.ramps import CONFIG, Ramp, Ramps, Value, value_at
 from ganzoo.recipe import settings
-from ganzoo.runs import read_rows
+from ganzoo.records import read_rows
 
 from .conftest import MakeRecipe, MakeSession
 

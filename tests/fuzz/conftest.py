@@ -14,8 +14,8 @@ from tiny import tiny
 from ganzoo import load_recipe, plugins, train
 from ganzoo.comparison import compare, comparing, entrants, launchers
 from ganzoo.errors import InterruptedRun
+from ganzoo.records import append_row
 from ganzoo.registry import Registry
-from ganzoo.runs import append_row
 
 METRICS = ("sharpness", "nearest", "wasserstein")
 """The quick ones; the first two of images, `nearest` in features, the last one of points."""

@@ -33,7 +33,7 @@ from ganzoo import open_run, resume
 from ganzoo.cli import main
 from ganzoo.comparison import compare
 from ganzoo.errors import GanzooError
-from ganzoo.runs import read_rows
+from ganzoo.records import read_rows
 
 from .conftest import Runs
 

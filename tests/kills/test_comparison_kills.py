@@ -25,7 +25,7 @@ from pathlib import Path
 from ganzoo import runs
 from ganzoo.api import hookimpl
 
-write_text = runs.write_text
+write_text = records.write_text
 
 def pausing(path, text):
     if path.name == "recipe.toml" and "PAUSE" in os.environ:
@@ -33,7 +33,7 @@ def pausing(path, text):
         time.sleep(600)
     write_text(path, text)
 
-runs.write_text = pausing
+records.write_text = pausing
 
 @hookimpl
 def ganzoo_losses():

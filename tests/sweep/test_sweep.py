@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ganzoo
-from ganzoo import load_recipe, runs
+from ganzoo import load_recipe, records
 from ganzoo.comparison import Budget, launchers
 from ganzoo.comparison.jobs import Job, Outcome
 from ganzoo.errors import InterruptedRun, RunError, UserError
@@ -31,7 +31,7 @@ def test_a_grid_is_trained_ranked_and_written(swept: Swept) -> None:
     result = swept("gan.toml", *KEYS, seeds=2, report=told.append)
     assert told[0] == "4 points with 2 seeds each: 8 runs"
     assert len(all_runs()) == 8
-    data = runs.read_json(Path("sweep/sweep.json"), SweepDocument)  # it is what it says it is
+    data = records.read_json(Path("sweep/sweep.json"), SweepDocument)  # it is what it says it is
     assert data["metric"] == "test-mean"
     assert sorted(point["rank"] for point in data["points"]) == [1, 2, 3, 4]
     means = [point["summary"]["mean"] for point in data["points"]]
