@@ -30,7 +30,6 @@ app = typer.Typer(
     name="ganzoo",
     help="Train and sample GANs and their baselines from TOML recipes.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

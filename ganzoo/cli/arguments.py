@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,35 @@ import typer
 
 from ganzoo.interruption import number_of
 
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """What a shell offers for a recipe: names of ganzoo's own, and files and folders."""
+    from ganzoo.recipe.shipped import shipped
+
+    files = [
+        f"{path}/" if path.is_dir() else str(path)
+        for path in Path(os.path.dirname(incomplete)).glob("*")
+        if path.suffix == ".toml" or path.is_dir()
+    ]
+    return sorted(name for name in (*shipped(), *files) if name.startswith(incomplete))
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """What a shell offers for a run: `latest`, names of recipes that have runs, and folders."""
+    from ganzoo.references import RUNS
+
+    names = ["latest", *(path.name for path in RUNS.glob("*") if path.is_dir())]
+    folders = [f"{path}/" for path in Path(os.path.dirname(incomplete)).glob("*") if path.is_dir()]
+    return sorted(name for name in (*names, *folders) if name.startswith(incomplete))
+
+
 RecipeArgument = Annotated[
     Path,
-    typer.Argument(metavar="RECIPE", help="A file, or a name that `ganzoo recipes` lists."),
+    typer.Argument(
+        metavar="RECIPE",
+        help="A file, or a name that `ganzoo recipes` lists.",
+        autocompletion=complete_recipe,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -36,12 +63,18 @@ ResumeOverrides = Annotated[
 ]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A folder, `latest`, or a name, as in `ganzoo runs`."),
+    typer.Argument(
+        metavar="RUN",
+        help="A folder, `latest`, or a name, as in `ganzoo runs`.",
+        autocompletion=complete_run,
+    ),
 ]
 SnapshotArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run, with @4000 or @best after it for one of its snapshots."
+        metavar="RUN",
+        help="A run, with @4000 or @best after it for one of its snapshots.",
+        autocompletion=complete_run,
     ),
 ]
 PluginOption = Annotated[

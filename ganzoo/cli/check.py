@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ganzoo.cli.arguments import complete_recipe
 from ganzoo.errors import UserError
 from ganzoo.output import note, say, warn_about_broken_plugins
 
@@ -17,6 +18,7 @@ def check(
         typer.Argument(
             metavar="RECIPE... [KEY=VALUE...]",
             help="Files or names of recipes, and changes to all, such as train.seed=1.",
+            autocompletion=complete_recipe,
         ),
     ],
 ) -> None:

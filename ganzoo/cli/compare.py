@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganzoo.cli.arguments import complete_recipe
 from ganzoo.output import (
     print_place,
     stderr,
@@ -36,6 +37,7 @@ def compare(
         typer.Argument(
             metavar="TARGET",
             help="Recipes, folders of finished runs, and KEY=VALUE changes to all recipes.",
+            autocompletion=complete_recipe,
         ),
     ],
     seeds: Annotated[

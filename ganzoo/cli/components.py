@@ -14,11 +14,32 @@ if TYPE_CHECKING:
     from ganzoo.specs import ComponentSpec
 
 
+def complete_kind(incomplete: str) -> list[str]:
+    """The kinds that a shell offers."""
+    from ganzoo.specs import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def complete_type(context: typer.Context, incomplete: str) -> list[str]:
+    """The types of the kind before it that a shell offers."""
+    from ganzoo import registry
+
+    names = registry.installed().names(context.params.get("kind") or "")
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def components(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="generator, loss, dataset, ...")
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="generator, loss, dataset, ...", autocompletion=complete_kind
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="TYPE", help="One component.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="TYPE", help="One component.", autocompletion=complete_type),
+    ] = None,
 ) -> None:
     """List what recipes can be made of. With KIND and TYPE, every key of one component."""
     from ganzoo import registry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganzoo.cli.arguments import RecipeArgument
 from ganzoo.output import (
     print_place,
     stderr,
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[
-        Path,
-        typer.Argument(metavar="RECIPE", help="A file, or a name that `ganzoo recipes` lists."),
-    ],
+    recipe: RecipeArgument,
     keys: Annotated[
         list[str],
         typer.Argument(
