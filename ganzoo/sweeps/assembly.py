@@ -16,6 +16,7 @@ from ganzoo.evaluation.document import ComparisonDocument, ModelEntry
 from ganzoo.runs import RunFolder
 from ganzoo.sweeps.document import (
     FORMAT,
+    BestEntry,
     Identity,
     KeyEntry,
     PointEntry,
@@ -90,21 +91,27 @@ def assemble_sweep(
         "command": command,
         "keys": [_key(axis, space) for axis in space.varied],
         "metric": name,
+        "label": column["label"],
         "better": headline.better,
         "meaning": column["meaning"],
         "seeds": comparison["seeds"],
         "points": points,
-        "best": None
-        if not measured
-        else {
-            "point": 0,
-            "separate": len(measured) > 1 and is_separate(points[1]["paired"]),
-            "recipe": "",
-        },
+        "best": _best(points[: len(measured)]),
         "effects": list(main_effects(axes, measured, metric)),
         "surfaces": list(surfaces(axes, measured, metric)),
         "search": search,
         "comparison": comparison,
+    }
+
+
+def _best(done: Sequence[PointEntry]) -> BestEntry | None:
+    """The first of the points that are done, still without its recipe."""
+    if not done:
+        return None
+    return {
+        "point": 0,
+        "separate": len(done) > 1 and is_separate(done[1]["paired"]),
+        "recipe": "",
     }
 
 

@@ -160,6 +160,8 @@ class SweepDocument(TypedDict):
     keys: list[KeyEntry]
     metric: str
     """Full name of the value by which points are ranked: `fid[classifier@3f2a]`."""
+    label: str
+    """What people call it."""
     better: Direction
     meaning: str
     """One sentence on the metric."""

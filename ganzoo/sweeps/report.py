@@ -15,7 +15,7 @@ from ganzoo.evaluation.curves import Line, curve_chart
 from ganzoo.evaluation.document import Paired, Summary
 from ganzoo.evaluation.panels import Picture, picture
 from ganzoo.evaluation.report import code_block, escape_markdown
-from ganzoo.evaluation.report_text import counted, interval, listed, number, short
+from ganzoo.evaluation.report_text import counted, interval, listed, number
 from ganzoo.pictures import open_png
 from ganzoo.records import write_text
 from ganzoo.sweeps.document import EffectEntry, KeyEntry, PointEntry, SurfaceEntry, SweepDocument
@@ -138,7 +138,7 @@ def _texts(sweep: SweepDocument) -> dict[str, Any]:
         "summary": summary(sweep),
         "sentences": sentences(sweep),
         "warnings": warnings(sweep),
-        "metric": short(sweep["metric"]),
+        "metric": sweep["label"],
         "arrow": {"higher": "↑", "lower": "↓"}[sweep["better"]],
         "rows": list(rows(sweep)),
         "effects": effects(sweep),
@@ -165,7 +165,7 @@ def summary(sweep: SweepDocument) -> str:
     return (
         f"{count} of {sweep['identity']['recipe']} that differ in {names} {verb} trained on "
         f"{comparison['data']['name']} with {seeds_text} ({', '.join(map(str, seeds))}), for "
-        f"{length} iterations. They are ranked by {short(sweep['metric'])}{features} at the end of "
+        f"{length} iterations. They are ranked by {sweep['label']}{features} at the end of "
         f"training ({sweep['better']} is better), from "
         f"{counted(comparison['generated'], 'generated sample')} of each run and "
         f"{counted(comparison['real'], f'{source} real sample')}."
@@ -177,7 +177,7 @@ def sentences(sweep: SweepDocument) -> list[str]:
     done = [point for point in sweep["points"] if point["state"] == "done"]
     if not done or sweep["best"] is None:
         return ["No point is done."]
-    best, name = done[0], short(sweep["metric"])
+    best, name = done[0], sweep["label"]
     count = counted(len(sweep["points"]), "point")
     told = [f"{best['label']} is best of {count}: {_value(best, name)}."]
     if len(done) == 1:
@@ -368,7 +368,7 @@ def scatters(sweep: SweepDocument) -> Iterator[Scatter]:
         if lines:
             svg = curve_chart(f"key-{place}", lines, key["key"], markers=True, log_x=key["log"])
             done = sum(line.series == 0 for line in lines)
-            alt = f"{short(sweep['metric'])} of {done} points over {key['key']}"
+            alt = f"{sweep['label']} of {done} points over {key['key']}"
             yield Scatter(key["key"], Markup(svg), alt)
 
 

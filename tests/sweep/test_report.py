@@ -42,6 +42,7 @@ def document(
         SweepDocument,
         {
             "metric": "fid[x@1]",
+            "label": "fid",
             "better": better,
             "seeds": list(next(iter(values.values()))),
             "points": points,
@@ -62,7 +63,7 @@ OPTIMISTIC = (
             {"a=1": {0: 10, 1: 11}, "a=2": {0: 5, 1: 6}},
             [
                 "a=2 is best of 2 points: fid 5.500 (0.916 to 10.1), the mean of 2 seeds.",
-                "At equal seeds it is better than the second, a=1, by 5 (the same in every seed).",
+                "At equal seeds it is better than the second, a=1, by 5 (no spread).",
                 OPTIMISTIC,
             ],
         ),

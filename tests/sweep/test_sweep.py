@@ -54,7 +54,7 @@ def test_a_grid_is_trained_ranked_and_written(swept: Swept) -> None:
     page, text = (Path("sweep", name).read_text() for name in ("report.html", "sweep.md"))
     for point in data["points"]:
         assert point["label"] in page
-    assert "| rank | optimizer.lr | regularizers.0.gamma | test-mean ↓ |" in text
+    assert "| rank | optimizer.lr | regularizers.0.gamma | Test mean ↓ |" in text
 
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*.pt")}
     told.clear()
