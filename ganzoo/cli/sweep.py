@@ -87,7 +87,8 @@ def sweep(
 
 def show(swept: Sweep, recipe: Path, runs: Path) -> None:
     """Print the ranking, what is best and the next command, to stderr."""
-    from ganzoo.sweeps.report import rows, sentences, warnings
+    from ganzoo.sweeps.report import rows
+    from ganzoo.sweeps.sentences import sentences, warnings
 
     data = swept.data
     console = stderr()

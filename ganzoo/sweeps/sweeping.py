@@ -172,7 +172,8 @@ def sweep(
 
 def write_sweep(data: SweepDocument, tried: Sequence[Tried], file: Path, out: Path) -> None:
     """Write the best recipe, whose path goes into the document, the document and the report."""
-    from ganzoo.sweeps.report import sentences, write_report
+    from ganzoo.sweeps.report import write_report
+    from ganzoo.sweeps.sentences import sentences
 
     if data["best"] is not None:
         label = data["points"][0]["label"]

@@ -17,7 +17,8 @@ from ganzoo.comparison.statistics import summary
 from ganzoo.evaluation.document import Direction
 from ganzoo.sweeps.document import PointEntry, SurfaceEntry, SweepDocument
 from ganzoo.sweeps.effects import Metric, is_separate, ranked
-from ganzoo.sweeps.report import heat_map, sentences, write_report
+from ganzoo.sweeps.report import heat_map, write_report
+from ganzoo.sweeps.sentences import sentences
 
 from .conftest import Swept
 
