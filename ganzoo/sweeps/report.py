@@ -19,7 +19,7 @@ from ganzoo.evaluation.report_text import counted, interval, number
 from ganzoo.pictures import open_png
 from ganzoo.records import write_text
 from ganzoo.sweeps.document import EffectEntry, KeyEntry, PointEntry, SurfaceEntry, SweepDocument
-from ganzoo.sweeps.sentences import sentences, summary, warnings
+from ganzoo.sweeps.sentences import mean_text, sentences, summary, warnings
 from ganzoo.templates import templates
 
 DEEPEST = 45
@@ -276,7 +276,7 @@ def _choice(sweep: SweepDocument, key: KeyEntry, value: str) -> Choice:
     done = [point for point in own if point["rank"] is not None]
     pruned = sum(point["state"] == "pruned" for point in own)
     return Choice(
-        key["key"], value, len(own), pruned, _mean(done[0]) if done else report_text.NOTHING
+        key["key"], value, len(own), pruned, mean_text(done[0]) if done else report_text.NOTHING
     )
 
 

@@ -41,14 +41,14 @@ def sentences(sweep: SweepDocument) -> list[str]:
     if len(done) == 1:
         return told
     second = done[1]
-    ties = [point["label"] for point in done if _mean(point) == _mean(best)]
+    ties = [point["label"] for point in done if mean_text(point) == mean_text(best)]
     if len(ties) > 1:
         shared = f"{len(ties)} points share the best value, {_value(best, name)}"
         told = [f"{shared}: {'; '.join(ties)}."]
         told.append(f"The first of them, {best['label']}, is written.")
     elif len(sweep["seeds"]) == 1:
         told.append(
-            f"The second is {second['label']} with {_mean(second)}. With one seed for each point, "
+            f"The second is {second['label']} with {mean_text(second)}. With one seed for each point, "
             "differences cannot be distinguished from chance."
         )
     else:
@@ -79,7 +79,8 @@ def _value(point: PointEntry, name: str) -> str:
     return f"{name} {number(entry['mean'])}{f' ({within})' if within else ''}{seeds}"
 
 
-def _mean(point: PointEntry) -> str:
+def mean_text(point: PointEntry) -> str:
+    """The mean of a point's headline, or a dash."""
     entry = point["summary"]
     return number(None if entry is None else entry["mean"])
 
