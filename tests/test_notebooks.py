@@ -158,6 +158,8 @@ def test_comparisons_refuse_what_only_this_process_knows(tmp_path: Path) -> None
     recipe.write_text(tiny(loss='{ type = "squares" }'))
     with pytest.raises(ganzoo.UserError, match="loss: 'squares' was registered in this process"):
         ganzoo.compare(recipe, out=tmp_path / "out", runs=tmp_path)
+    with pytest.raises(ganzoo.UserError, match="loss: 'squares' was registered in this process"):
+        ganzoo.sweep(recipe, "latent.dim=2,3", out=tmp_path / "out", runs=tmp_path)
 
 
 def test_callbacks(tmp_path: Path) -> None:

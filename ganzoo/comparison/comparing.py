@@ -182,7 +182,7 @@ def check_found_elsewhere(entrants: Sequence[Entrant]) -> None:
             if component.plugin.source:
                 raise UserError(
                     f"{entrant.recipe.name}: {place}: '{component.spec.type}' was registered in "
-                    "this process, and the runs of a comparison have processes of their own",
+                    "this process, and runs that are compared have processes of their own",
                     hint="put the class into a file that implements a hook, and name it in the "
                     "environment variable GANZOO_PLUGIN_FILES or with --plugin",
                 )

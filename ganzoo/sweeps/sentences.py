@@ -48,8 +48,8 @@ def sentences(sweep: SweepDocument) -> list[str]:
         told.append(f"The first of them, {best['label']}, is written.")
     elif len(sweep["seeds"]) == 1:
         told.append(
-            f"The second is {second['label']} with {mean_text(second)}. With one seed for each point, "
-            "differences cannot be distinguished from chance."
+            f"The second is {second['label']} with {mean_text(second)}. With one seed for each "
+            "point, differences cannot be distinguished from chance."
         )
     else:
         difference = second["paired"]

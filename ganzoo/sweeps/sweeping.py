@@ -18,6 +18,7 @@ from ganzoo.comparison.budget import Budget
 from ganzoo.comparison.comparing import (
     Protocol,
     check_cache,
+    check_found_elsewhere,
     choose_protocol,
     find_data,
     make_folder,
@@ -128,6 +129,7 @@ def sweep(
 
         check_optuna()
         entrants = [check_search(file, space, problems)]
+    check_found_elsewhere(entrants)
     protocol = choose_protocol(entrants)
     headline = choose_headline(protocol, entrants, metric)
     check_cache(entrants, protocol)
