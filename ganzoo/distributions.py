@@ -37,3 +37,11 @@ def entry_points(distribution: Distribution) -> list[EntryPoint]:
     except Exception:  # any package may have a malformed list, most are none of our business
         return []
     return sorted(selected, key=lambda entry_point: entry_point.name)
+
+
+def version_of(distribution: Distribution) -> str:
+    """The distribution's version, or `unknown` where its metadata have none."""
+    try:
+        return distribution.version or "unknown"
+    except KeyError:  # as the package importlib_metadata says it
+        return "unknown"

@@ -27,7 +27,7 @@ import pluggy
 
 from ganzoo import hookspecs, local
 from ganzoo.distributions import CORE as CORE
-from ganzoo.distributions import distinct, entry_points, normal
+from ganzoo.distributions import distinct, entry_points, normal, version_of
 from ganzoo.errors import RunError, UserError, describe, one_of
 from ganzoo.local import LocalPlugin
 from ganzoo.offers import PluginFailure, offered_components, validation_problem
@@ -281,10 +281,20 @@ def _installed(distributions: Iterable[importlib.metadata.Distribution]) -> Iter
             plugin = Plugin(
                 f"{distribution.name}:{entry_point.name}",
                 distribution.name,
-                distribution.version or "unknown",
+                version_of(distribution),
                 module=named["module"] if named else "",
             )
-            yield _Candidate(plugin, entry_point.value, entry_point.load)
+            attributes = (named and named["attr"]) or ""
+            load = functools.partial(_load, plugin.module, attributes)
+            yield _Candidate(plugin, entry_point.value, load)
+
+
+def _load(module: str, attributes: str) -> Any:
+    """What an entry point names."""
+    found: Any = importlib.import_module(module)
+    for name in filter(None, attributes.split(".")):
+        found = getattr(found, name)
+    return found
 
 
 def _local(file: LocalPlugin) -> _Candidate:

@@ -37,7 +37,7 @@ if sys.argv[1] == "file":
     with whole_file(Path("status.json")) as file:
         file.write(b"half")
         die()
-records.write_text = die
+runs.write_text = die
 create_run_folder(Path("runs"), "tiny", "one", recipe="name = 'tiny'")
 """
 

@@ -251,10 +251,11 @@ def completed(
     spec: Spec | None, what: str, path: Path, problem: Callable[..., None]
 ) -> Spec | None:
     """A component with all its keys; None where its files do not suit, which `problem` is told."""
-    if not isinstance(spec, DatasetSpec):
+    if not isinstance(spec, DatasetSpec) or type(spec).completed is DatasetSpec.completed:
         return spec
+    root = data_root()
     try:
-        return spec.completed(data_root())
+        return spec.completed(root)
     except UserError as error:
         problem(path, error.message, error.hint)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,10 @@ class Surroundings:
         self.iterations: int = parts["train"].iterations
         self.batch_size: int = parts["train"].batch_size // parts["train"].accumulate
         self.sample_shape: tuple[int, ...] = parts["data"].spec.sample_shape
-        self.data_root = data_root()
+
+    @property
+    def data_root(self) -> pathlib.Path:
+        return data_root()
 
     def trait(self, word: str) -> str | None:
         table, _, trait = word.partition(".")

@@ -69,7 +69,7 @@ def test_an_empty_picture_folder(
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         f"image-folder: no picture in {tmp_path}/pictures or its sub-folders (looked for .png, "
-        ".jpg, .jpeg, .webp, .bmp, .gif)\n"
+        ".jpg, .jpeg, .jfif, .webp, .bmp, .gif, .tif, .tiff, .ppm, .pgm, .avif, .jp2)\n"
         "  = set data.path to a folder that holds pictures of one of these kinds\n"
     )
 

@@ -249,7 +249,7 @@ def test_comparisons_take_it_as_a_run_of_the_longer_recipe(
     command: Command, write_recipe: WriteRecipe
 ) -> None:
     file = write_recipe({"evaluate": "samples = 40\nsnapshots = 1", "extractor": 'type = "random"'})
-    words = ("compare", file, "--seeds", "1", "--out", "out")
+    words = ("compare", file, "--seeds", "1", "--out", "out", "--replace")
     result = command(*words)
     assert result.returncode == 0, result.stderr
     (run,) = Path("runs/tiny").iterdir()

@@ -55,7 +55,7 @@ def test_what_runs_out_while_it_trains_names_its_key(
         train(large, tmp_path)
     assert str(caught.value) == (
         "there is not enough memory on cpu to train: train.batch_size = 4096 asks for most of it\n"
-        "  = make train.batch_size smaller"
+        "  = make train.batch_size smaller, or train.accumulate greater"
     )
 
 

@@ -106,7 +106,7 @@ def make_runs(folder: Path) -> Runs:
         file.write_text(text)
         recipe = load_recipe(file)
         run = train(recipe, runs=folder, identity="whole")
-        compare(str(run.path), out=folder / "out")
+        compare(str(run.path), out=folder / "out", replace=True)
         append_row(run.folder.warnings, SIGN)
         with pytest.MonkeyPatch.context() as patch, suppress(InterruptedRun):
             patch.setattr("ganzoo.engine.training.stop_requested", after_13)

@@ -87,12 +87,12 @@ def compared(run: Path) -> None:
     """A comparison without its report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
-        compare(str(run), out=run.parents[1] / "out")
+        compare(str(run), out=run.parents[1] / "out", replace=True)
 
 
 def reported(run: Path) -> None:
     """A comparison with its report."""
-    compare(str(run), out=run.parents[1] / "out")
+    compare(str(run), out=run.parents[1] / "out", replace=True)
 
 
 def commanded(run: Path) -> None:

@@ -177,7 +177,7 @@ class ImageFolder(OwnPictures):
         except UserError:
             return  # told when they are read
         count = math.floor(found * (1 - self.held_out))
-        if count < recipe.batch_size:
+        if found and count < recipe.batch_size:  # an empty folder is told when it is read
             yield fewer(count, recipe)
 
     def _find_class_names(self, data_root: Path) -> tuple[str, ...]:
