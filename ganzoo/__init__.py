@@ -8,6 +8,12 @@
 Importing ganzoo does not import torch; training and sampling do.
 """
 
+import os
+
+# Threads that wait do not spin: with another busy process on the machine, spinning ones take each
+# other's cores. The libraries read it when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 TYPE_CHECKING = False  # as in typing, which takes its time to be imported
 
 if TYPE_CHECKING:

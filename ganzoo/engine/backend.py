@@ -105,8 +105,9 @@ def choose_backend(
 def _bfloat16_pays(device: torch.device) -> bool:
     """Whether bfloat16 is the faster choice: on CUDA devices that have it.
 
-    On a CPU with AVX-512 bfloat16 the perceptrons of `make bench` run at 0.7 times the speed of
-    float32, since the weights are converted anew in every phase.
+    On one CPU with AVX-512 bfloat16 the perceptrons of `make bench` ran at 0.7 times the speed of
+    float32, since the weights are converted anew in every phase; on another at 1.7
+    (docs/performance.md).
     """
     return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
@@ -116,10 +117,14 @@ def arithmetic(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """TensorFloat-32 and, if asked for, deterministic kernels; the old settings come back after.
 
     On a CPU the kernels that ganzoo uses are deterministic as they are, for a fixed number of
-    threads.
+    threads, which is put back too.
     """
     if device.type != "cuda":
-        yield
+        threads = torch.get_num_threads()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
         return
     torch.cuda.set_device(device)
     # cuBLAS reads this when it is first used; without it, deterministic products are refused.

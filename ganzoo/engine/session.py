@@ -26,6 +26,7 @@ from ganzoo.engine.random import draw_labels, draw_latents, generator_for, seede
 from ganzoo.engine.start import Start
 from ganzoo.engine.statistics import Observation, Statistics
 from ganzoo.engine.step import Step
+from ganzoo.engine.threads import choose_threads
 from ganzoo.errors import UserError
 from ganzoo.plans import planned_snapshots
 from ganzoo.protocols import Networks, Probe
@@ -196,8 +197,9 @@ def prepare(
 
     `warn` is called with a sentence for what goes wrong in training and is mended. `start` puts the
     weights of another run into the parts, from which a moving average starts too. torch's default
-    random streams are left at the start of the run's noise stream. Raises `UserError` where the
-    data are not there, or the batch cannot be split or held in memory.
+    random streams are left at the start of the run's noise stream; on a CPU its number of threads
+    is set, which `arithmetic` puts back. Raises `UserError` where the data are not there, or the
+    batch cannot be split or held in memory.
     """
     pack = 1 if recipe.discriminator is None else recipe.discriminator.spec.pack
     train = recipe.train
@@ -215,6 +217,8 @@ def prepare(
     if start is not None:
         start(parts.modules)
     backend = choose_backend(recipe.engine, device, parts.networks)
+    if device.type == "cpu":
+        torch.set_num_threads(choose_threads(recipe.engine.threads, parts))
     for network in parts.networks.values():
         network.to(memory_format=backend.memory_format)
     session = Session(recipe, parts, backend, group)

@@ -98,6 +98,9 @@ class Engine(Settings):
     memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
         "auto", description="memory layout of images and convolutions"
     )
+    threads: Literal["auto"] | PositiveInt = Field(
+        "auto", description="threads that compute on a CPU; auto: as many as there is work for"
+    )
     deterministic: bool = Field(
         True, description="same seed, same bytes; false lets a GPU choose faster kernels"
     )
