@@ -113,15 +113,27 @@ def headline_column(
     """The column of the value that stands for a comparison.
 
     As for one run it is the first one of which it is known which way is better, here of those that
-    all models have, but for models of which nothing was measured. None where there is none.
+    all models have, but for models of which nothing was measured; where a recipe is sampled from
+    several priors, the first that does not say the same of all of them, as a likelihood does. None
+    where there is none.
     """
     measured = [model["summaries"] for model in models if model["summaries"]]
-    everywhere = (
+    everywhere = [
         column
         for column in columns
         if column["better"] and all(column["name"] in each for each in measured)
-    )
-    return next(everywhere, None)
+    ]
+    telling = (column for column in everywhere if not _same_for_priors(column["name"], models))
+    return next(telling, everywhere[0] if everywhere else None)
+
+
+def _same_for_priors(name: str, models: Sequence[ModelEntry]) -> bool:
+    """Whether a value is the same for all priors of a recipe that has several."""
+    means: dict[str, list[float]] = {}
+    for model in models:
+        if name in model["summaries"]:
+            means.setdefault(model["name"], []).append(model["summaries"][name]["mean"])
+    return any(len(each) > 1 and len(set(each)) == 1 for each in means.values())
 
 
 class RunMeasures(Measures):

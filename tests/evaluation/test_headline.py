@@ -10,7 +10,13 @@ import pytest
 
 from ganzoo.comparison.models import headline_entry
 from ganzoo.comparison.statistics import summary
-from ganzoo.evaluation.document import ColumnEntry, ComparisonDocument, Direction, ModelEntry
+from ganzoo.evaluation.document import (
+    ColumnEntry,
+    ComparisonDocument,
+    Direction,
+    ModelEntry,
+    headline_column,
+)
 from ganzoo.evaluation.report_headline import evidence, leading, sentence
 
 NAME = "fid[random@0123]"
@@ -163,3 +169,23 @@ def test_the_headline_is_of_the_first_value_that_all_measured_models_have() -> N
     entry = headline_entry([one, two, model("failed")], columns)
     assert entry is not None
     assert entry["name"] == "kid"
+
+
+def test_a_value_that_is_the_same_for_all_priors_does_not_stand_for_the_comparison() -> None:
+    def sampled(prior: str, fid: float) -> ModelEntry:
+        entry = model(f"vae (prior {prior})", fid, fid + 1)
+        entry["name"] = "vae"
+        entry["summaries"]["elbo"] = summary([-100.0, -101.0])
+        return entry
+
+    models = [sampled("latent", 20.0), sampled("mixture", 8.0)]
+    columns: list[ColumnEntry] = [
+        {"name": name, "label": name, "better": better, "meaning": "", "headline": True}
+        for name, better in (("elbo", "higher"), (NAME, "lower"))
+    ]  # type: ignore[misc]
+    column = headline_column(columns, models)
+    assert column is not None
+    assert column["name"] == NAME
+    column = headline_column(columns[:1], models)
+    assert column is not None
+    assert column["name"] == "elbo", "where there is nothing else"
