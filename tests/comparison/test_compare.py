@@ -152,7 +152,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
     recipe = load_recipe("gan.toml")
-    path = place(recipe, Path("runs"), known_data(recipe.to_toml()).digest)
+    path = place(recipe, Path("runs"), known_data(recipe).digest)
     write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
     assert paths(compared("gan.toml")) == [str(path)]
 
