@@ -60,8 +60,7 @@ def compare(
             "-j",
             min=1,
             max=1000,
-            help="So many runs at once, each with OMP_NUM_THREADS threads or one; by default as "
-            "many as there are cores.",
+            help="So many runs at once; by default as many as there are cores for, on a GPU one.",
         ),
     ] = None,
     export: Annotated[

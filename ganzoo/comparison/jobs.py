@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import time
-import tomllib
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.comparison.machine import threads, threads_for
+from ganzoo.comparison.machine import at_most
 from ganzoo.errors import GanzooError, PausedRun, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
@@ -67,12 +66,6 @@ class Job:
     reported: frozenset[tuple[str, str]] = frozenset()
     """Plugins and hooks whose failure was reported in an earlier job."""
 
-    @property
-    def device(self) -> str:
-        """`engine.device` of its recipe."""
-        device: str = tomllib.loads(self.recipe)["engine"]["device"]
-        return device
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -101,7 +94,9 @@ def run_job(job: Job, progress: Listener | None = None) -> Outcome:
         folder = train_if_needed(job, progress)
         if job.pause is not None and job.pause not in folder.snapshots():
             return Outcome(job.folder, reported=frozenset(reported))
-        return replace(outcome_of(job, folder), reported=frozenset(reported))
+        # What measures it takes no more than its share of the machine either.
+        with at_most(threads_of(folder)):
+            return replace(outcome_of(job, folder), reported=frozenset(reported))
     except GanzooError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return Outcome(job.folder, error.message + hint, reported=frozenset(reported))
@@ -151,6 +146,13 @@ def train_if_needed(job: Job, progress: Listener | None) -> RunFolder:
         with suppress(PausedRun):
             zoo.resume(path, *job.overrides, progress=shown, pause=job.pause)
     return folder
+
+
+def threads_of(folder: RunFolder) -> int:
+    """The threads that a run was trained with; 1 where that was not kept."""
+    environment: Environment = read_json(folder.environment, Environment)
+    found = environment["choices"].get("threads", "") if environment else ""
+    return int(found) if found.isdecimal() and found != "0" else 1
 
 
 def is_trained(job: Job, folder: RunFolder) -> bool:
@@ -265,10 +267,7 @@ def known_data(recipe: Recipe) -> DataDescription:
 
 
 def iterations_per_second(recipe: str) -> float:
-    """How fast a recipe, as TOML, trains on this machine with the threads that its runs have.
-
-    It trains for a few seconds, with nothing beside it.
-    """
+    """How fast a recipe, as TOML, trains on this machine: it runs for a few seconds, alone."""
     import torch
 
     from ganzoo.engine.backend import arithmetic, choose_device
@@ -278,10 +277,7 @@ def iterations_per_second(recipe: str) -> float:
 
     loaded = load_text(recipe)
     device = choose_device(loaded.engine.device)
-    with (
-        threads(threads_for(loaded.engine.device)),
-        arithmetic(device, deterministic=loaded.engine.deterministic),
-    ):
+    with arithmetic(device, deterministic=loaded.engine.deterministic):
         session = prepare(loaded, device, group_from_environment())
         done, start, limit = 0, math.inf, math.inf
         while time.perf_counter() < limit or done < 5:

@@ -11,14 +11,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Protocol
 
-from ganzoo.comparison.jobs import Job, Outcome, kept_outcome, run_job
-from ganzoo.comparison.machine import (
-    available_memory,
-    jobs_for,
-    memory_of,
-    threads,
-    threads_for,
-)
+from ganzoo.comparison.jobs import Job, Outcome, kept_outcome, load_text, run_job
+from ganzoo.comparison.machine import available_memory, jobs_for, memory_of, threads_for
 from ganzoo.comparison.screen import Kind, Screen, lines_to, telling
 from ganzoo.comparison.workers import Answer, DeadWorker, Sender, Worker, stop
 from ganzoo.errors import GanzooError, UserError
@@ -89,7 +83,7 @@ class Running:
 class Local:
     """On this machine, several runs at once, each in a process of its own.
 
-    A run has the same threads, and so the same bytes, whatever runs beside it.
+    A run takes the same threads, and so writes the same bytes, whatever runs beside it.
     """
 
     def __init__(self, jobs: int | None = None, progress: bool = False) -> None:
@@ -105,7 +99,7 @@ class Local:
 
     def launch(self, jobs: Sequence[Job]) -> Outcomes:
         """See `Launcher`."""
-        at_once = min(self.jobs or jobs_for(job.device for job in jobs), len(jobs))
+        at_once = min(self.jobs or good_for(jobs), len(jobs))
         screen = Screen(progress=self.progress)
         if at_once > 1 and self.progress and talks():
             tell(f"{len(jobs)} runs, {at_once} at once: each is slower than it would be alone")
@@ -117,6 +111,13 @@ class Local:
         finally:
             stop([each.worker for each in crew.running])
             screen.close()
+
+
+def good_for(jobs: Sequence[Job]) -> int:
+    """How many of the runs of jobs this machine is good for at once."""
+    recipes = [load_text(job.recipe).changed(train={"seed": 0}) for job in jobs]
+    different = {recipe.fingerprint: recipe for recipe in recipes}
+    return jobs_for({threads_for(recipe) for recipe in different.values()})
 
 
 class Crew:
@@ -186,7 +187,7 @@ class Crew:
 
 def _run_job(sender: Sender, job: Job, kind: Kind | None) -> Outcome:
     """Run a job in a process of its own, and tell a screen of it."""
-    with lines_to(sender), threads(threads_for(job.device)):
+    with lines_to(sender):
         return run_job(job, telling(kind, sender))
 
 

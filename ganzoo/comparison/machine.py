@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ganzoo.recipe import Recipe
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where a container says how many microseconds of its cores it may take, and of how many."""
@@ -27,30 +31,29 @@ def cores() -> int:
     return max(1, count)
 
 
-def threads_for(device: str) -> int:
-    """Threads of a run on `engine.device` that has a process of its own.
+def threads_for(recipe: Recipe) -> int | None:
+    """Threads that a run of a recipe takes here; None where a GPU computes."""
+    import torch
 
-    As many as OMP_NUM_THREADS says, else one on a CPU and one for each core beside a GPU. It does
-    not depend on how many runs there are at once, so neither do their bytes.
-    """
-    with suppress(KeyError, ValueError):
-        return max(1, int(os.environ["OMP_NUM_THREADS"].partition(",")[0]))
-    return cores() if accelerated(device) else 1
+    from ganzoo.data import DataDescription
+    from ganzoo.engine.parts import Parts
+    from ganzoo.engine.threads import choose_threads
+
+    if accelerated(recipe.engine.device):
+        return None
+    unread = DataDescription(training_samples=1, held_out_samples=0)  # networks need no more
+    try:
+        return choose_threads(recipe.engine.threads, Parts(recipe, torch.device("cpu"), unread))
+    except Exception:  # such as of a network that cannot be built, which the run will tell
+        return 1
 
 
-def jobs_for(devices: Iterable[str]) -> int:
-    """How many runs at once this machine is good for: as many as cores over threads; one on a GPU,
-    which they would only share."""
-    return (
-        min(
-            (
-                1 if accelerated(device) else cores() // threads_for(device)
-                for device in set(devices)
-            ),
-            default=1,
-        )
-        or 1
-    )
+def jobs_for(threads: Collection[int | None]) -> int:
+    """How many runs at once this machine is good for, of so many threads each: as many as cores
+    over threads; one on a GPU, which they would only share."""
+    if None in threads:
+        return 1
+    return max(1, cores() // max(filter(None, threads), default=1))
 
 
 def accelerated(device: str) -> bool:
@@ -63,12 +66,12 @@ def accelerated(device: str) -> bool:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads."""
+def at_most(threads: int) -> Iterator[None]:
+    """Let torch use no more than so many threads."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(min(threads, before))
     try:
         yield
     finally:

@@ -7,31 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import load_recipe
 from ganzoo.comparison import machine
 
 
 @pytest.mark.parametrize(
     ("threads", "jobs"),
-    [(None, 6), ("1", 6), ("2", 3), ("4", 1), ("64", 1), ("much", 6), ("3,2", 2)],
+    [({1}, 6), ({2}, 3), ({1, 4}, 1), ({64}, 1), ({None}, 1), ({1, None}, 1), (set(), 6)],
 )
 def test_as_many_runs_as_cores_over_threads(
-    monkeypatch: pytest.MonkeyPatch, threads: str | None, jobs: int
+    monkeypatch: pytest.MonkeyPatch, threads: set[int | None], jobs: int
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 6)
-    if threads is None:
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    assert machine.jobs_for(["cpu"]) == jobs
+    assert machine.jobs_for(threads) == jobs
 
 
-def test_a_gpu_is_not_shared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 6)
+def test_threads_are_those_that_a_run_chooses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert machine.threads_for(load_recipe("gan.toml")) == 1
+    assert machine.threads_for(load_recipe("gan.toml", "engine.threads=3")) == 3
+    # Such as of a network that cannot be built: its run will tell.
+    monkeypatch.setattr("ganzoo.engine.threads.choose_threads", lambda *arguments: 1 / 0)
+    assert machine.threads_for(load_recipe("gan.toml")) == 1
+
+
+def test_a_gpu_is_not_shared_by_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert (machine.jobs_for(["auto"]), machine.threads_for("auto")) == (1, 6)
-    assert (machine.jobs_for(["cpu"]), machine.threads_for("cpu")) == (6, 1)
-    assert machine.jobs_for(["cpu", "cuda:0"]) == 1
+    assert machine.threads_for(load_recipe("gan.toml")) is None
+    assert machine.threads_for(load_recipe("gan.toml", "engine.device=cpu")) == 1
 
 
 @pytest.mark.parametrize(
