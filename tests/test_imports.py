@@ -244,7 +244,7 @@ LAYERS: Mapping[str, Layer] = {
     **dict.fromkeys(
         (
             *("comparison.budget", "comparison.jobs", "comparison.launchers"),
-            *("comparison.machine", "comparison.workers", "comparison.screen"),
+            *("comparison.machine", "comparison.workers", "comparison.screen", "comparison.drawn"),
             *("comparison.entrants", "comparison.comparing", "comparison.request"),
         ),
         COMPARISON,

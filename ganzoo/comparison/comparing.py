@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import registry
 from ganzoo.comparison.budget import Budget
+from ganzoo.comparison.drawn import kept_document
 from ganzoo.comparison.entrants import (
     Entrant,
     check_options_apply,
@@ -120,7 +121,6 @@ def compare(
     """
     from ganzoo.comparison.assembly import assemble
     from ganzoo.evaluation.exports import check_formats, renew_exports
-    from ganzoo.evaluation.report import write_report
 
     check_formats(export)
     chosen_launcher = make_launcher(launcher, jobs, progress)
@@ -148,8 +148,14 @@ def compare(
                 told(f"note: {note}")
         run_all(entrants, protocol, data_hash, chosen_launcher, report)
         data = assemble(entrants, protocol.components, request, command)
-        write_json(out / "comparison.json", data)
-        write_report(data, out)
+        if (kept := kept_document(data, out)) is None:
+            # Imported as late as it is needed: this takes a second.
+            from ganzoo.evaluation.report import write_report
+
+            write_json(out / "comparison.json", data)
+            write_report(data, out)
+        else:
+            data = kept
         renew_exports(data, out, export, replace=replace)
     return Comparison(data, out)
 

@@ -11,7 +11,7 @@ import pytest
 from here import Here
 
 from ganzoo.comparison.jobs import Job, Outcome, run_job
-from ganzoo.comparison.launchers import LAUNCHERS, Outcomes
+from ganzoo.comparison.launchers import LAUNCHERS, Local, Outcomes
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.interruption import Interrupted
 from ganzoo.sweeps import search
@@ -177,6 +177,20 @@ def test_several_points_at_once(swept: Swept, eager: None, monkeypatch: pytest.M
     result = swept("gan.toml", RANGE, search=5, seeds=2, launcher="ray")
     assert len(result.data["points"]) == 5
     assert len(batches[0]) == 4  # two points with two seeds
+
+
+def test_jobs_decide_which_points_a_search_tries(
+    swept: Swept, eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where somebody asks for several: a search is the same on machines with other cores."""
+    with Local().opened() as alone, Local(3).opened() as several:
+        assert (alone, several) == (1, 3)
+    monkeypatch.setitem(LAUNCHERS, "local", TwoAtOnce)
+    found = swept("gan.toml", RANGE, search=2, jobs=2).data["command"]
+    assert found.startswith("ganzoo sweep gan.toml optimizer.lr=")
+    assert " --jobs 2 " in found
+    grid = swept("gan.toml", "optimizer.lr=1e-3,1e-2", jobs=2, out="grid").data["command"]
+    assert "--jobs" not in grid
 
 
 def test_optuna_is_not_installed(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
