@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a bar on a terminal, a bar and the newest picture in a notebook,
+"""Shows the progress of runs: bars on a terminal, a bar and the newest picture in a notebook,
 plain lines elsewhere."""
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ import html
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,22 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.measure import Measurement
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
 from ganzoo.engine.events import Listener
 from ganzoo.engine.session import Session
-from ganzoo.output import in_a_line, print_place, stderr, talks, tell, warn
+from ganzoo.errors import visible
+from ganzoo.output import above, in_a_line, print_place, stderr, talks, tell, warn
 from ganzoo.references import RUNS
 from ganzoo.run import Run
 from ganzoo.runs import RunFolder
@@ -77,17 +86,22 @@ def report(run: Run) -> None:
 class LineProgress(Listener):
     """One line for each logging interval."""
 
+    def __init__(self, *, named: bool = True) -> None:
+        """`named` begins the first line with the recipe's name."""
+        self._named = named
+
     def started(self, session: Session, folder: RunFolder) -> None:
         """Print what is trained, where and how."""
         recipe = session.recipe
         choices = session.backend.described()
-        self._print(
-            f"{recipe.name}: {recipe.train.iterations} iterations of batch "
+        name = f"{recipe.name}: " if self._named else ""
+        tell(
+            f"{name}{recipe.train.iterations} iterations of batch "
             f"{recipe.train.batch_size} on {choices['device']} in {choices['precision']}, "
             f"{_parameters(session)}; {folder.path}"
         )
         if session.iteration:
-            self._print(f"resumes from iteration {session.iteration}")
+            tell(f"resumes from iteration {session.iteration}")
         self._start(session)
 
     def _start(self, session: Session) -> None:
@@ -100,7 +114,7 @@ class LineProgress(Listener):
         rate = (session.iteration - iteration) / max(session.counters.seconds - seconds, 1e-9)
         last = session.recipe.train.iterations
         left = (last - session.iteration) / rate
-        self._print(
+        tell(
             f"{session.iteration}/{last}  {_speed(rate, session)}  "
             f"{left:.0f} s left  {'  '.join(_means(statistics))}"
         )
@@ -109,17 +123,91 @@ class LineProgress(Listener):
         """Show a warning."""
         warn(text)
 
-    def _print(self, text: str) -> None:
-        tell(text)
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands; plain data, so that its process can send it to another."""
+
+    iteration: int
+    last: int
+    """The iteration that the run ends with."""
+    speed: str
+    """`289.9 it/s  18556 img/s`."""
+    means: tuple[str, ...]
+    """Of the last logging interval: `d/real 0.604`."""
 
 
-class TerminalProgress(LineProgress):
+class StandingProgress(LineProgress):
+    """Hands on where the run stands, a few times a second."""
+
+    def __init__(self, show: Callable[[Standing], None], *, named: bool = True) -> None:
+        super().__init__(named=named)
+        self._show = show
+
+    def _start(self, session: Session) -> None:
+        self._shown, self._mark = time.monotonic(), (session.iteration, time.monotonic())
+        self._speed, self._means = "", tuple[str, ...]()
+        self._hand_on(session)
+
+    def advanced(self, session: Session) -> None:
+        """Where the run stands now, unless that was told a moment ago."""
+        now = time.monotonic()
+        if now - self._shown < REFRESH_SECONDS:
+            return
+        iteration, then = self._mark
+        self._speed = _speed((session.iteration - iteration) / (now - then), session)
+        self._shown = now
+        self._hand_on(session)
+
+    def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
+        """The means of the interval, from which on the speed is measured anew."""
+        self._means = tuple(_means(statistics))
+        self._hand_on(session)
+        self._mark = (session.iteration, time.monotonic())
+
+    def _hand_on(self, session: Session) -> None:
+        last = session.recipe.train.iterations
+        self._show(Standing(session.iteration, last, self._speed, self._means))
+
+
+class SentProgress(StandingProgress):
+    """The same for a run among others, which is measured when it is trained."""
+
+    def __init__(self, send: Callable[[Standing], None]) -> None:
+        super().__init__(send, named=False)
+
+    def finished(self, session: Session) -> None:
+        """Trained, but not yet measured."""
+        last = session.recipe.train.iterations
+        self._show(Standing(last, last, "measuring", self._means))
+
+
+class TerminalProgress(StandingProgress):
     """A bar with the speed, the time left and the last means."""
 
     def __init__(self) -> None:
+        self._bars = Bars(named=False)
+        super().__init__(lambda standing: self._bars.show("", standing))
+
+    def ended(self, state: str, message: str | None, traceback: str | None) -> None:
+        """Leave the bar as it stands."""
+        self._bars.stop()
+
+
+class Bars:
+    """A line on the terminal for each run: its name, a bar, the speed, the time left, the means.
+
+    What is printed to stderr meanwhile appears above them.
+    """
+
+    def __init__(self, *, named: bool = True) -> None:
+        """`named` shows the runs' names."""
         console = stderr()
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=max(1, console.width // 3))
         bar = Column(min_width=min(BAR_COLUMNS, console.width // 6))
-        self._bar = _OneLine(
+        self._console = console
+        self._rows = _Rows(
+            *([_text("{task.description}", name)] if named else []),
             BarColumn(bar_width=bar.min_width, table_column=bar),
             _text("{task.completed:.0f}/{task.total:.0f}"),
             _text("{task.fields[speed]}"),
@@ -127,40 +215,47 @@ class TerminalProgress(LineProgress):
             _MeansColumn(table_column=Column(ratio=1)),
             console=console,
         )
+        self._tasks: dict[str, TaskID] = {}
+        self._refreshed = 0.0
 
-    def _start(self, session: Session) -> None:
-        last = session.recipe.train.iterations
-        self._task = self._bar.add_task("", total=last, speed="", means=[])
-        self._bar.update(self._task, completed=session.iteration)
-        self._bar.start()
-        self._shown, self._mark = time.monotonic(), (session.iteration, time.monotonic())
-
-    def advanced(self, session: Session) -> None:
-        """Move the bar, a few times a second."""
-        now = time.monotonic()
-        if now - self._shown < REFRESH_SECONDS:
-            return
-        iteration, then = self._mark
-        speed = _speed((session.iteration - iteration) / (now - then), session)
-        self._bar.update(self._task, completed=session.iteration, speed=speed, refresh=True)
-        self._shown = now
-
-    def logged(self, session: Session, statistics: Mapping[str, float]) -> None:
-        """Show the means of the interval, and measure the speed anew."""
-        self._bar.update(
-            self._task, completed=session.iteration, means=_means(statistics), refresh=True
+    def show(self, name: str, standing: Standing) -> None:
+        """Show where the run that is called `name` stands."""
+        task = self._tasks.get(name)
+        if task is None:
+            self._begin()
+            # The speed that rich estimates, for the time left, begins where the run does.
+            task = self._tasks[name] = self._rows.add_task(
+                visible(name), total=standing.last, completed=standing.iteration, speed="", means=()
+            )
+        self._rows.update(
+            task, completed=standing.iteration, speed=standing.speed, means=standing.means
         )
-        self._mark = (session.iteration, time.monotonic())
+        now = time.monotonic()
+        if now - self._refreshed >= REFRESH_SECONDS / 2:
+            self._refreshed = now
+            self._rows.refresh()
 
-    def ended(self, state: str, message: str | None, traceback: str | None) -> None:
-        """Leave the bar as it stands."""
-        self._bar.stop()
+    def remove(self, name: str) -> None:
+        """Show a run no longer."""
+        if (task := self._tasks.pop(name, None)) is not None:
+            self._rows.remove_task(task)
+            self._rows.refresh()
+
+    def stop(self) -> None:
+        """Leave the bars as they stand."""
+        self._rows.stop()
+        above(None)
+
+    def _begin(self) -> None:
+        self._rows.start()  # nothing, where they are there already
+        above(self._console)
 
 
 class NotebookProgress(LineProgress):
     """A bar, the last means and the newest picture below the cell, in one place."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._ipython: Any = import_module("IPython.display")
         self._handle: Any = None
         # The first picture is drawn before the display starts.
@@ -206,8 +301,8 @@ class NotebookProgress(LineProgress):
         return self._ipython.HTML(words)
 
 
-class _OneLine(Bar):
-    """A bar that stays in its line after Ctrl-C.
+class _Rows(Bar):
+    """Bars that stay in their lines after Ctrl-C.
 
     What a terminal shows for the key would go on to the next line, and there the bar again.
     """
@@ -220,8 +315,8 @@ class _OneLine(Bar):
         return Constrain(super().get_renderable(), self._terminal.width - ECHO_COLUMNS)
 
 
-def _text(template: str) -> TextColumn:
-    return TextColumn(template, markup=False, table_column=_whole())
+def _text(template: str, column: Column | None = None) -> TextColumn:
+    return TextColumn(template, markup=False, table_column=column or _whole())
 
 
 def _whole() -> Column:

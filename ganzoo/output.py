@@ -28,9 +28,19 @@ def stdout() -> Console:
     return Console(markup=False, highlight=False, width=width)
 
 
+_above: Console | None = None
+"""The console of bars that are on the terminal now: what others print on it appears above them."""
+
+
+def above(console: Console | None) -> None:
+    """From now on, print what goes to stderr on the console of bars; None: they are gone."""
+    global _above
+    _above = console
+
+
 def stderr() -> Console:
     """A console on stderr."""
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    return _above or Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_place(path: Path) -> None:

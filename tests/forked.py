@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ganzoo.comparison.launchers import PRELOADED
+from ganzoo.comparison.workers import PRELOADED
 from ganzoo.interruption import unblock
 
 NEW_USER, NEW_PROCESSES = 0x10000000, 0x20000000

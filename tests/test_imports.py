@@ -39,7 +39,7 @@ class Layer:
 DECLARATIONS = Layer(("api", "builtin.*"))
 COMPARISON = Layer(
     (
-        *("errors", "interruption", "streams", "specs", "local", "plugins", "registry"),
+        *("errors", "interruption", "streams", "output", "specs", "local", "plugins", "registry"),
         *(
             "recipe",
             "recipe.*",
@@ -51,7 +51,7 @@ COMPARISON = Layer(
             "engine.*",
             "sampling",
         ),
-        *("references", "run", "plans", "evaluation.*", "zoo", "comparison.*"),
+        *("references", "run", "plans", "display", "evaluation.*", "zoo", "comparison.*"),
     )
 )
 
@@ -244,6 +244,7 @@ LAYERS: Mapping[str, Layer] = {
     **dict.fromkeys(
         (
             *("comparison.budget", "comparison.jobs", "comparison.launchers"),
+            *("comparison.machine", "comparison.workers", "comparison.screen", "comparison.drawn"),
             *("comparison.entrants", "comparison.comparing", "comparison.request"),
         ),
         COMPARISON,

@@ -51,8 +51,18 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("comparison"),
     runs: Annotated[Path, typer.Option(help="Folder that holds all runs.")] = Path("runs"),
     launcher: Annotated[
-        str, typer.Option(help="local: one run after the other; ray: on a Ray cluster.")
+        str, typer.Option(help="local: on this machine; ray: on a Ray cluster.")
     ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=1000,
+            help="So many runs at once; by default as many as there are cores for, on a GPU one.",
+        ),
+    ] = None,
     export: Annotated[
         str | None,
         typer.Option(help="Further files: tex, csv, svg and pdf, or some of them: tex,csv."),
@@ -67,7 +77,6 @@ def compare(
     """
     from ganzoo.comparison import compare as compare_all
     from ganzoo.comparison import parse_budget
-    from ganzoo.display import display
 
     warn_about_broken_plugins()
     overrides = [each for each in targets if "=" in each and not os.path.exists(each)]
@@ -81,7 +90,8 @@ def compare(
         launcher=launcher,
         export=[] if export is None else [each.strip() for each in export.split(",")],
         replace=replace,
-        display=display,
+        jobs=jobs,
+        progress=True,
         report=tell,
     )
     if talks():

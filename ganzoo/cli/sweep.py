@@ -51,8 +51,18 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("sweep"),
     runs: Annotated[Path, typer.Option(help="Folder that holds all runs.")] = Path("runs"),
     launcher: Annotated[
-        str, typer.Option(help="local: one run after the other; ray: on a Ray cluster.")
+        str, typer.Option(help="local: on this machine; ray: on a Ray cluster.")
     ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=1000,
+            help="So many runs at once; by default as many as there are cores for, on a GPU one.",
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up another sweep that the folder holds.")
     ] = False,
@@ -62,7 +72,6 @@ def sweep(
     Trains what is not trained yet, measures all runs in one way and prints the path of the report.
     """
     from ganzoo.comparison import parse_budget
-    from ganzoo.display import display
     from ganzoo.sweeps import sweep as sweep_all
 
     warn_about_broken_plugins()
@@ -77,7 +86,8 @@ def sweep(
         runs=runs,
         launcher=launcher,
         replace=replace,
-        display=display,
+        jobs=jobs,
+        progress=True,
         report=tell,
     )
     if talks():

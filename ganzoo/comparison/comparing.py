@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import registry
 from ganzoo.comparison.budget import Budget
+from ganzoo.comparison.drawn import kept_document
 from ganzoo.comparison.entrants import (
     Entrant,
     check_options_apply,
@@ -27,8 +29,8 @@ from ganzoo.comparison.entrants import (
     run_of,
     with_seed,
 )
-from ganzoo.comparison.jobs import Job, known_data
-from ganzoo.comparison.launchers import Launcher, in_own_process, make_launcher
+from ganzoo.comparison.jobs import Job, Outcome, known_data
+from ganzoo.comparison.launchers import Launcher, carry_out, make_launcher
 from ganzoo.comparison.request import Request, check_folder
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.folders import KEEP, why_nothing_is_kept
@@ -40,7 +42,6 @@ from ganzoo.run import says_how_to_compute
 
 if TYPE_CHECKING:
     from ganzoo.data import DataDescription
-    from ganzoo.engine.events import Listener
     from ganzoo.evaluation.document import ComparisonDocument
     from ganzoo.recipe.settings import Evaluate
     from ganzoo.specs import ExtractorSpec, MetricSpec
@@ -92,7 +93,8 @@ def compare(
     launcher: str = "local",
     export: Sequence[str] = (),
     replace: bool = False,
-    display: Callable[[], Listener] | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
     """Compare recipes, or finished runs, on the data that they share.
@@ -102,9 +104,11 @@ def compare(
     versions are used and not repeated, whatever these recipes say on how a run is logged, drawn
     and measured; interrupted ones are resumed. A target that is a run folder stands for that run
     alone. `overrides` change every recipe; those of [evaluate], [extractor] and [[metrics]] also
-    say how finished runs are measured. `launcher` is `local` or `ray`; `display` makes the
-    listener that shows a run's progress in its process, and `report` is called with a sentence
-    for what is unwise about a recipe, and for each run that is measured or has failed. Writes
+    say how finished runs are measured. `launcher` is `local` or `ray`. The local one trains `jobs`
+    runs at once, by default as many as there are cores, and one on a GPU; a run writes the same
+    bytes whatever `jobs` is. `progress=True` shows on stderr how the runs proceed, and `report` is
+    called with a sentence for what is unwise about a recipe, and for each run that is measured or
+    has failed. Writes
     `report.html`, `comparison.json` and `comparison.md` into `out`, and into `out/exports` the
     table, the values and the plots in the formats `export`: `tex`, `csv`, `svg`, `pdf`.
 
@@ -117,10 +121,9 @@ def compare(
     """
     from ganzoo.comparison.assembly import assemble
     from ganzoo.evaluation.exports import check_formats, renew_exports
-    from ganzoo.evaluation.report import write_report
 
     check_formats(export)
-    chosen_launcher = make_launcher(launcher)
+    chosen_launcher = make_launcher(launcher, jobs, progress)
     out, runs = Path(out), Path(runs)
     entrants = enter(targets, overrides)
     check_options_apply(entrants, seeds, budget, overrides)
@@ -143,10 +146,16 @@ def compare(
                 plan(entrant, seeds, budget, out, runs, data_hash, told)
             for note in entrant.notes():
                 told(f"note: {note}")
-        run_all(entrants, protocol, data_hash, chosen_launcher, display, report)
+        run_all(entrants, protocol, data_hash, chosen_launcher, report)
         data = assemble(entrants, protocol.components, request, command)
-        write_json(out / "comparison.json", data)
-        write_report(data, out)
+        if (kept := kept_document(data, out)) is None:
+            # Imported as late as it is needed: this takes a second.
+            from ganzoo.evaluation.report import write_report
+
+            write_json(out / "comparison.json", data)
+            write_report(data, out)
+        else:
+            data = kept
         renew_exports(data, out, export, replace=replace)
     return Comparison(data, out)
 
@@ -202,7 +211,7 @@ def find_data(entrants: Sequence[Entrant]) -> DataDescription | None:
     Raises `UserError` where they are not there and a recipe needs them.
     """
     try:
-        return in_own_process(known_data, entrants[0].recipe.to_toml())
+        return known_data(entrants[0].recipe)
     except UserError:
         if all(entrant.folders for entrant in entrants):
             return None
@@ -254,27 +263,22 @@ def run_all(
     protocol: Protocol,
     data_hash: str | None,
     launcher: Launcher,
-    display: Callable[[], Listener] | None,
     report: Callable[[str], None],
 ) -> None:
     """Have every run trained and measured, and record the outcomes in the entrants."""
     owners = [(entrant, seed) for entrant in entrants for seed in entrant.folders]
-    jobs = [job_of(entrant, seed, protocol, data_hash, display) for entrant, seed in owners]
-    for number, (outcome, (entrant, seed)) in enumerate(
-        zip(launcher.launch(jobs), owners, strict=True), start=1
-    ):
-        entrant.outcomes[seed] = outcome
+    jobs = [job_of(entrant, seed, protocol, data_hash) for entrant, seed in owners]
+    numbers = itertools.count(1)
+
+    def done(place: int, outcome: Outcome) -> None:
         state = f"failed: {outcome.message}" if outcome.message else outcome.note or "measured"
-        report(f"{number}/{len(jobs)}  {entrant.name}, seed {seed}: {state}")
+        report(f"{next(numbers)}/{len(jobs)}  {jobs[place].title}: {state}")
+
+    for (entrant, seed), outcome in zip(owners, carry_out(jobs, launcher, done), strict=True):
+        entrant.outcomes[seed] = outcome
 
 
-def job_of(
-    entrant: Entrant,
-    seed: int,
-    protocol: Protocol,
-    data_hash: str | None,
-    display: Callable[[], Listener] | None,
-) -> Job:
+def job_of(entrant: Entrant, seed: int, protocol: Protocol, data_hash: str | None) -> Job:
     """What is to be done for the run of a seed."""
     extractor = protocol.extractor
     return Job(
@@ -289,7 +293,7 @@ def job_of(
         evaluate=protocol.evaluate.model_dump(mode="json"),
         data=data_hash,
         overrides=tuple(filter(says_how_to_compute, entrant.overrides)),
-        display=display,
+        title=f"{entrant.name}, seed {seed}",
     )
 
 

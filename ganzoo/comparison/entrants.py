@@ -14,7 +14,7 @@ from pydantic import PositiveFloat
 
 from ganzoo.comparison.budget import Budget, iterations_for_images
 from ganzoo.comparison.jobs import Outcome, iterations_per_second
-from ganzoo.comparison.launchers import in_own_process
+from ganzoo.comparison.workers import in_own_process
 from ganzoo.errors import GanzooError, UserError
 from ganzoo.plans import earlier_plans, run_fingerprint
 from ganzoo.recipe import Recipe, load_recipe

@@ -7,13 +7,14 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.comparison.machine import at_most
 from ganzoo.errors import GanzooError, PausedRun, describe
 from ganzoo.plugins import CORE, installed
 from ganzoo.recipe import load_component, load_recipe
@@ -26,6 +27,7 @@ from ganzoo.records import (
     write_json,
     write_text,
 )
+from ganzoo.run import check_own
 from ganzoo.runs import Environment, RunFolder, find_run_folder, remove_unfinished
 from ganzoo.status import read_status
 
@@ -59,8 +61,8 @@ class Job:
     """How a run that exists is computed: `engine.device=cpu`."""
     pause: int | None = None
     """The iteration of a snapshot: train no further, and measure it alone. None for the end."""
-    display: Callable[[], Listener] | None = None
-    """Makes the listener that shows progress in the worker's process; by default none."""
+    title: str = ""
+    """What its run is called on a screen: `digits-dcgan, seed 0`."""
     reported: frozenset[tuple[str, str]] = frozenset()
     """Plugins and hooks whose failure was reported in an earlier job."""
 
@@ -80,21 +82,21 @@ class Outcome:
     """`Job.reported`, and what was reported in this job."""
 
 
-def run_job(job: Job) -> Outcome:
-    """Train, or resume, the run of a job and measure it. An error becomes a message."""
-    from ganzoo.engine.environment import read_description
+def run_job(job: Job, progress: Listener | None = None) -> Outcome:
+    """Train, or resume, the run of a job and measure it. An error becomes a message.
 
+    `progress` is told of the run that is trained.
+    """
     reported: set[tuple[str, str]] = set()
     try:
         reported = installed().reported
         reported.update(job.reported)
-        folder = train_if_needed(job)
+        folder = train_if_needed(job, progress)
         if job.pause is not None and job.pause not in folder.snapshots():
             return Outcome(job.folder, reported=frozenset(reported))
-        note = None
-        if job.data is not None and job.data != read_description(folder).digest:
-            note = "measured on other data than it was trained on, which have changed since"
-        return Outcome(job.folder, None, measured(job, folder), note, frozenset(reported))
+        # What measures it takes no more than its share of the machine either.
+        with at_most(threads_of(folder)):
+            return replace(outcome_of(job, folder), reported=frozenset(reported))
     except GanzooError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return Outcome(job.folder, error.message + hint, reported=frozenset(reported))
@@ -105,15 +107,27 @@ def run_job(job: Job) -> Outcome:
         return Outcome(job.folder, message, reported=frozenset(reported))
 
 
-def train_if_needed(job: Job) -> RunFolder:
+def kept_outcome(job: Job) -> Outcome | None:
+    """The outcome of a job whose run is trained and measured; None where anything is to be done,
+    be it to say what is damaged."""
+    try:
+        folder = find_run_folder(job.folder)
+        if not is_trained(job, folder) or not way_measured(job, folder).exists():
+            return None
+        check_own(folder, load_text(job.recipe))
+        return outcome_of(job, folder)
+    except GanzooError:
+        return None
+
+
+def train_if_needed(job: Job, progress: Listener | None) -> RunFolder:
     """The job's run, trained to its end or to where it pauses.
 
     Raises `RunError` where its folder has another recipe.
     """
     from ganzoo import zoo
-    from ganzoo.run import check_own
 
-    progress = job.display() if job.display else False
+    shown = progress or False
     path = Path(job.folder)
     if not (path / "recipe.toml").exists():
         recipe = load_text(job.recipe)
@@ -122,29 +136,48 @@ def train_if_needed(job: Job) -> RunFolder:
                 recipe,
                 runs=path.parents[1],
                 identity=path.name,
-                progress=progress,
+                progress=shown,
                 pause=job.pause,
             )
         return find_run_folder(path)
     folder = find_run_folder(path)
     check_own(folder, load_text(job.recipe))
-    paused = job.pause is not None and job.pause in folder.snapshots()
-    if not paused and read_status(folder).get("state") != "done":
+    if not is_trained(job, folder):
         with suppress(PausedRun):
-            zoo.resume(path, *job.overrides, progress=progress, pause=job.pause)
+            zoo.resume(path, *job.overrides, progress=shown, pause=job.pause)
     return folder
 
 
-def measured(job: Job, folder: RunFolder) -> RunMeasures:
-    """The run's measures: those in its folder if they were taken in the same way, else new ones.
+def threads_of(folder: RunFolder) -> int:
+    """The threads that a run was trained with; 1 where that was not kept."""
+    environment: Environment = read_json(folder.environment, Environment)
+    found = environment["choices"].get("threads", "") if environment else ""
+    return int(found) if found.isdecimal() and found != "0" else 1
 
-    Raises `RunError` where files of the run are damaged that a comparison reads or measures. How
-    many snapshots the recipe of the comparison wants is no part of the way: a run is measured at
-    those that its own recipe keeps.
+
+def is_trained(job: Job, folder: RunFolder) -> bool:
+    """Whether the run of a job is at its end, or where it pauses."""
+    paused = job.pause is not None and job.pause in folder.snapshots()
+    return paused or read_status(folder).get("state") == "done"
+
+
+def outcome_of(job: Job, folder: RunFolder) -> Outcome:
+    """The outcome of a job whose run is trained."""
+    from ganzoo.engine.environment import read_description
+
+    note = None
+    if job.data is not None and job.data != read_description(folder).digest:
+        note = "measured on other data than it was trained on, which have changed since"
+    return Outcome(job.folder, None, measured(job, folder), note)
+
+
+def way_measured(job: Job, folder: RunFolder) -> Path:
+    """The file of measures that are taken as the job says.
+
+    How many snapshots the recipe of the comparison wants is no part of the way: a run is measured
+    at those that its own recipe keeps.
     """
-    from ganzoo.engine.checkpoints import kept_snapshots
     from ganzoo.engine.environment import read_description, versions
-    from ganzoo.evaluation.document import RunMeasures
 
     metrics = [load_component("metric", table) for table in job.metrics]
     extractor = None if job.extractor is None else load_component("extractor", job.extractor)
@@ -158,12 +191,23 @@ def measured(job: Job, folder: RunFolder) -> RunMeasures:
     if job.pause is not None:
         way["iteration"] = job.pause
     key = hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:12]
+    return folder.measures(key)
+
+
+def measured(job: Job, folder: RunFolder) -> RunMeasures:
+    """The run's measures: those in its folder if they were taken in the same way, else new ones.
+
+    Raises `RunError` where files of the run are damaged that a comparison reads or measures.
+    """
+    from ganzoo.engine.checkpoints import kept_snapshots
+    from ganzoo.evaluation.document import RunMeasures
+
+    path = way_measured(job, folder)
     read_json(folder.environment, Environment)
     read_rows(folder.statistics, StatisticsRow)
     read_rows(folder.timing, TimingRow)
     if job.pause is None:
         kept_snapshots(folder)
-    path = folder.measures(key)
     if not path.exists():
         remove_unfinished(folder)
         path.parent.mkdir(exist_ok=True)
@@ -214,17 +258,16 @@ def load_text(text: str) -> Recipe:
         return load_recipe(file)
 
 
-def known_data(recipe: str) -> DataDescription:
-    """What is known of a recipe's data as they are now; the recipe is a TOML text."""
+def known_data(recipe: Recipe) -> DataDescription:
+    """What is known of a recipe's data as they are now."""
     from ganzoo.data import describe_data
     from ganzoo.engine.parts import base_context
 
-    loaded = load_text(recipe)
-    return describe_data(loaded, loaded.data.spec.build(base_context(loaded)))
+    return describe_data(recipe, recipe.data.spec.build(base_context(recipe)))
 
 
 def iterations_per_second(recipe: str) -> float:
-    """How fast a recipe, as TOML, trains on this machine: it runs for a few seconds."""
+    """How fast a recipe, as TOML, trains on this machine: it runs for a few seconds, alone."""
     import torch
 
     from ganzoo.engine.backend import arithmetic, choose_device

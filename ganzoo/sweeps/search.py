@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.comparison.comparing import job_of, run_all
 from ganzoo.comparison.entrants import Entrant, with_seed
 from ganzoo.comparison.jobs import Outcome
+from ganzoo.comparison.launchers import carry_out
 from ganzoo.errors import UserError, describe
 from ganzoo.recipe import RecipeError
 from ganzoo.recipe.model import snapshot_iterations
@@ -290,13 +291,13 @@ def _pause(attempts: Sequence[Attempt], place: int, shared: Plan) -> None:
     owners = [(attempt, seed) for attempt in attempts for seed in attempt.entrant.folders]
     jobs = [
         replace(
-            job_of(attempt.entrant, seed, protocol, shared.data, shared.display),
+            job_of(attempt.entrant, seed, protocol, shared.data),
             pause=attempt.pauses[place],
         )
         for attempt, seed in owners
     ]
     outcomes: dict[str, dict[int, Outcome]] = {}
-    for (attempt, seed), outcome in zip(owners, shared.launcher.launch(jobs), strict=True):
+    for (attempt, seed), outcome in zip(owners, carry_out(jobs, shared.launcher), strict=True):
         outcomes.setdefault(attempt.point.label, {})[seed] = outcome
     for attempt in attempts:
         own = outcomes[attempt.point.label]
@@ -342,7 +343,6 @@ def _measure(entrants: Sequence[Entrant], shared: Plan) -> None:
         shared.protocol,
         shared.data,
         shared.launcher,
-        shared.display,
         lambda text: None,
     )
 

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ganzoo.comparison.budget import Budget
 from ganzoo.comparison.comparing import (
@@ -38,9 +37,6 @@ from ganzoo.sweeps.document import Identity, Kept, SearchEntry, SweepDocument
 from ganzoo.sweeps.headline import Headline, choose_headline
 from ganzoo.sweeps.points import Tried, check_search, grid
 from ganzoo.sweeps.space import Point, Space, parse_space
-
-if TYPE_CHECKING:
-    from ganzoo.engine.events import Listener
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,6 @@ class Plan:
     out: Path
     runs: Path
     launcher: Launcher
-    display: Callable[[], Listener] | None
     report: Callable[[str], None]
 
     def place(self, entrant: Entrant) -> None:
@@ -95,7 +90,8 @@ def sweep(
     runs: str | Path = "runs",
     launcher: str = "local",
     replace: bool = False,
-    display: Callable[[], Listener] | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> Sweep:
     """Vary keys of a recipe, measure all points in one way, rank them and write the best recipe.
@@ -106,7 +102,8 @@ def sweep(
     by Optuna instead, also from ranges such as `optimizer.lr=1e-5..1e-3`, and those that are worse
     than the median of the others while they train are pruned. Points are ranked by `metric`, by
     default the first of the recipe's metrics of which it is known which way is better. Runs below
-    `runs` are used, resumed and measured as by `compare`, whose other arguments these are. Writes
+    `runs` are used, resumed and measured as by `compare`, whose other arguments these are; a search
+    tries as many points at once as `jobs` says, by default one. Writes
     `report.html`, `sweep.json`, `sweep.md` and `best.toml` into `out`. Where that holds a sweep,
     one of the same keys takes its place, another one with `replace`.
 
@@ -116,7 +113,7 @@ def sweep(
     """
     from ganzoo.sweeps.assembly import assemble_sweep
 
-    chosen_launcher = make_launcher(launcher)
+    chosen_launcher = make_launcher(launcher, jobs, progress)
     file, out, runs = Path(recipe), Path(out), Path(runs)
     told = functools.cache(report)  # the same is not told twice
     space, problems = parse_space(keys, searched=search is not None, budgeted=budget is not None)
@@ -137,7 +134,8 @@ def sweep(
     if not replace:
         check_folder(out, identity)
     make_folder(out)
-    more = {"--search": search, "--metric": metric}
+    # How many points are tried at once decides which ones a search tries.
+    more = {"--search": search, "--metric": metric, "--jobs": search and jobs}
     options = [word for name, value in more.items() if value for word in (name, str(value))]
     request = Request((str(recipe),), (os.path.normpath(recipe),), space.fixed, seeds, budget)
     words = ["sweep", str(recipe), *keys, *options]
@@ -155,7 +153,6 @@ def sweep(
             out,
             runs,
             chosen_launcher,
-            display,
             told,
         )
         entry: SearchEntry | None = None
@@ -193,7 +190,7 @@ def try_grid(points: Sequence[tuple[Point, Entrant]], shared: Plan) -> list[Trie
     for entrant in entrants:
         shared.place(entrant)
     shared.report(_count(entrants))
-    run_all(entrants, shared.protocol, shared.data, shared.launcher, shared.display, shared.report)
+    run_all(entrants, shared.protocol, shared.data, shared.launcher, shared.report)
     return [Tried(point, entrant) for point, entrant in points]
 
 

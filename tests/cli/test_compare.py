@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
 import pytest
+from here import in_this_process
 from rich.console import Console
 
 from ganzoo.cli.compare import cell, show
-from ganzoo.comparison import entrants, launchers
 from ganzoo.comparison.models import mean_cost
 from ganzoo.comparison.statistics import summary
 from ganzoo.evaluation.document import (
@@ -42,12 +41,7 @@ MEASURING = {"evaluate": "samples = 60\nsnapshots = 2", "extractor": 'type = "ra
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are trained in this process, and no report is written."""
-
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
-    for module in (launchers, entrants):
-        monkeypatch.setattr(module, "in_own_process", call)
+    in_this_process(monkeypatch)
     monkeypatch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
 
 
@@ -66,9 +60,11 @@ def test_two_recipes_are_trained_measured_and_shown(command: Command, gan: Path,
     result = command("compare", gan, vae, "--seeds", 1, "--out", "out", "extractor.type=classifier")
     assert (result.returncode, result.stdout) == (0, "out/report.html\n")
     lines = result.stderr.splitlines()
-    assert lines[:2] == ["1/2  tiny, seed 0: measured", "2/2  tiny-vae, seed 0: measured"]
+    measured = [number for number, line in enumerate(lines) if line.endswith(": measured")]
+    names = {lines[number].partition("  ")[2].partition(",")[0] for number in measured}
+    assert names == {"tiny", "tiny-vae"}
     data = json.loads(Path("out/comparison.json").read_text())
-    assert re.split(r"  +", lines[3].strip()) == ["tiny", "latent)", "mixture)"]
+    assert re.split(r"  +", lines[measured[-1] + 2].strip()) == ["tiny", "latent)", "mixture)"]
     labels = ["tiny", "tiny-vae (prior latent)", "tiny-vae (prior mixture)"]
     assert [model["label"] for model in data["models"]] == labels
     (fid,) = (line for line in lines if line.startswith("fid (-)"))
@@ -150,20 +146,23 @@ def test_notes_of_recipes_are_shown_once_before_training(
     where = Path("lazy.toml").read_text().splitlines().index("every = 8") + 1
     assert lines[line].startswith(note.format(where))
     assert lines[line].endswith(": once in a run of 6")
-    started = next(i for i, text in enumerate(lines) if "6 iterations of batch" in text)
-    assert line < started
+    assert line < lines.index("1/2  tiny, seed 0: measured")
     # It is the run with the budget that has to be wise, and a finished run is past advice.
     assert "note: " not in command(*arguments, "--budget", "iterations=16").stderr
     assert "note: " not in command("compare", next(Path("runs/tiny").iterdir())).stderr
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_progress_of_runs_is_shown(command: Command, gan: Path) -> None:
-    result = command("compare", gan)
+def test_the_progress_of_runs_is_shown(
+    command: Command, gan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
+    result = command("compare", gan, "--jobs", 1)
     assert result.returncode == 0
     first, *lines = result.stderr.splitlines()
-    assert re.match(r"tiny: 6 iterations of batch 16 on .*; runs/tiny/seed-0-[0-9a-f]{8}", first)
-    assert [line.split()[0] for line in lines[:4]] == ["2/6", "4/6", "6/6", "1/1"]
+    start = r"tiny, seed 0: 6 iterations of batch 16 on .*; runs/tiny/seed-0-[0-9a-f]{8}"
+    assert re.match(start, first)
+    shown = [line.removeprefix("tiny, seed 0: ").split()[0] for line in lines[:4]]
+    assert shown == ["2/6", "4/6", "6/6", "1/1"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -237,7 +236,7 @@ def test_ctrl_c(command: Command, gan: Path, monkeypatch: pytest.MonkeyPatch) ->
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launchers, "in_own_process", stop)
+    monkeypatch.setattr("ganzoo.comparison.launchers.Worker", stop)
     result = command("compare", gan)
     assert (result.returncode, result.stdout) == (130, "")
     assert result.stderr == (

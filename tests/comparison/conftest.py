@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from textwrap import dedent
+from typing import ClassVar, Literal
 
 import pytest
+from here import in_this_process
 from pydantic import Field
 from tiny import AUTOENCODER, CodingLoss, tiny
 from torch import Tensor, nn
 
 from ganzoo import load_recipe, plugins, train
 from ganzoo.api import BuildContext, LossSpec, MetricSpec, Phase, Step
-from ganzoo.comparison import Comparison, compare, comparing, entrants, launchers
+from ganzoo.comparison import Comparison, compare
+from ganzoo.comparison.jobs import Job, Outcome
+from ganzoo.comparison.launchers import make_launcher
 from ganzoo.plugins import Plugin
 from ganzoo.recipe import Recipe
 from ganzoo.registry import Registry
@@ -36,6 +41,10 @@ BLIND = (
     .replace("alternating", "joint")
 )
 DIVERGING = GAN.replace('"gan"', '"diverging"').replace("non-saturating", "test-diverging")
+
+MakeJob = Callable[..., Job]
+
+KILLED = "its process died: killed by SIGKILL, perhaps out of memory"
 
 RECIPES = {"gan": GAN, "vae": VAE, "blind": BLIND, "diverging": DIVERGING}
 
@@ -221,13 +230,8 @@ def write_recipes(folder: Path) -> None:
 
 def use(patch: pytest.MonkeyPatch, registry: Registry) -> None:
     """Take components from `registry`, and make runs here instead of in their own processes."""
-
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
     patch.setattr("ganzoo.registry.installed", lambda: registry)
-    for module in (launchers, entrants, comparing):
-        patch.setattr(module, "in_own_process", call)
+    in_this_process(patch)
 
 
 @pytest.fixture
@@ -281,3 +285,78 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def hide_report(patch: pytest.MonkeyPatch) -> None:
     """The pages have tests of their own, and take longer than these runs."""
     patch.setattr("ganzoo.evaluation.report.write_report", lambda data, out: None)
+
+
+PLUGIN = """
+    import os
+    import signal
+
+    from ganzoo.api import hookimpl
+
+    DEATHS = {"dies-once": 1, "dies-always": 99}
+
+
+    @hookimpl
+    def ganzoo_run_started(run):
+        with (run.folder / "starts").open("a") as file:
+            file.write(f"{run.start_iteration} ")
+
+
+    @hookimpl
+    def ganzoo_checkpoint_written(run, iteration):
+        deaths = run.folder / "deaths"
+        count = len(deaths.read_text()) if deaths.exists() else 0
+        if os.environ.get("DEADLY") and count < DEATHS.get(run.name, 0):
+            deaths.write_text("x" * (count + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Kills the process that trains, after a checkpoint, once or whenever it is tried."""
+
+
+@pytest.fixture
+def deadly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the plugin above is installed, for this process's workers to find."""
+    site = folder / "site"
+    info = site / "ganzoo_deadly-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "deadly.py").write_text(dedent(PLUGIN))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ganzoo-deadly\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ganzoo]\ndeadly = deadly\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("DEADLY", "yes")
+    return site
+
+
+@pytest.fixture
+def job(folder: Path) -> MakeJob:
+    """`job("name", "train.iterations=9")`: a job for the GAN under another name."""
+
+    def job(name: str = "gan", *overrides: str) -> Job:
+        recipe = load_recipe("gan.toml", f"name='{name}'", *overrides)
+        evaluate = recipe.evaluate.model_dump(mode="json")
+        return Job(recipe.to_toml(), f"runs/{name}/seed-0", (), None, evaluate, None)
+
+    return job
+
+
+def starts(outcome: Outcome) -> list[int]:
+    """Iterations from which a run was begun, again and again."""
+    return [int(number) for number in Path(outcome.folder, "starts").read_text().split()]
+
+
+def launched(launcher: str, jobs: Sequence[Job], at_once: int | None = None) -> list[Outcome]:
+    """The outcomes of jobs, in their order."""
+    outcomes = dict(make_launcher(launcher, at_once).launch(jobs))
+    return [outcomes[place] for place in range(len(jobs))]
+
+
+def weights(folder: str | Path) -> bytes:
+    return Path(folder, "generator.safetensors").read_bytes()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.05)

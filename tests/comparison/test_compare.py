@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from here import Here
 
 from ganzoo import load_recipe, open_run, train
-from ganzoo.comparison import Budget, Comparison
+from ganzoo.comparison import Budget, Comparison, drawn
 from ganzoo.comparison.entrants import place
-from ganzoo.comparison.jobs import known_data
+from ganzoo.comparison.jobs import Job, Outcome, known_data, run_job
 from ganzoo.data import DataDescription
 from ganzoo.errors import InterruptedRun, UserError
+from ganzoo.evaluation.document import ComparisonDocument
 from ganzoo.records import write_text
 from ganzoo.runs import create_run_folder
 
@@ -152,7 +155,7 @@ def test_an_interrupted_run_is_resumed(compared: Compare, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_killed_at_its_start_is_begun_again(compared: Compare) -> None:
     recipe = load_recipe("gan.toml")
-    path = place(recipe, Path("runs"), known_data(recipe.to_toml()).digest)
+    path = place(recipe, Path("runs"), known_data(recipe).digest)
     write_text(create_run_folder(Path("runs"), "gan", path.name).recipe, recipe.to_toml())
     assert paths(compared("gan.toml")) == [str(path)]
 
@@ -252,3 +255,68 @@ def test_a_launcher_is_part_of_the_command(
     monkeypatch.setitem(LAUNCHERS, "ray", LAUNCHERS["local"])
     command = compared("gan.toml", launcher="ray").data["command"]
     assert command == "ganzoo compare gan.toml --launcher ray --runs runs --out comparison"
+
+
+# Nothing is left to do.
+
+
+def test_a_run_that_is_measured_costs_no_process(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compared("gan.toml", seeds=2)
+    launched: list[str] = []
+
+    def run(self: Here, job: Job) -> Outcome:
+        launched.append(job.title)
+        return run_job(job)
+
+    monkeypatch.setattr(Here, "run", run)
+    told: list[str] = []
+    again = compared("gan.toml", seeds=3, report=told.append)
+    assert launched == ["gan, seed 2"]
+    assert [line.partition("  ")[0] for line in told] == ["1/3", "2/3", "3/3"]
+    assert again.data["models"][0]["runs"][:2] == first.data["models"][0]["runs"]
+    # What is damaged is told by a launcher.
+    next(Path(paths(again)[1], "measures").iterdir()).write_text("{")
+    run_of_seed_1 = compared("gan.toml", seeds=3).data["models"][0]["runs"][1]
+    assert launched[1:] == ["gan, seed 1"]
+    assert "is damaged" in str(run_of_seed_1["message"])
+
+
+def test_a_report_is_drawn_anew_where_it_would_differ(
+    compared: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+
+    def write(data: ComparisonDocument, out: Path) -> None:
+        nonlocal times
+        times += 1
+        for name in ("report.html", "comparison.md"):
+            (out / name).write_text("drawn")
+
+    monkeypatch.setattr("ganzoo.evaluation.report.write_report", write)
+    first = compared("gan.toml")
+    file = Path("comparison/comparison.json")
+    before = file.read_bytes()
+    again = compared("gan.toml")
+    assert (times, file.read_bytes()) == (1, before)
+    assert again.data["created"] == first.data["created"]
+    assert compared("gan.toml", export=["csv"]).data["created"] == first.data["created"]
+    assert Path("comparison/exports/values.csv").exists()
+    assert times == 1
+    Path("comparison/report.html").unlink()
+    compared("gan.toml")
+    assert times == 2
+    picture = next(Path(paths(first)[0], "samples").iterdir())
+    os.utime(picture)
+    compared("gan.toml")
+    assert times == 3
+    compared("gan.toml", seeds=2)
+    assert times == 4
+    file.write_text("{")
+    compared("gan.toml", seeds=2)
+    assert times == 5
+    monkeypatch.setattr(drawn, "SOURCES", Path.cwd())  # as if ganzoo were newer
+    Path("new.py").touch()
+    compared("gan.toml", seeds=2)
+    assert times == 6

@@ -22,7 +22,7 @@ Compare = Callable[..., Comparison]
 
 
 def digest(recipe: Recipe) -> str:
-    return jobs.known_data(recipe.to_toml()).digest
+    return jobs.known_data(recipe).digest
 
 
 @pytest.mark.parametrize("inside", [(), ("samples", "checkpoints")])

@@ -3,182 +3,40 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
-import resource
+import re
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
-import numpy as np
 import pytest
+from rich.console import Console
 
-from ganzoo import load_recipe, open_run
-from ganzoo.comparison import parse_budget
+from ganzoo import open_run, output
+from ganzoo.comparison import launchers
 from ganzoo.comparison.jobs import Job, Outcome
-from ganzoo.comparison.launchers import DeadWorker, in_own_process, make_launcher
-from ganzoo.errors import RunError, UserError
+from ganzoo.comparison.launchers import make_launcher
+from ganzoo.comparison.screen import Screen
+from ganzoo.comparison.workers import Worker
+from ganzoo.display import Standing
+from ganzoo.errors import UserError
 from ganzoo.plugins import VARIABLES
 
-MakeJob = Callable[..., Job]
-
-PLUGIN = """
-    import os
-    import signal
-
-    from ganzoo.api import hookimpl
-
-    DEATHS = {"dies-once": 1, "dies-always": 99}
-
-
-    @hookimpl
-    def ganzoo_run_started(run):
-        with (run.folder / "starts").open("a") as file:
-            file.write(f"{run.start_iteration} ")
-
-
-    @hookimpl
-    def ganzoo_checkpoint_written(run, iteration):
-        deaths = run.folder / "deaths"
-        count = len(deaths.read_text()) if deaths.exists() else 0
-        if os.environ.get("DEADLY") and count < DEATHS.get(run.name, 0):
-            deaths.write_text("x" * (count + 1))
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
-"""Kills the process that trains, after a checkpoint, once or whenever it is tried."""
-
-KILLED = "its process died: killed by SIGKILL, perhaps out of memory"
-
-
-@pytest.fixture
-def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the plugin above is installed, for this process's workers to find."""
-    site = folder / "site"
-    info = site / "ganzoo_deadly-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "deadly.py").write_text(dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ganzoo-deadly\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ganzoo]\ndeadly = deadly\n")
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("DEADLY", "yes")
-    return site
-
-
-@pytest.fixture
-def job(folder: Path) -> MakeJob:
-    """`job("name", "train.iterations=9")`: a job for the GAN under another name."""
-
-    def job(name: str = "gan", *overrides: str) -> Job:
-        recipe = load_recipe("gan.toml", f"name='{name}'", *overrides)
-        evaluate = recipe.evaluate.model_dump(mode="json")
-        return Job(recipe.to_toml(), f"runs/{name}/seed-0", (), None, evaluate, None)
-
-    return job
-
-
-def starts(outcome: Outcome) -> list[int]:
-    """Iterations from which a run was begun, again and again."""
-    return [int(number) for number in Path(outcome.folder, "starts").read_text().split()]
-
-
-def weights(folder: str | Path) -> bytes:
-    return Path(folder, "generator.safetensors").read_bytes()
-
-
-# A process for one call.
-
-
-def test_what_the_call_returns(folder: Path) -> None:
-    assert in_own_process(divmod, 17, 5) == (3, 2)
-
-
-def test_it_is_another_process_in_the_same_place(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert in_own_process(os.getpid) != os.getpid()
-    assert in_own_process(os.getcwd) == str(folder)
-    # The process from which the others are forked began before this was set.
-    monkeypatch.setenv("SOMETHING", "else")
-    assert in_own_process(os.getenv, "SOMETHING") == "else"
-    monkeypatch.delenv("SOMETHING")
-    assert in_own_process(os.getenv, "SOMETHING") is None
-
-
-def test_processes_of_several_threads_leave_the_environment_alone() -> None:
-    before = dict(os.environ)
-    found: list[tuple[int, int]] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(in_own_process(divmod, 17, 5)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [(3, 2)] * 4
-    assert dict(os.environ) == before
-    assert in_own_process(os.getenv, "PYTHONSAFEPATH") == before.get("PYTHONSAFEPATH")
-
-
-def test_a_folder_that_is_called_as_the_package_hides_nothing(tmp_path: Path) -> None:
-    """Such as a clone of the repository, in the folder above it."""
-    (tmp_path / "ganzoo" / "plugins" / "ganzoo-mlp").mkdir(parents=True)
-    script = tmp_path / "elsewhere" / "script.py"
-    script.parent.mkdir()
-    script.write_text(
-        "from ganzoo.comparison.launchers import in_own_process\n"
-        "from ganzoo.comparison.budget import parse_budget\n"
-        "if __name__ == '__main__':\n"
-        "    print(in_own_process(parse_budget, 'images=7'))\n"
-    )
-    result = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "7 images each\n", "")
-
-
-def test_its_peak_of_memory_is_its_own() -> None:
-    ballast = np.ones(2**26)  # half a gigabyte in this process
-    here, there = (
-        call(resource.getrusage, resource.RUSAGE_SELF).ru_maxrss
-        for call in (lambda function, *arguments: function(*arguments), in_own_process)
-    )
-    assert here - there > 0.8 * ballast.nbytes / 2**10
-
-
-def test_an_error_for_people_crosses_whole() -> None:
-    with pytest.raises(UserError) as caught:
-        in_own_process(parse_budget, "much")
-    assert caught.value.message == "'much' is no budget"
-    assert caught.value.hint == "iterations=2000, images=1_000_000 or seconds=60"
-
-
-def test_another_error_comes_as_a_message() -> None:
-    with pytest.raises(RunError, match=r"ValueError: invalid literal for int.*: 'x'"):
-        in_own_process(int, "x")
-
-
-def test_the_death_of_a_process_is_told() -> None:
-    with pytest.raises(DeadWorker, match="its process died: exit code 3"):
-        in_own_process(exec, "import os; os._exit(3)")
-    with pytest.raises(DeadWorker, match=KILLED):
-        in_own_process(exec, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(DeadWorker, match="its process died: killed by SIGSEGV"):
-        in_own_process(exec, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-
+from .conftest import KILLED, MakeJob, launched, starts, wait_for, weights
 
 # Runs, one after the other.
 
 
-def test_a_worker_that_dies_costs_only_its_run(site: Path, job: MakeJob) -> None:
+def test_a_worker_that_dies_costs_only_its_run(deadly: Path, job: MakeJob) -> None:
     jobs = [job("dies-once"), job("dies-always"), job("gan")]
-    once, always, good = make_launcher("local").launch(jobs)
+    once, always, good = launched("local", jobs)
     assert once.message is None
     assert starts(once) == [0, 10]
     assert open_run(once.folder).status["state"] == "done"
@@ -193,18 +51,11 @@ def test_a_worker_that_dies_costs_only_its_run(site: Path, job: MakeJob) -> None
 
 
 def test_an_error_in_a_run_is_an_outcome(job: MakeJob) -> None:
-    bad, good = make_launcher("local").launch([job("bad", "engine.device='cuda:99'"), job()])
+    bad, good = launched("local", [job("bad", "engine.device='cuda:99'"), job()])
     assert bad.message is not None
     assert "engine.device = 'cuda:99' needs CUDA device 99" in bad.message
     assert not Path(bad.folder).exists()
     assert good.message is None
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_ctrl_c_stops_the_run_with_a_checkpoint(job: MakeJob) -> None:
@@ -226,45 +77,152 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(job: MakeJob) -> None:
     assert int(checkpoint.stem) == run.status["iteration"] > 0
 
 
-def test_ctrl_c_on_a_terminal_reaches_the_worker_once() -> None:
-    """It goes to a group of processes, and a second one would end the run without a checkpoint."""
-    assert in_own_process(os.getpgrp) != os.getpgrp()
+# Several at once.
 
 
-PARENT = """
-from ganzoo.comparison import launchers
+def test_runs_at_once_write_the_bytes_of_runs_one_after_the_other(
+    deadly: Path, job: MakeJob
+) -> None:
+    """Also one that dies while another is trained."""
+    names = ("dies-once", "other", "gan")
+    jobs = [job(name, f"train.seed={seed}") for seed, name in enumerate(names)]
+    each = [replace(one, folder=f"alone/{one.folder}") for one in jobs]
+    for together, alone in zip(
+        launched("local", jobs, at_once=2), launched("local", each, at_once=1), strict=True
+    ):
+        assert together.message is alone.message is None
+        for file in ("generator.safetensors", "statistics.jsonl"):
+            paths = [Path(outcome.folder, file) for outcome in (together, alone)]
+            assert paths[0].read_bytes() == paths[1].read_bytes()
 
-launchers.PRELOADED = ()
-if __name__ == "__main__":
-    launchers.in_own_process(exec, '''
-import os, pathlib, time
-pathlib.Path("pid").write_text(str(os.getpid()))
-time.sleep(100)
-''')
-"""
+
+def test_outcomes_come_when_runs_end(job: MakeJob) -> None:
+    long = job("long", "train.iterations=1_000_000", "checkpoint.every=1_000_000")
+    with closing(make_launcher("local", 2).launch([long, job("short")])) as outcomes:
+        place, outcome = next(outcomes)
+    assert (place, outcome.message) == (1, None)
+    # The other one was stopped with a checkpoint.
+    assert open_run(long.folder).status["state"] == "interrupted"
+    assert open_run(long.folder).folder.checkpoints()
 
 
-def test_a_worker_ends_with_its_parent(folder: Path) -> None:
-    (folder / "parent.py").write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, "parent.py"])
-    file = folder / "pid"
-    wait_for(lambda: file.exists() and file.read_text())
-    parent.kill()
-    parent.wait()
-    wait_for(lambda: not Path("/proc", file.read_text()).exists())
+def test_ctrl_c_stops_all_runs_and_a_second_one_ends_them(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a checkpoint after the first; none has to be waited for after the second."""
+    endless = ("train.iterations=1_000_000", "checkpoint.every=1_000_000")
+    jobs = [job("one", *endless), job("two", *endless)]
+
+    def interrupt() -> None:
+        wait_for(lambda: all(Path(each.folder, "statistics.jsonl").exists() for each in jobs))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presses = threading.Thread(target=interrupt)
+    presses.start()
+    with pytest.raises(KeyboardInterrupt):
+        launched("local", jobs, at_once=2)
+    presses.join()
+    for each in jobs:
+        run = open_run(each.folder)
+        assert (run.status["state"], len(run.folder.checkpoints())) == ("interrupted", 1)
+
+
+def test_one_run_is_never_trained_twice_at_once(deadly: Path, job: MakeJob) -> None:
+    """Two jobs may be about the same one, where it is given by its folder and by its recipe."""
+    first, second = launched("local", [job(), job()], at_once=2)
+    assert first == second
+    assert starts(first) == [0]
+
+
+@pytest.mark.parametrize(("available", "most"), [(None, 2), (2**50, 2), (0, 1)])
+def test_memory_is_counted(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, available: int | None, most: int
+) -> None:
+    monkeypatch.setattr(launchers, "available_memory", lambda: available)
+    monkeypatch.setattr(launchers, "SECONDS", 0.1)
+    jobs = [job("one"), job("two")]
+    crew = launchers.Crew(jobs, 2, Screen(progress=False))
+    outcomes = []
+    crew.start()
+    assert len(crew.running) == most
+    while crew.running or crew.waiting:
+        crew.start()
+        outcomes += crew.outcomes()
+    assert [outcome.message for _, outcome in outcomes] == [None, None]
+
+
+def test_what_others_may_still_grow_to_is_no_room_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crew = launchers.Crew([], 9, Screen(progress=False))
+    worker = cast(Worker, SimpleNamespace(process=SimpleNamespace(pid=7)))
+    crew.running = [launchers.Running(0, cast(Job, None), worker, 1)] * 2
+    held = iter([(10, 10), (4, 6), (10, 10), (4, 6)])
+    monkeypatch.setattr(launchers, "memory_of", lambda process: next(held))
+    # The second may grow by 6 to what the first has had, and the new one to 10.
+    monkeypatch.setattr(launchers, "available_memory", lambda: 16)
+    assert crew._has_memory()
+    monkeypatch.setattr(launchers, "available_memory", lambda: 15)
+    assert not crew._has_memory()
+
+
+def test_lines_begin_with_the_title_of_their_run(
+    job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [replace(job(name), title=f"{name}, seed 0") for name in ("one", "two")]
+    list(make_launcher("local", 2, progress=True).launch(jobs))
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "2 runs, 2 at once: each is slower than it would be alone"
+    for name in ("one", "two"):
+        own = [line.removeprefix(f"{name}, seed 0: ") for line in lines if line.startswith(name)]
+        assert own[0].startswith("20 iterations of batch 16 on cpu in float32, generator ")
+        assert [line.split()[0] for line in own[1:]] == ["10/20", "20/20"]
+
+
+def test_bars_of_runs_are_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, color_system=None, width=100)
+    monkeypatch.setattr("ganzoo.display.stderr", lambda: console)
+    monkeypatch.setattr("ganzoo.display.REFRESH_SECONDS", 0.0)
+    screen = Screen(progress=False)
+    screen.show("gan, seed 0", Standing(5, 20, "12.0 it/s", ("d/real 0.604",)))
+    screen.show("gan, seed 1", Standing(7, 20, "11.0 it/s", ()))
+    screen.show("gan, seed 0", "warning: all alike")
+    screen.ended("gan, seed 0")
+    screen.close()
+    shown = re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", terminal.getvalue())
+    both, after = (
+        [line.split() for line in re.split(r"[\r\n]+", part) if line.strip()]
+        for part in shown.split("gan, seed 0: warning: all alike")
+    )
+    assert [line[:3] for line in both[-2:]] == [["gan,", "seed", str(seed)] for seed in range(2)]
+    assert "5/20" in both[-2]
+    assert after[-1][:3] == ["gan,", "seed", "1"]
+    assert after[-2][:3] != ["gan,", "seed", "0"]
+    # Later words go where they went before.
+    assert output.stderr() is not console
+
+
+def test_jobs_that_cannot_be() -> None:
+    with pytest.raises(UserError) as caught:
+        make_launcher("local", 0)
+    assert (caught.value.message, caught.value.hint) == (
+        "0 runs at once are none",
+        "jobs=1 is one after the other",
+    )
 
 
 # Ray.
 
 
 def test_the_same_on_a_ray_cluster(
-    site: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    deadly: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cluster is one on this machine, begun for the comparison."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     jobs = [job("dies-once"), job("dies-always")]
-    once, always = make_launcher("ray").launch(jobs)
+    once, always = launched("ray", jobs)
     assert not ray.is_initialized()
     assert (once.folder, once.message, starts(once)) == (jobs[0].folder, None, [0, 10])
     assert open_run(once.folder).status["state"] == "done"
@@ -298,11 +256,12 @@ def test_workers_of_a_cluster_have_the_same_plugins(
     monkeypatch.setattr(ray, "cluster_resources", dict)
     monkeypatch.setattr(ray, "remote", lambda **options: Task)
     monkeypatch.setattr(ray, "get", lambda outcome: outcome)
+    monkeypatch.setattr(ray, "wait", lambda pending, num_returns: (pending[:1], pending[1:]))
     monkeypatch.setattr("ganzoo.comparison.launchers.run_job", environment)
     monkeypatch.setenv("GANZOO_PLUGIN_FILES", "/mine.py")
     monkeypatch.setenv("GANZOO_PLUGINS", "")
     monkeypatch.delenv("GANZOO_STRICT_PLUGINS", raising=False)
-    (outcome,) = make_launcher("ray").launch(jobs)
+    (outcome,) = launched("ray", jobs)
     assert ast.literal_eval(str(outcome.message)) == {
         "GANZOO_PLUGIN_FILES": "/mine.py",
         "GANZOO_PLUGINS": "",
@@ -331,6 +290,16 @@ def test_a_cluster_stays_from_one_launch_to_the_next(
     assert done == ["init", "shutdown"]
     assert list(launcher.launch([])) == []
     assert done == ["init", "shutdown"] * 2
+
+
+def test_a_cluster_says_itself_how_many_runs_there_are_at_once() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    with pytest.raises(UserError) as caught:
+        make_launcher("ray", 2)
+    assert caught.value.message == "--jobs is for the launcher 'local'"
+    assert caught.value.hint == (
+        "a Ray cluster trains as many runs at once as it has cores or GPUs"
+    )
 
 
 def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

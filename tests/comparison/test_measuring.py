@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from here import Here
 
 from ganzoo.comparison import Comparison, jobs
 from ganzoo.errors import InterruptedRun, RunError
@@ -103,7 +104,7 @@ def test_ctrl_c_ends_the_comparison_with_a_way_on(
     def stop(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ganzoo.comparison.launchers.in_own_process", stop)
+    monkeypatch.setattr(Here, "run", stop)
     for replace, option in ((False, ""), (True, " --replace")):
         with pytest.raises(InterruptedRun) as caught:
             compared("gan.toml", seeds=2, replace=replace)

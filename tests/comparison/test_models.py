@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from ganzoo import open_run
 from ganzoo.comparison import Comparison
 from ganzoo.comparison.jobs import Job, Outcome
-from ganzoo.comparison.launchers import LAUNCHERS
+from ganzoo.comparison.launchers import LAUNCHERS, Outcomes
 from ganzoo.comparison.statistics import summary
 from ganzoo.data import DataDescription
 from ganzoo.errors import RunError
@@ -183,8 +183,8 @@ class InventingLauncher:
         self.values = values
         self.extractors = iter(extractors)
 
-    def launch(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        for job in jobs:
+    def launch(self, jobs: Sequence[Job]) -> Outcomes:
+        for place, job in enumerate(jobs):
             folder = Path(job.folder)
             seed = int(folder.name.split("-")[1])
             value = self.values[folder.parent.name][seed]
@@ -199,10 +199,11 @@ class InventingLauncher:
             if seed:  # one that failed before it began has none
                 (folder / "environment.json").write_text(json.dumps(environment))
             if value is None:
-                yield Outcome(job.folder, "lost")
+                yield place, Outcome(job.folder, "lost")
             else:
                 extractor = next(self.extractors, None)
-                yield Outcome(job.folder, None, {**measures(value), "extractor": extractor})
+                found: RunMeasures = {**measures(value), "extractor": extractor}
+                yield place, Outcome(job.folder, None, found)
 
 
 def measures(value: float) -> RunMeasures:
@@ -233,7 +234,7 @@ def invented(compared: Compare, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """`invented(gan=[1, 2], vae=[3, 4])` is the comparison of runs with these values."""
 
     def invented(**values: Sequence[float | None]) -> Any:
-        monkeypatch.setitem(LAUNCHERS, "local", lambda: InventingLauncher(values))
+        monkeypatch.setitem(LAUNCHERS, "local", lambda *options: InventingLauncher(values))
         names = [f"{name}.toml" for name in values]
         return compared(*names, seeds=len(next(iter(values.values())))).data
 
@@ -290,7 +291,7 @@ def test_the_extractor_is_that_of_the_runs_that_have_one(
 ) -> None:
     extractor = {"name": "classifier@3f2a", "note": "good"}
     launcher = InventingLauncher({"gan": [1.0, 2.0]}, None, extractor)
-    monkeypatch.setitem(LAUNCHERS, "local", lambda: launcher)
+    monkeypatch.setitem(LAUNCHERS, "local", lambda *options: launcher)
     assert compared("gan.toml", seeds=2).data["extractor"] == extractor
 
 
@@ -299,7 +300,7 @@ def test_runs_measured_in_different_features_are_not_compared(
 ) -> None:
     extractors = ({"name": "classifier@3f2a"}, {"name": "classifier@77aa"})
     launcher = InventingLauncher({"gan": [1.0, 2.0]}, *extractors)
-    monkeypatch.setitem(LAUNCHERS, "local", lambda: launcher)
+    monkeypatch.setitem(LAUNCHERS, "local", lambda *options: launcher)
     with pytest.raises(RunError) as caught:
         compared("gan.toml", seeds=2)
     assert caught.value.message == (

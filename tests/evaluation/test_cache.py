@@ -65,7 +65,7 @@ def test_several_threads_compute_it_once(own_cache: Path) -> None:
 
 
 def test_two_processes_compute_it_once(own_cache: Path) -> None:
-    from ganzoo.comparison.launchers import in_own_process
+    from ganzoo.comparison.workers import in_own_process
 
     program = """
 import time, torch

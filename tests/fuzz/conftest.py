@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import here
 import pytest
 from tiny import tiny
 
 from ganzoo import load_recipe, plugins, train
-from ganzoo.comparison import compare, comparing, entrants, launchers
+from ganzoo.comparison import compare
 from ganzoo.errors import InterruptedRun
 from ganzoo.records import append_row
 from ganzoo.registry import Registry
@@ -75,15 +76,10 @@ def quick_registry() -> Registry:
 @contextmanager
 def in_this_process() -> Iterator[None]:
     """Comparisons start no processes, and take quick metrics only."""
-
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
     registry = quick_registry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganzoo.registry.installed", lambda: registry)
-        for module in (launchers, entrants, comparing):
-            patch.setattr(module, "in_own_process", call)
+        here.in_this_process(patch)
         yield
 
 

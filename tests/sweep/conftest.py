@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pytest
+from here import in_this_process
 from tiny import tiny
 from torch import Tensor
 
 from ganzoo import plugins
 from ganzoo.api import BuildContext, LossSpec, MetricSpec, Phase, Step
-from ganzoo.comparison import comparing, entrants, launchers
 from ganzoo.plugins import Plugin
 from ganzoo.registry import Registry
 from ganzoo.sweeps import Sweep, sweep
@@ -103,10 +103,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def swept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Swept:
     """`sweep` without processes of its own."""
-
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
-    for module in (launchers, entrants, comparing):
-        monkeypatch.setattr(module, "in_own_process", call)
+    in_this_process(monkeypatch)
     return sweep

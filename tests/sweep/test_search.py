@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from here import Here
 
-from ganzoo.comparison import launchers
-from ganzoo.comparison.jobs import Job, Outcome
-from ganzoo.comparison.launchers import Local
+from ganzoo.comparison.jobs import Job, Outcome, run_job
+from ganzoo.comparison.launchers import LAUNCHERS, Local, Outcomes
 from ganzoo.errors import InterruptedRun, UserError
 from ganzoo.interruption import Interrupted
 from ganzoo.sweeps import search
@@ -83,15 +81,15 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
     whole = swept("gan.toml", RANGE, CHOICES, search=5, out="whole", runs="whole-runs")
     count = 0
 
-    def stop(job: Job) -> Outcome:
+    def stop(self: Here, job: Job) -> Outcome:
         nonlocal count
         count += 1
         if count > after:
             raise Interrupted(2)
-        return launchers.run_job(job)
+        return run_job(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(launchers, "in_own_process", lambda function, *arguments: stop(*arguments))
+        patch.setattr(Here, "run", stop)
         with pytest.raises(InterruptedRun, match="the sweep was stopped"):
             swept("gan.toml", RANGE, CHOICES, search=5)
     result = swept("gan.toml", RANGE, CHOICES, search=5)
@@ -161,26 +159,38 @@ def test_what_cannot_be_pruned_is_told(
     assert [point["state"] for point in result.data["points"]] == ["done"] * 3
 
 
-class TwoAtOnce(Local):
+class TwoAtOnce(Here):
     """Says that it has room for two, as a cluster would."""
 
-    @contextmanager
-    def opened(self) -> Iterator[int]:
-        yield 2
+    width = 2
 
 
 def test_several_points_at_once(swept: Swept, eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[set[str]] = []
 
-    def launch(self: Local, jobs: list[Job]) -> Iterator[Outcome]:
+    def launch(self: Here, jobs: list[Job]) -> Outcomes:
         batches.append({job.folder for job in jobs})
-        return Local.launch(self, jobs)
+        return Here.launch(self, jobs)
 
     monkeypatch.setattr(TwoAtOnce, "launch", launch, raising=False)
-    monkeypatch.setitem(launchers.LAUNCHERS, "ray", TwoAtOnce)
+    monkeypatch.setitem(LAUNCHERS, "ray", TwoAtOnce)
     result = swept("gan.toml", RANGE, search=5, seeds=2, launcher="ray")
     assert len(result.data["points"]) == 5
     assert len(batches[0]) == 4  # two points with two seeds
+
+
+def test_jobs_decide_which_points_a_search_tries(
+    swept: Swept, eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where somebody asks for several: a search is the same on machines with other cores."""
+    with Local().opened() as alone, Local(3).opened() as several:
+        assert (alone, several) == (1, 3)
+    monkeypatch.setitem(LAUNCHERS, "local", TwoAtOnce)
+    found = swept("gan.toml", RANGE, search=2, jobs=2).data["command"]
+    assert found.startswith("ganzoo sweep gan.toml optimizer.lr=")
+    assert " --jobs 2 " in found
+    grid = swept("gan.toml", "optimizer.lr=1e-3,1e-2", jobs=2, out="grid").data["command"]
+    assert "--jobs" not in grid
 
 
 def test_optuna_is_not_installed(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:

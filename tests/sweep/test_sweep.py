@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from here import Here
 
 import ganzoo
 from ganzoo import load_recipe, records
-from ganzoo.comparison import Budget, launchers
-from ganzoo.comparison.jobs import Job, Outcome
+from ganzoo.comparison import Budget
+from ganzoo.comparison.jobs import Job, Outcome, run_job
 from ganzoo.errors import InterruptedRun, RunError, UserError
 from ganzoo.interruption import Interrupted
 from ganzoo.sweeps.document import SweepDocument
@@ -151,23 +152,22 @@ def test_a_budget(swept: Swept) -> None:
 def test_a_sweep_that_was_stopped_goes_on(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Job] = []
 
-    def stop(job: Job) -> Outcome:
+    def stop(self: Here, job: Job) -> Outcome:
         started.append(job)
         if len(started) == 2:
             raise Interrupted(15)
-        return launchers.run_job(job)
+        return run_job(job)
 
-    real = launchers.run_job
-    monkeypatch.setattr(launchers, "in_own_process", lambda function, *arguments: stop(*arguments))
-    with pytest.raises(InterruptedRun) as caught:
-        swept("gan.toml", "optimizer.lr=1e-3,1e-2", seeds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Here, "run", stop)
+        with pytest.raises(InterruptedRun) as caught:
+            swept("gan.toml", "optimizer.lr=1e-3,1e-2", seeds=1)
     assert caught.value.message == "the sweep was stopped"
     assert caught.value.exit_code == 143
     assert caught.value.hint == (
         "`ganzoo sweep gan.toml optimizer.lr=1e-3,1e-2 --seeds 1 --runs runs --out sweep` "
         "resumes it from the runs' checkpoints"
     )
-    monkeypatch.setattr(launchers, "in_own_process", lambda function, *arguments: real(*arguments))
     told: list[str] = []
     swept("gan.toml", "optimizer.lr=1e-3,1e-2", seeds=1, report=told.append)
     assert told[0].endswith("2 runs, of which 1 is done already")
