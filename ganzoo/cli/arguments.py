@@ -86,6 +86,28 @@ PluginOption = Annotated[
     ),
 ]
 
+SeedsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="Train with the seeds 0 to SEEDS - 1; by default once."),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(help="The same for each run: iterations=N, images=N or seconds=N."),
+]
+ReportOption = Annotated[Path, typer.Option(help="Folder of the report.")]
+RunsOption = Annotated[Path, typer.Option(help="Folder that holds all runs.")]
+LauncherOption = Annotated[str, typer.Option(help="local: on this machine; ray: on a Ray cluster.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        max=1000,
+        help="So many runs at once; by default as many as there are cores for, on a GPU one.",
+    ),
+]
+
 
 def name_plugins(paths: list[Path] | None) -> None:
     """Do what `--plugin` asks for. Plugins are looked for when they are first needed."""

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.arguments import complete_recipe
+from ganzoo.cli.arguments import (
+    BudgetOption,
+    JobsOption,
+    LauncherOption,
+    ReportOption,
+    RunsOption,
+    SeedsOption,
+    complete_recipe,
+)
 from ganzoo.output import (
     print_place,
     stderr,
@@ -40,29 +48,12 @@ def compare(
             autocompletion=complete_recipe,
         ),
     ],
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Train with the seeds 0 to SEEDS - 1; by default once."),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="The same for each run: iterations=N, images=N or seconds=N."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("comparison"),
-    runs: Annotated[Path, typer.Option(help="Folder that holds all runs.")] = Path("runs"),
-    launcher: Annotated[
-        str, typer.Option(help="local: on this machine; ray: on a Ray cluster.")
-    ] = "local",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            max=1000,
-            help="So many runs at once; by default as many as there are cores for, on a GPU one.",
-        ),
-    ] = None,
+    seeds: SeedsOption = None,
+    budget: BudgetOption = None,
+    out: ReportOption = Path("comparison"),
+    runs: RunsOption = Path("runs"),
+    launcher: LauncherOption = "local",
+    jobs: JobsOption = None,
     export: Annotated[
         str | None,
         typer.Option(help="Further files: tex, csv, svg and pdf, or some of them: tex,csv."),

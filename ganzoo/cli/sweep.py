@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganzoo.cli.arguments import RecipeArgument
+from ganzoo.cli.arguments import (
+    BudgetOption,
+    JobsOption,
+    LauncherOption,
+    RecipeArgument,
+    ReportOption,
+    RunsOption,
+    SeedsOption,
+)
 from ganzoo.output import (
     print_place,
     stderr,
@@ -32,10 +40,7 @@ def sweep(
             help="Keys and their values, with --search also KEY=LOW..HIGH.",
         ),
     ],
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Train with the seeds 0 to SEEDS - 1; by default once."),
-    ] = None,
+    seeds: SeedsOption = None,
     search: Annotated[
         int | None,
         typer.Option(min=1, max=10_000, help="Let Optuna choose so many points; by default all."),
@@ -44,25 +49,11 @@ def sweep(
         str | None,
         typer.Option(help="Rank by this metric; by default the first that judges."),
     ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="The same for each run: iterations=N, images=N or seconds=N."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("sweep"),
-    runs: Annotated[Path, typer.Option(help="Folder that holds all runs.")] = Path("runs"),
-    launcher: Annotated[
-        str, typer.Option(help="local: on this machine; ray: on a Ray cluster.")
-    ] = "local",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            max=1000,
-            help="So many runs at once; by default as many as there are cores for, on a GPU one.",
-        ),
-    ] = None,
+    budget: BudgetOption = None,
+    out: ReportOption = Path("sweep"),
+    runs: RunsOption = Path("runs"),
+    launcher: LauncherOption = "local",
+    jobs: JobsOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up another sweep that the folder holds.")
     ] = False,
