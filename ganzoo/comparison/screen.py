@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["bars", "lines"]
 
+COMPLAINT = "warning: plugin "
+"""How a warning of a plugin begins."""
 LINE = 1000
 """Characters of a line that are sent at once."""
 
@@ -32,13 +34,20 @@ class Screen:
         self.kind: Kind | None = None
         """What workers have to tell of their progress."""
         self._bars: Bars | None = None
+        self._complaints: set[str] = set()
+        """Warnings of plugins that were shown."""
         if progress and talks():
             self.kind = "bars" if sys.stderr.isatty() else "lines"
 
     def show(self, title: str, message: object) -> None:
         """Show a line of text, or a `Standing`, of the run of that title."""
         if isinstance(message, str):
-            if talks():
+            # What is wrong with a plugin is wrong in all runs, and runs at once do not know of one
+            # another.
+            new = message not in self._complaints
+            if message.startswith(COMPLAINT):
+                self._complaints.add(message)
+            if talks() and new:
                 tell(f"{title}: {message}")
             return
         from ganzoo.display import Bars, Standing

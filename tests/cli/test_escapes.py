@@ -10,7 +10,7 @@ import pytest
 
 from ganzoo.display import LineProgress
 from ganzoo.errors import visible
-from ganzoo.output import table
+from ganzoo.output import table, tell
 
 Command = Callable[..., CompletedProcess[str]]
 WriteRecipe = Callable[..., Path]
@@ -100,7 +100,7 @@ def test_tables_and_progress(capsys: pytest.CaptureFixture[str]) -> None:
 
     stdout().print(table([ESCAPE], [[ESCAPE]]))
     LineProgress().warned(ESCAPE)
-    LineProgress()._print(ESCAPE)
+    tell(ESCAPE)
     output = capsys.readouterr()
     assert (output.out + output.err).count(SHOWN) == 4
     assert visible(output.out + output.err) == output.out + output.err

@@ -16,7 +16,7 @@ import pytest
 import talking
 
 from ganzoo.comparison import parse_budget
-from ganzoo.comparison.screen import LINE
+from ganzoo.comparison.screen import LINE, Screen
 from ganzoo.comparison.workers import Answer, DeadWorker, Worker, in_own_process, stop
 from ganzoo.errors import RunError, UserError
 
@@ -157,3 +157,15 @@ def test_a_worker_that_nobody_listens_to_goes_on() -> None:
         seen.append(message)
     assert 0 < len(seen) < 100_000
     assert message.value == "done"
+
+
+def test_a_plugin_that_fails_in_several_runs_is_named_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(progress=True)
+    for title in ("one, seed 0", "one, seed 1"):
+        screen.show(title, "warning: plugin broken failed in ganzoo_run_started: KeyError: 'x'")
+        screen.show(title, "warning: the samples are all alike")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["one, seed 0"] * 2 + ["one, seed 1"]
+    assert lines[2].endswith("the samples are all alike")
