@@ -41,7 +41,7 @@ def _register(kind: str, spec: Spec) -> Spec:
         raise UserError(
             f"@ganzoo.{kind}: {problem}", hint="docs/write-a-plugin.md has one of each kind"
         )
-    # Of a class in a cell only its functions know where they were written.
+    # Python does not know the file of a class in a cell, but that of the code that decorates it.
     source = "".join(linecache.getlines(sys._getframe(1).f_code.co_filename))
     plugin = Plugin(
         name=f"{kind} '{spec.type}' of this process",

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,18 +134,6 @@ def test_the_better_a_cell_the_deeper_its_colour(better: Direction, depths: list
     assert [cell.depth for cell in cells[:2]] == depths
     assert [cell.best for cell in cells] == [depth == 45 for depth in depths] + [False]
     assert cells[2].text == "–"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.mark.parametrize("options", [{}, {"search": 3}], ids=["grid", "search"])
